@@ -1,0 +1,85 @@
+"""The ``parlay`` command: finds the commands, runs one, and turns every error into one line."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+import click
+
+from parlay.errors import ParlayError
+
+__all__ = ["COMMANDS", "cli", "main"]
+
+COMMANDS = {
+    "describe": "parlay.cli.layouts:describe",
+    "solve": "parlay.cli.layouts:solve",
+    "scores": "parlay.cli.layouts:scores",
+    "train": "parlay.cli.training:train",
+    "study": "parlay.cli.studies:study",
+    "paper": "parlay.cli.papers:paper",
+    "demo": "parlay.cli.demos:demo",
+}
+"""Command -> where it is defined, in the order of ``parlay --help``."""
+
+
+class CommandTable(click.Group):
+    """A group that imports a command only when it is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, attribute = COMMANDS[cmd_name].split(":")
+        command = getattr(importlib.import_module(module), attribute)
+        assert isinstance(command, click.Command)
+        return command
+
+
+@click.group(cls=CommandTable, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="parlay")
+def cli() -> None:
+    """Find the widths that use a convolutional network's size budget best, prove it, and test it by training."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line; exit 0 on success, 1 when there is no answer, 2 on bad input, 130 on Ctrl-C.
+
+    Every error is one line on stderr.
+    """
+    sys.exit(run(arguments))
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    try:
+        code = cli.main(args=None if arguments is None else list(arguments), prog_name="parlay", standalone_mode=False)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+        return 2
+    except click.ClickException as error:
+        where = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "parlay"
+        message = " ".join(error.format_message().split())
+        return _complain(f"{message} (see '{where} --help')")
+    except ParlayError as error:
+        return _complain(str(error))
+    except (click.Abort, KeyboardInterrupt):
+        _complain("stopped; nothing that was finished is lost")
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 1
+    except MemoryError:
+        return _complain("out of memory; ask for fewer layouts, a smaller size or narrower bounds")
+    except OSError as error:
+        return _complain(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}")
+
+
+def _complain(message: str) -> int:
+    click.echo(f"parlay: {message}", err=True)
+    return 2

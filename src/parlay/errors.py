@@ -1,0 +1,59 @@
+"""The errors a user can meet.
+
+::
+
+    ParlayError
+    ├── InputError         something given is not allowed (also a ValueError)
+    ├── MissingExtraError  an optional package is not installed (also an ImportError)
+    ├── StudyError         a study's folder cannot be used as asked
+    └── CertificateError   a result failed its independent recount
+
+Every message is one line: what was given, what is allowed, and the remedy. The command line prints it as it is.
+"""
+
+from __future__ import annotations
+
+__all__ = ["CertificateError", "InputError", "MissingExtraError", "ParlayError", "StudyError"]
+
+
+class ParlayError(Exception):
+    """Base class of every error parlay raises on purpose."""
+
+
+class InputError(ParlayError, ValueError):
+    """Something given is not allowed.
+
+    >>> raise InputError("depth", given=0, allowed="an integer of at least 1", remedy="try --depth 4")
+    Traceback (most recent call last):
+    ...
+    parlay.errors.InputError: depth: got 0; allowed: an integer of at least 1; try --depth 4
+    """
+
+    def __init__(self, what: str, *, given: object = None, allowed: str = "", remedy: str = "") -> None:
+        parts = [what if given is None else f"{what}: got {given}"]
+        if allowed:
+            parts.append(f"allowed: {allowed}")
+        if remedy:
+            parts.append(remedy)
+        super().__init__("; ".join(part.replace("\n", " ") for part in parts))
+
+
+class MissingExtraError(ParlayError, ImportError):
+    """An optional package is not installed.
+
+    >>> raise MissingExtraError("training", package="torch", extra="train")
+    Traceback (most recent call last):
+    ...
+    parlay.errors.MissingExtraError: training needs torch, which is not installed; pip install 'parlay[train]'
+    """
+
+    def __init__(self, purpose: str, *, package: str, extra: str) -> None:
+        super().__init__(f"{purpose} needs {package}, which is not installed; pip install 'parlay[{extra}]'")
+
+
+class StudyError(ParlayError):
+    """A study's folder cannot be used as asked."""
+
+
+class CertificateError(ParlayError):
+    """A result failed its independent recount; its message lists every finding."""

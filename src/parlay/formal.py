@@ -1,0 +1,99 @@
+"""Exact comparison of energies: integer combinations of logarithms.
+
+Floats cannot tell a tie from a near tie: ln 2 x ln 16 = ln 4 x ln 4 exactly. With n = m^e and m no perfect power,
+ln ln n = ln e + ln ln m, so a log-energy is a sum of ``ln p`` over primes and ``ln ln m``. Two energies are taken as
+equal exactly when these sums are equal symbol by symbol; otherwise 60 decimal digits decide.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from decimal import Context, Decimal
+from fractions import Fraction
+from functools import lru_cache
+
+__all__ = ["FormalSum", "Symbol", "add", "decimal_value", "ln", "lnln", "prime_factors"]
+
+Symbol = tuple[str, object]
+"""``("ln", p)`` for a prime p, ``("lnln", m)`` for m >= 2 no perfect power, or a name of a term's own."""
+
+FormalSum = dict[Symbol, Fraction]
+"""Symbol -> coefficient; no zero coefficients; an empty sum is zero."""
+
+CONTEXT = Context(prec=60)
+
+
+@lru_cache(maxsize=1 << 16)
+def prime_factors(n: int) -> tuple[tuple[int, int], ...]:
+    """(prime, exponent) pairs of n >= 1, ascending.
+
+    >>> prime_factors(360)
+    ((2, 3), (3, 2), (5, 1))
+    """
+    factors: list[tuple[int, int]] = []
+    divisor = 2
+    while divisor * divisor <= n:
+        exponent = 0
+        while n % divisor == 0:
+            n //= divisor
+            exponent += 1
+        if exponent:
+            factors.append((divisor, exponent))
+        divisor += 1 if divisor == 2 else 2
+    if n > 1:
+        factors.append((n, 1))
+    return tuple(factors)
+
+
+def ln(n: int, coefficient: Fraction | int = 1) -> FormalSum:
+    """coefficient x ln n for n >= 1.
+
+    >>> ln(12) == {("ln", 2): 2, ("ln", 3): 1}
+    True
+    """
+    return {("ln", p): Fraction(coefficient) * e for p, e in prime_factors(n)} if coefficient else {}
+
+
+def lnln(n: int, coefficient: Fraction | int = 1) -> FormalSum:
+    """coefficient x ln ln n for n >= 2.
+
+    >>> lnln(16) == add([ln(4), lnln(2)])
+    True
+    """
+    if not coefficient:
+        return {}
+    factors = prime_factors(n)
+    exponent = math.gcd(*(e for _, e in factors))
+    root = math.prod(p ** (e // exponent) for p, e in factors)
+    return add([ln(exponent, coefficient), {("lnln", root): Fraction(coefficient)}])
+
+
+def add(sums: Iterable[Mapping[Symbol, Fraction]]) -> FormalSum:
+    """The sum of several formal sums."""
+    total: FormalSum = {}
+    for part in sums:
+        for symbol, coefficient in part.items():
+            total[symbol] = total.get(symbol, Fraction(0)) + coefficient
+    return {symbol: coefficient for symbol, coefficient in total.items() if coefficient}
+
+
+@lru_cache(maxsize=1 << 14)
+def _symbol_value(kind: str, n: int) -> Decimal:
+    value = CONTEXT.ln(Decimal(n))
+    return CONTEXT.ln(value) if kind == "lnln" else value
+
+
+def decimal_value(formal: Mapping[Symbol, Fraction]) -> Decimal | None:
+    """The sum to 60 digits, or None when it holds a symbol whose value is not known here.
+
+    >>> str(decimal_value(lnln(16)))[:12]
+    '1.0197814405'
+    """
+    total = Decimal(0)
+    for (kind, n), coefficient in formal.items():
+        if kind not in ("ln", "lnln") or not isinstance(n, int):
+            return None
+        scaled = CONTEXT.multiply(Decimal(coefficient.numerator), _symbol_value(kind, n))
+        total = CONTEXT.add(total, CONTEXT.divide(scaled, Decimal(coefficient.denominator)))
+    return total

@@ -1,0 +1,236 @@
+"""Layouts, and the space they are chosen from.
+
+A layout (n_1, ..., n_G) gives the number of kernels of every width group of a network: Section 3.1 of Liao et al. (2017),
+where every convolution is a group of its own; in a ResNet a unit of equal layers is one group.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from fractions import Fraction
+
+from parlay.errors import InputError
+
+__all__ = ["Connection", "Layout", "Order", "WidthGroup", "WidthSpace", "format_layout", "parse_layout", "parse_step"]
+
+Layout = tuple[int, ...]
+"""Kernels per width group, first group first; printed ``35-36-37-43``."""
+
+
+def parse_layout(text: str) -> Layout:
+    """Read a layout as it is printed; commas and surrounding brackets are accepted too.
+
+    Raises:
+        InputError: unless the text is positive integers joined by ``-`` or ``,``.
+
+    >>> parse_layout("35-36-37-43")
+    (35, 36, 37, 43)
+    >>> parse_layout("(8, 16, 44, 78)")
+    (8, 16, 44, 78)
+    """
+    allowed = "positive integers joined by '-', such as 35-36-37-43"
+    parts = [part.strip() for part in text.strip().strip("()[]").replace(",", "-").split("-")]
+    if not all(part.isascii() and part.isdigit() and len(part) <= 15 for part in parts):
+        raise InputError("layout", given=repr(text), allowed=allowed)
+    layout = tuple(int(part) for part in parts)
+    if min(layout) < 1:
+        raise InputError("layout", given=repr(text), allowed=allowed)
+    return layout
+
+
+def format_layout(layout: Sequence[int]) -> str:
+    """Print a layout.
+
+    >>> format_layout((35, 36, 37, 43))
+    '35-36-37-43'
+    """
+    return "-".join(str(width) for width in layout)
+
+
+def parse_step(step: str | float | int | Fraction) -> Fraction:
+    """The largest ratio between neighbours as an exact fraction; a decimal is taken as written.
+
+    Raises:
+        InputError: unless it is a finite number of at least 1.
+
+    >>> parse_step("1.1")
+    Fraction(11, 10)
+    """
+    try:
+        value = Fraction(str(step))
+    except (ValueError, ZeroDivisionError, OverflowError):
+        raise InputError("max step", given=repr(step), allowed="a number of at least 1, such as 2 or 1.5") from None
+    if value < 1:
+        raise InputError("max step", given=step, allowed="a number of at least 1, such as 2 or 1.5")
+    return value
+
+
+class Order(StrEnum):
+    """How the widths of adjacent groups must compare (Eq. 3 asks for INCREASING).
+
+    >>> Order("increasing").allows(35, 36), Order.INCREASING.allows(36, 36), Order.FREE.allows(36, 35)
+    (True, False, True)
+    """
+
+    INCREASING = "increasing"
+    NONDECREASING = "nondecreasing"
+    FREE = "free"
+
+    def allows(self, width: int, following: int) -> bool:
+        """Whether ``following`` may come right after ``width``."""
+        if self is Order.INCREASING:
+            return width < following
+        return self is Order.FREE or width <= following
+
+
+@dataclass(frozen=True, kw_only=True)
+class WidthGroup:
+    """Layers that share one width.
+
+    Attributes:
+        name: how the group is called in tables.
+        multiplicity: how many weight layers the width sets (10 for a unit of ten equal convolutions).
+        minimum, maximum: bounds on the width, both allowed; no maximum means that only the budget limits it.
+        multiple_of: the width must be a multiple of this.
+        members: names of the layers, where there are any.
+
+    >>> WidthGroup(name="conv1", minimum=8, maximum=64, multiple_of=8).allows(24)
+    True
+    """
+
+    name: str
+    multiplicity: int = 1
+    minimum: int = 1
+    maximum: int | None = None
+    multiple_of: int = 1
+    members: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for what, value in (
+            ("multiplicity", self.multiplicity),
+            ("smallest width", self.minimum),
+            ("multiple-of", self.multiple_of),
+        ):
+            if value < 1:
+                raise InputError(f"{what} of {self.name}", given=value, allowed="an integer of at least 1")
+        if self.maximum is not None and self.maximum < self.first:
+            raise InputError(
+                f"largest width of {self.name}",
+                given=self.maximum,
+                allowed=f"at least {self.first}, the smallest width allowed",
+                remedy="raise --max-width or lower --min-width",
+            )
+
+    @property
+    def first(self) -> int:
+        """The smallest width allowed."""
+        return -(-self.minimum // self.multiple_of) * self.multiple_of
+
+    def allows(self, width: int) -> bool:
+        """Whether the group may have this width."""
+        return (
+            width >= self.minimum
+            and (self.maximum is None or width <= self.maximum)
+            and width % self.multiple_of == 0
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Connection:
+    """``count`` weight layers that read one group and write another.
+
+    Attributes:
+        target: index of the group whose width is the layers' output width.
+        source: index of the group they read, or None when they read ``fixed_inputs`` channels, as a first layer does.
+        fixed_inputs: number of input channels when there is no source group.
+        count: number of such layers.
+    """
+
+    target: int
+    source: int | None = None
+    fixed_inputs: int = 0
+    count: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class WidthSpace:
+    """Every layout that may be chosen, before any budget.
+
+    Attributes:
+        groups: the width groups, in the order in which a layout lists them.
+        connections: the weight layers, as scores over adjacent groups see them.
+        order: how neighbours must compare.
+        max_step: largest ratio between neighbours, either way; None for no limit.
+
+    >>> space = WidthSpace(groups=(WidthGroup(name="a"), WidthGroup(name="b")), order=Order.INCREASING)
+    >>> (3, 4) in space, (4, 4) in space
+    (True, False)
+    >>> space.violation((4, 4))
+    'widths 4, 4 of a, b are not increasing'
+    """
+
+    groups: tuple[WidthGroup, ...]
+    connections: tuple[Connection, ...] = ()
+    order: Order = Order.FREE
+    max_step: Fraction | None = None
+
+    def __post_init__(self) -> None:
+        if not self.groups:
+            raise InputError("width space", given="no groups", allowed="at least one width group")
+        for connection in self.connections:
+            ends = (connection.target, connection.source if connection.source is not None else 0)
+            if not all(0 <= end < len(self.groups) for end in ends):
+                raise InputError("connection", given=connection, allowed=f"groups 0 to {len(self.groups) - 1}")
+        if self.max_step is not None and self.max_step < 1:
+            raise InputError("max step", given=self.max_step, allowed="a number of at least 1")
+
+    def __len__(self) -> int:
+        return len(self.groups)
+
+    def __contains__(self, layout: object) -> bool:
+        return isinstance(layout, tuple) and self.violation(layout) is None
+
+    def violation(self, layout: Layout) -> str | None:
+        """The first fence the layout breaks, in words, or None."""
+        if len(layout) != len(self.groups):
+            return f"{len(layout)} widths given for {len(self.groups)} groups"
+        for group, width in zip(self.groups, layout, strict=True):
+            if not group.allows(width):
+                return f"width {width} of {group.name} is not allowed ({describe_choices(group)})"
+        for index, (width, following) in enumerate(zip(layout, layout[1:], strict=False)):
+            names = f"widths {width}, {following} of {self.groups[index].name}, {self.groups[index + 1].name}"
+            if not self.order.allows(width, following):
+                return f"{names} are not {self.order}"
+            if self.max_step is not None and not within_step(width, following, self.max_step):
+                return f"{names} differ by more than the largest step {self.max_step}"
+        return None
+
+    def successors(self, width: int) -> tuple[int, int | None]:
+        """Smallest and largest width that order and step allow after ``width``; None where nothing limits it.
+
+        >>> WidthSpace(groups=(WidthGroup(name="a"),), max_step=Fraction(3, 2)).successors(5)
+        (4, 7)
+        """
+        low, high = 1, None
+        if self.order is not Order.FREE:
+            low = width + 1 if self.order is Order.INCREASING else width
+        if self.max_step is not None:
+            low = max(low, math.ceil(width / self.max_step))
+            high = math.floor(width * self.max_step)
+        return low, high
+
+
+def within_step(width: int, following: int, step: Fraction) -> bool:
+    """Whether two neighbours differ by at most the ratio ``step``, decided in integers."""
+    large, small = max(width, following), min(width, following)
+    return large * step.denominator <= small * step.numerator
+
+
+def describe_choices(group: WidthGroup) -> str:
+    """The widths a group may have, in words."""
+    upper = "" if group.maximum is None else f", at most {group.maximum}"
+    multiple = "" if group.multiple_of == 1 else f", a multiple of {group.multiple_of}"
+    return f"at least {group.minimum}{upper}{multiple}"

@@ -1,0 +1,216 @@
+"""The frozen question and the frozen answer.
+
+A ``Problem`` is a width space, a score and constraints on exact resources (Eq. 4 in general form); a ``Result`` is what a
+solver could establish about it. Neither knows how solving is done.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property
+
+from parlay.energy import Score, Terms
+from parlay.errors import InputError
+from parlay.layout import Layout, WidthSpace
+from parlay.resources import PeakResource, Resource
+
+__all__ = ["Constraint", "Nearest", "Problem", "Proof", "Result", "Solution", "Status"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Constraint:
+    """minimum <= resource(layout) <= maximum, in integers; either bound may be absent.
+
+    >>> weights = Resource.of("weights", 1, linear={0: 27})
+    >>> print(Constraint.equal(weights, 270)), print(Constraint.at_most(weights, 300))
+    weights = 270
+    weights <= 300
+    (None, None)
+    """
+
+    resource: Resource | PeakResource
+    minimum: int | None = None
+    maximum: int | None = None
+
+    def __post_init__(self) -> None:
+        for what, value in (("smallest", self.minimum), ("largest", self.maximum)):
+            if value is not None and value < 0:
+                raise InputError(f"{what} {self.resource.name}", given=value, allowed="an integer of at least 0")
+        if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
+            raise InputError(
+                f"range of {self.resource.name}", given=f"{self.minimum}..{self.maximum}", allowed="an ascending range"
+            )
+
+    @classmethod
+    def equal(cls, resource: Resource | PeakResource, amount: int) -> Constraint:
+        """Exactly this amount."""
+        return cls(resource=resource, minimum=amount, maximum=amount)
+
+    @classmethod
+    def at_most(cls, resource: Resource | PeakResource, amount: int) -> Constraint:
+        """This amount or less."""
+        return cls(resource=resource, maximum=amount)
+
+    def __str__(self) -> str:
+        if self.minimum == self.maximum:
+            return f"{self.resource.name} = {self.maximum}"
+        lower = "" if self.minimum is None else f"{self.minimum} <= "
+        upper = "" if self.maximum is None else f" <= {self.maximum}"
+        return f"{lower}{self.resource.name}{upper}"
+
+    def allows(self, amount: int) -> bool:
+        """Whether an amount satisfies the constraint."""
+        return (self.minimum is None or amount >= self.minimum) and (self.maximum is None or amount <= self.maximum)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """Which layouts of the space that satisfy every constraint score highest?
+
+    Solutions are ranked by exact score, highest first; equal scores by their widths, smaller first width first. Layouts of
+    score -inf (energy 0) count and rank last.
+    """
+
+    space: WidthSpace
+    score: Score
+    constraints: tuple[Constraint, ...]
+
+    def __post_init__(self) -> None:
+        for constraint in self.constraints:
+            resource = constraint.resource
+            points = resource.points if isinstance(resource, PeakResource) else (resource,)
+            if any(point.groups != len(self.space) for point in points):
+                raise InputError(
+                    f"constraint on {resource.name}",
+                    given=f"{points[0].groups} widths",
+                    allowed=f"the {len(self.space)} groups of the space",
+                )
+
+    @cached_property
+    def terms(self) -> Terms:
+        """The score's terms in this space."""
+        return self.score.terms(self.space)
+
+    def log_energy(self, layout: Layout) -> float:
+        """The score of a layout, in log form."""
+        return self.terms(layout)
+
+    def violations(self, layout: Layout) -> list[str]:
+        """Every fence or constraint the layout breaks, in words."""
+        broken = self.space.violation(layout)
+        if broken is not None:
+            return [broken]
+        amounts = ((constraint, constraint.resource(layout)) for constraint in self.constraints)
+        return [f"{c.resource.name} is {amount}, not {c}" for c, amount in amounts if not c.allows(amount)]
+
+
+class Status(StrEnum):
+    """What is known about the answer; the words are CP-SAT's."""
+
+    OPTIMAL = "OPTIMAL"
+    FEASIBLE = "FEASIBLE"
+    INFEASIBLE = "INFEASIBLE"
+    UNKNOWN = "UNKNOWN"
+
+    @property
+    def meaning(self) -> str:
+        """The status in a sentence for users."""
+        return {
+            Status.OPTIMAL: "proven: no layout that satisfies the constraints is better",
+            Status.FEASIBLE: "the best found so far; a better layout is not excluded, see the gap",
+            Status.INFEASIBLE: "proven: no layout satisfies the constraints",
+            Status.UNKNOWN: "neither a layout nor a proof that there is none was found in the time given",
+        }[self]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Solution:
+    """One layout and its score in log form (-inf for energy 0)."""
+
+    layout: Layout
+    log_energy: float
+
+    @property
+    def energy(self) -> float:
+        """exp(log_energy), the paper's energy; inf where a float cannot hold it."""
+        try:
+            return math.exp(self.log_energy)
+        except OverflowError:
+            return math.inf
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proof:
+    """What a solver claims to have established; ``certify`` checks it against the result.
+
+    Attributes:
+        threshold: every layout that satisfies the constraints and scores at least this was generated (-inf: all were).
+        bound: no layout scores more than this; the Lagrangian dual at ``multiplier``.
+        multiplier: price of one unit of the constrained resource, in log-energy.
+        labels: partial layouts kept while proving.
+        method: name of the method.
+    """
+
+    threshold: float
+    bound: float
+    multiplier: float
+    labels: int
+    method: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Nearest:
+    """The amounts closest to the one asked for that some layout has; None where there is none or none was found.
+
+    ``proven`` says whether nothing closer exists.
+    """
+
+    below: int | None = None
+    above: int | None = None
+    proven: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """The frozen answer.
+
+    Attributes:
+        problem: the question.
+        top_k: how many layouts were asked for.
+        status: what is known; OPTIMAL refers to all the solutions listed.
+        solutions: best first, at most ``top_k``; fewer when no more exist (OPTIMAL) or were found (FEASIBLE).
+        bound: no layout has a log-energy above this; None when nothing is known, -inf when there is no layout.
+        runtime: seconds.
+        proof: what OPTIMAL or INFEASIBLE rests on.
+        nearest: for INFEASIBLE, the nearest amounts of the constrained resource that have a layout.
+    """
+
+    problem: Problem
+    top_k: int
+    status: Status
+    solutions: tuple[Solution, ...]
+    bound: float | None
+    runtime: float
+    proof: Proof | None = None
+    nearest: Nearest | None = None
+
+    @property
+    def best(self) -> Solution:
+        """The first solution.
+
+        Raises:
+            InputError: when there is none.
+        """
+        if not self.solutions:
+            raise InputError("result", given=self.status.value, allowed="one with solutions", remedy=self.status.meaning)
+        return self.solutions[0]
+
+    @property
+    def gap(self) -> float | None:
+        """bound minus the best log-energy, absolute; None when either is unknown, 0 when both are -inf."""
+        if self.bound is None or not self.solutions:
+            return None
+        best = self.solutions[0].log_energy
+        return 0.0 if self.bound == best else self.bound - best

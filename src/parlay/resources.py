@@ -1,0 +1,115 @@
+"""Exact resources: integer polynomials of degree two in the widths.
+
+Weights (Eq. 1), parameters, multiply-adds and bytes of any convolutional network have this form: a convolution between two
+groups gives a product, equal layers of one unit a square, a batch norm a linear term. Python's integers are used
+throughout, so nothing is ever rounded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from parlay.errors import InputError
+from parlay.layout import Layout
+
+__all__ = ["PeakResource", "Resource"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resource:
+    """R(w) = constant + sum_g linear[g] w_g + sum_{g <= h} quadratic[g, h] w_g w_h, in exact integers.
+
+    Attributes:
+        name: what is counted (``weights``, ``params``, ``macs``, ...).
+        groups: how many widths a layout has.
+        constant: the part that no width changes.
+        linear: one coefficient a group.
+        quadratic: (g, h, coefficient) with g <= h, sorted, each pair at most once.
+
+    >>> weights = Resource.of("weights", 2, linear={0: 27}, quadratic={(0, 1): 9})
+    >>> weights((35, 36))
+    12285
+    """
+
+    name: str
+    groups: int
+    constant: int = 0
+    linear: tuple[int, ...] = ()
+    quadratic: tuple[tuple[int, int, int], ...] = ()
+
+    def __post_init__(self) -> None:
+        if len(self.linear) != self.groups:
+            raise InputError(f"{self.name}: linear coefficients", given=len(self.linear), allowed=f"{self.groups}")
+        pairs = [(g, h) for g, h, _ in self.quadratic]
+        if pairs != sorted(set(pairs)) or not all(0 <= g <= h < self.groups for g, h in pairs):
+            raise InputError(f"{self.name}: quadratic terms", given=pairs, allowed="sorted pairs g <= h, each once")
+
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        groups: int,
+        *,
+        constant: int = 0,
+        linear: Mapping[int, int] | None = None,
+        quadratic: Mapping[tuple[int, int], int] | None = None,
+    ) -> Resource:
+        """Build a resource from sparse coefficients; the order within a pair does not matter."""
+        terms: dict[tuple[int, int], int] = {}
+        for (g, h), coefficient in (quadratic or {}).items():
+            key = (min(g, h), max(g, h))
+            terms[key] = terms.get(key, 0) + coefficient
+        return cls(
+            name=name,
+            groups=groups,
+            constant=constant,
+            linear=tuple((linear or {}).get(g, 0) for g in range(groups)),
+            quadratic=tuple((g, h, c) for (g, h), c in sorted(terms.items()) if c),
+        )
+
+    def __call__(self, layout: Layout) -> int:
+        """The exact amount at a layout of ``groups`` widths."""
+        if len(layout) != self.groups:
+            raise InputError(f"{self.name}: widths", given=len(layout), allowed=f"{self.groups}, one a group")
+        total = self.constant + sum(c * width for c, width in zip(self.linear, layout, strict=True))
+        return total + sum(c * layout[g] * layout[h] for g, h, c in self.quadratic)
+
+    def __add__(self, other: Resource) -> Resource:
+        """The sum of two resources over the same groups, under the name of the first."""
+        if self.groups != other.groups:
+            raise InputError("sum of resources", given=(self.groups, other.groups), allowed="equal numbers of groups")
+        quadratic = {(g, h): c for g, h, c in self.quadratic}
+        for g, h, c in other.quadratic:
+            quadratic[g, h] = quadratic.get((g, h), 0) + c
+        linear = {g: a + b for g, (a, b) in enumerate(zip(self.linear, other.linear, strict=True))}
+        return Resource.of(
+            self.name, self.groups, constant=self.constant + other.constant, linear=linear, quadratic=quadratic
+        )
+
+    def coefficients(self) -> Iterable[int]:
+        """Every coefficient but the constant."""
+        yield from self.linear
+        yield from (c for _, _, c in self.quadratic)
+
+    @property
+    def is_chain(self) -> bool:
+        """Whether every product joins a group to itself or to the next one."""
+        return all(h - g <= 1 for g, h, _ in self.quadratic)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PeakResource:
+    """The largest of several resources, one for each point of a program, such as peak activation memory.
+
+    >>> a, b = Resource.of("a", 1, linear={0: 2}), Resource.of("b", 1, constant=5)
+    >>> PeakResource(name="peak", points=(a, b))((2,)), PeakResource(name="peak", points=(a, b))((3,))
+    (5, 6)
+    """
+
+    name: str
+    points: tuple[Resource, ...]
+
+    def __call__(self, layout: Layout) -> int:
+        """The exact amount at a layout."""
+        return max(point(layout) for point in self.points)
