@@ -1,0 +1,50 @@
+"""parlay: exact parameter layouts for convolutional networks under a strict size budget.
+
+>>> import parlay
+>>> result = parlay.solve(parlay.plain(depth=4), kernels=4288)
+>>> result.best.layout, round(result.best.energy, 4)
+((35, 36, 37, 43), 173.0358)
+"""
+
+from parlay.energy import SCORES, Score, get_score
+from parlay.errors import CertificateError, InputError, MissingExtraError, ParlayError, StudyError
+from parlay.families import Family, plain, resnet
+from parlay.layout import Layout, Order, WidthGroup, WidthSpace, format_layout, parse_layout
+from parlay.problem import Constraint, Nearest, Problem, Proof, Result, Solution, Status
+from parlay.resources import PeakResource, Resource
+from parlay.solve import Certificate, certify, list_layouts, solve
+
+__all__ = [
+    "SCORES",
+    "Certificate",
+    "CertificateError",
+    "Constraint",
+    "Family",
+    "InputError",
+    "Layout",
+    "MissingExtraError",
+    "Nearest",
+    "Order",
+    "ParlayError",
+    "PeakResource",
+    "Problem",
+    "Proof",
+    "Resource",
+    "Result",
+    "Score",
+    "Solution",
+    "Status",
+    "StudyError",
+    "WidthGroup",
+    "WidthSpace",
+    "certify",
+    "format_layout",
+    "get_score",
+    "list_layouts",
+    "parse_layout",
+    "plain",
+    "resnet",
+    "solve",
+]
+
+__version__ = "0.1.0"

@@ -166,7 +166,7 @@ class Family(ABC):
                 allowed="exactly one of weights, kernels, max-weights, max-kernels",
             )
         [(name, amount)] = given.items()
-        _require(name, amount, largest=10**15)
+        _require(name, amount, largest=10**12)
         resource = self.weights if name.endswith("weights") else self.kernels
         constraint = Constraint.at_most(resource, amount) if name.startswith("max") else Constraint.equal(resource, amount)
         chosen = get_score(self.default_score if score is None else score) if not isinstance(score, Score) else score

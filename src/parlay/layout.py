@@ -54,7 +54,7 @@ def parse_step(step: str | float | int | Fraction) -> Fraction:
     """The largest ratio between neighbours as an exact fraction; a decimal is taken as written.
 
     Raises:
-        InputError: unless it is a finite number of at least 1.
+        InputError: unless it is a number from 1 to 1,000,000 with at most six decimals.
 
     >>> parse_step("1.1")
     Fraction(11, 10)
@@ -63,8 +63,9 @@ def parse_step(step: str | float | int | Fraction) -> Fraction:
         value = Fraction(str(step))
     except (ValueError, ZeroDivisionError, OverflowError):
         raise InputError("max step", given=repr(step), allowed="a number of at least 1, such as 2 or 1.5") from None
-    if value < 1:
-        raise InputError("max step", given=step, allowed="a number of at least 1, such as 2 or 1.5")
+    if value < 1 or value.denominator > 10**6 or value > 10**6:
+        allowed = "a number from 1 to 1000000 with at most six decimals, such as 2 or 1.5"
+        raise InputError("max step", given=step, allowed=allowed)
     return value
 
 

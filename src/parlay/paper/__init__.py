@@ -1,1 +1,34 @@
-"""TODO"""
+"""The paper's tables as data, what recomputes each, and the errata.
+
+Liao et al. (2017), "Finding the Secret of CNN Parameter Layout under Strict Size Constraint", ACM Multimedia.
+``tables`` holds what is printed, ``recompute`` works everything out again by exact means, ``errata`` lists where the
+two are known to part, and ``verdicts`` compares all three.
+
+>>> from parlay.paper import ERRATA
+>>> next(erratum.note for erratum in ERRATA if erratum.finding.printed == "36-43-58")
+'39-43-58 is meant, the one solution not printed'
+
+"""
+
+from parlay.paper.errata import ERRATA, FACTS, Erratum, Fact
+from parlay.paper.recompute import Enumerations, Finding, panel_findings
+from parlay.paper.tables import PANELS, Panel, Row, read_rows
+from parlay.paper.verdicts import Difference, Report, Verdict, check
+
+__all__ = [
+    "ERRATA",
+    "FACTS",
+    "PANELS",
+    "Difference",
+    "Enumerations",
+    "Erratum",
+    "Fact",
+    "Finding",
+    "Panel",
+    "Report",
+    "Row",
+    "Verdict",
+    "check",
+    "panel_findings",
+    "read_rows",
+]

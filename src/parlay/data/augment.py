@@ -1,0 +1,43 @@
+"""Augmentation of a whole batch at once, on uint8 tensors, driven by an explicit generator."""
+
+from __future__ import annotations
+
+from parlay.extras import Needs
+
+with Needs("augmentation", extra="train"):
+    import torch
+    from torch import Generator, Tensor
+    from torch.nn import functional
+
+__all__ = ["crop_and_flip"]
+
+
+def crop_and_flip(images: Tensor, *, margin: int, flip: bool, generator: Generator) -> Tensor:
+    """Shift every image by up to ``margin`` pixels each way, filling with zeros, and mirror it with probability 1/2.
+
+    The random numbers are drawn on the generator's device and then moved, so that a run sees the same ones anywhere.
+
+    Args:
+        images: uint8 (B, C, H, W).
+        margin: pixels of padding before a random crop of the old size; 0 leaves the place as it is.
+        flip: whether to mirror at all.
+        generator: source of every random number.
+
+    Returns:
+        A new uint8 tensor (B, C, H, W) in channels-last memory, or ``images`` itself when there is nothing to do.
+    """
+    if not margin and not flip:
+        return images
+    count, _, height, width = images.shape
+    drawn = torch.randint(0, 2 * margin + 1, (2, count), generator=generator, device=generator.device)
+    down, across = drawn.to(images.device)  # B each
+    rows = down[:, None] + torch.arange(height, device=images.device)  # B, H
+    columns = torch.arange(width, device=images.device).expand(count, width)  # B, W
+    if flip:
+        mirrored = torch.rand(count, generator=generator, device=generator.device).to(images.device) < 0.5
+        columns = torch.where(mirrored[:, None], width - 1 - columns, columns)
+    columns = columns + across[:, None]
+    padded = functional.pad(images, (margin, margin, margin, margin))
+    which = torch.arange(count, device=images.device)[:, None, None]
+    chosen = padded[which, :, rows[:, :, None], columns[:, None, :]]  # B, H, W, C
+    return chosen.permute(0, 3, 1, 2)

@@ -1,0 +1,149 @@
+"""The paper's networks as modules, built from a family and a layout.
+
+``parlay.families`` says in closed form what these networks cost; the tests pin the two to each other, so that predicted
+and counted parameters and multiply-adds agree to the unit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from parlay.errors import InputError
+from parlay.extras import Needs
+from parlay.families import Family, PlainFamily, ResNetFamily
+from parlay.layout import Layout
+
+with Needs("building networks", extra="train"):
+    import torch
+    from torch import Tensor, nn
+    from torch.nn import functional
+
+__all__ = ["PlainNet", "ResNet", "build"]
+
+POOLED_LAYERS = 3
+
+
+def build(family: Family, layout: Layout, *, seed: int | None = None) -> nn.Module:
+    """The family's network at a layout, freshly initialised, in fp32 on the CPU.
+
+    Args:
+        family: what fixes everything but the widths.
+        layout: kernels per width group.
+        seed: draws the initial weights from this seed and leaves torch's global generator as it was; without one they
+            are drawn from the global generator.
+
+    Returns:
+        A module from float images (N, in_channels, image, image) to logits (N, classes).
+
+    Raises:
+        InputError: when the layout does not fit the family.
+        MissingExtraError: on import of this module, when torch is not installed.
+
+    >>> from parlay.families import plain
+    >>> family = plain(depth=2, image=8)
+    >>> net = build(family, (4, 6), seed=0)
+    >>> sum(p.numel() for p in net.parameters()) == family.params((4, 6))
+    True
+    """
+    family.check(layout)
+    if type(family) not in NETWORKS:
+        raise InputError("family", given=type(family).__name__, allowed=", ".join(kind.__name__ for kind in NETWORKS))
+    network = NETWORKS[type(family)]
+    if seed is None:
+        return network(family, layout)
+    with torch.random.fork_rng(devices=[]):  # pyright: ignore[reportUnknownMemberType]
+        torch.manual_seed(seed)  # pyright: ignore[reportUnknownMemberType]
+        return network(family, layout)
+
+
+class PlainNet(nn.Module):
+    """Convolution, batch norm, ReLU, ``depth`` times; 2x2 max pooling after each of the first three; mean; linear.
+
+    Figure 2 of the paper is an image without a text; where the pooling stands is our reading of it.
+    """
+
+    def __init__(self, family: PlainFamily, layout: Layout) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        inputs = family.in_channels
+        for index, (width, kernel) in enumerate(zip(layout, family.kernel_sizes, strict=True)):
+            layers += [*convolution(inputs, width, kernel), nn.BatchNorm2d(width), nn.ReLU()]
+            if index < POOLED_LAYERS:
+                layers.append(nn.MaxPool2d(2))
+            inputs = width
+        self.features = nn.Sequential(*layers)
+        self.classifier = nn.Linear(inputs, family.classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits (N, classes) of images (N, C, H, W)."""
+        features: Tensor = self.features(images)  # N, n_last, h, w
+        return self.classifier(features.mean((2, 3)))
+
+
+class ResNet(nn.Module):
+    """The CIFAR ResNet of Table 3: one convolution, then three units of n blocks; units 3 and 4 begin with stride 2."""
+
+    def __init__(self, family: ResNetFamily, layout: Layout) -> None:
+        super().__init__()
+        kernels = family.kernel_sizes
+        layers: list[nn.Module] = [
+            *convolution(family.in_channels, layout[0], kernels[0]),
+            nn.BatchNorm2d(layout[0]),
+            nn.ReLU(),
+        ]
+        for unit in (1, 2, 3):
+            inputs = layout[unit - 1]
+            for block in range(family.blocks):
+                stride = 2 if unit > 1 and block == 0 else 1
+                layers.append(Block(inputs, layout[unit], kernels[unit], stride))
+                inputs = layout[unit]
+        self.features = nn.Sequential(*layers)
+        self.classifier = nn.Linear(layout[-1], family.classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits (N, classes) of images (N, C, H, W)."""
+        features: Tensor = self.features(images)  # N, n_4, h, w
+        return self.classifier(features.mean((2, 3)))
+
+
+class Block(nn.Module):
+    """Two convolutions beside a parameter-free shortcut (He et al. 2016, option A)."""
+
+    def __init__(self, inputs: int, width: int, kernel: int, stride: int) -> None:
+        super().__init__()
+        self.stride = stride
+        self.growth = width - inputs
+        self.residual = nn.Sequential(
+            *convolution(inputs, width, kernel, stride),
+            nn.BatchNorm2d(width),
+            nn.ReLU(),
+            *convolution(width, width, kernel),
+            nn.BatchNorm2d(width),
+        )
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(N, inputs, h, w) -> (N, width, ceil(h / stride), ceil(w / stride))."""
+        return functional.relu(self.residual(features) + self.shortcut(features))
+
+    def shortcut(self, features: Tensor) -> Tensor:
+        """Every stride-th pixel; zero channels are added where the width grows, the last ones cut where it shrinks."""
+        kept = features[:, :, :: self.stride, :: self.stride] if self.stride > 1 else features
+        if self.growth > 0:
+            return functional.pad(kept, (0, 0, 0, 0, 0, self.growth))
+        return kept[:, : self.growth] if self.growth < 0 else kept
+
+
+def convolution(inputs: int, outputs: int, kernel: int, stride: int = 1) -> list[nn.Module]:
+    """A convolution without bias whose output has ceil(side / stride) pixels a side, as one or two modules.
+
+    An even kernel needs one row and column more behind than before; torch's own ``padding='same'`` warns about the copy
+    that takes and refuses strides, so the padding is a module of its own.
+    """
+    before, behind = (kernel - 1) // 2, kernel // 2
+    conv = nn.Conv2d(inputs, outputs, kernel, stride, padding=before if before == behind else 0, bias=False)
+    nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")  # He et al. 2015
+    return [conv] if before == behind else [nn.ZeroPad2d((before, behind, before, behind)), conv]
+
+
+NETWORKS: dict[type[Family], Callable[..., nn.Module]] = {PlainFamily: PlainNet, ResNetFamily: ResNet}
+"""Family -> module."""

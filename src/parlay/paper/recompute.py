@@ -1,0 +1,174 @@
+"""Works the paper's numbers out again: sizes by the exact polynomial, energies by Eq. 3, lists by the exact solver.
+
+Nothing here knows what is expected; a finding is whatever the printed tables and the recomputation disagree on.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from decimal import ROUND_DOWN, ROUND_HALF_EVEN, Decimal
+from itertools import pairwise
+from math import exp
+
+from parlay.families import Family, plain, resnet
+from parlay.layout import Order, format_layout
+from parlay.paper.tables import Panel, Row, panel_rows
+from parlay.problem import Result, Solution
+from parlay.solve import list_layouts, solve
+
+__all__ = ["Enumerations", "Finding", "claim_findings", "compare_decimals", "panel_findings"]
+
+LEARNED = 6
+"""Layouts that Table 5 lists for each size."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One place where print and recomputation part.
+
+    Attributes:
+        where: title of the panel, or section of the text.
+        kind: what is wrong: budget, repeat, equal-neighbours, decreasing, energy, truncated, layers, number, rank
+            or claim.
+        printed: what the paper says.
+        recomputed: what comes out.
+    """
+
+    where: str
+    kind: str
+    printed: str
+    recomputed: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Enumerations:
+    """Complete lists and proven optima of the paper's problems, each worked out once, when first asked for."""
+
+    _lists: dict[tuple[str, int, int], tuple[Solution, ...]] = field(
+        default_factory=dict[tuple[str, int, int], tuple[Solution, ...]]
+    )
+    _results: dict[tuple[int, int], Result] = field(default_factory=dict[tuple[int, int], Result])
+
+    def weak(self, family: Family, budget: int) -> tuple[Solution, ...]:
+        """Every layout with n_i <= n_{i+1} of exactly ``budget`` kernels, best first; widths of 1 included."""
+        key = (family.name, family.depth, budget)
+        if key not in self._lists:
+            problem = family.problem(kernels=budget, order=Order.NONDECREASING)
+            self._lists[key] = tuple(list_layouts(problem))
+        return self._lists[key]
+
+    def strict(self, family: Family, budget: int) -> tuple[Solution, ...]:
+        """Those with n_i < n_{i+1}, as Eq. 3 demands."""
+        return tuple(s for s in self.weak(family, budget) if _rises(s.layout))
+
+    def learned(self, depth: int, budget: int) -> Result:
+        """The six best strictly increasing plain layouts, proven (Eq. 4), by the solver and not by enumeration."""
+        key = (depth, budget)
+        if key not in self._results:
+            self._results[key] = solve(plain(depth=depth).problem(kernels=budget), top_k=LEARNED)
+        return self._results[key]
+
+    def plain_counts(self, depth: int, budget: int) -> tuple[int, int]:
+        """Number of strictly and of weakly increasing plain layouts."""
+        family = plain(depth=depth)
+        return len(self.strict(family, budget)), len(self.weak(family, budget))
+
+    def resnet_counts(self, budget: int) -> tuple[int, int]:
+        """The same for ResNet-32."""
+        family = resnet(depth=32)
+        return len(self.strict(family, budget)), len(self.weak(family, budget))
+
+
+def panel_findings(panel: Panel, rows: tuple[Row, ...], solved: Enumerations) -> Iterator[Finding]:
+    """Everything one panel prints that does not come out again."""
+    mine = panel_rows(panel, rows)
+
+    def finding(kind: str, printed: object, recomputed: object) -> Finding:
+        return Finding(where=panel.title, kind=kind, printed=str(printed), recomputed=str(recomputed))
+
+    if len(mine) != panel.number:
+        yield finding("number", f"{panel.number} layouts", f"{len(mine)} are listed")
+    depths = sorted({len(row.layout) for row in mine})
+    if panel.layers is not None and depths != [panel.layers]:
+        yield finding(
+            "layers", f"{panel.layers} convolutions", f"{', '.join(map(str, depths)) or 'no'} widths a layout"
+        )
+    for row in mine:
+        name, kernels = format_layout(row.layout), row.network.kernels(row.layout)
+        if kernels != row.budget:
+            yield finding("budget", name, f"{kernels} kernels, not {row.budget}; one width changed: {_repairs(row)}")
+        if any(a > b for a, b in pairwise(row.layout)):
+            yield finding("decreasing", name, "n_i > n_(i+1) somewhere")
+        elif not _rises(row.layout):
+            yield finding("equal-neighbours", name, "n_i = n_(i+1) somewhere, where Eq. 3 demands n_i < n_(i+1)")
+        if row.energy:
+            energy = exp(row.network.energy(row.layout))
+            kind = compare_decimals(row.energy, energy)
+            if kind:
+                yield finding(kind, f"{name}: {row.energy}", f"{energy:.4f}")
+    for layout, times in Counter(row.layout for row in mine).items():
+        if times > 1:
+            yield finding("repeat", format_layout(layout), f"listed {times} times")
+    if panel.learned:
+        best = solved.learned(4, panel.budget).solutions
+        for rank, (row, solution) in enumerate(zip(mine, best, strict=False), start=1):
+            if row.layout != solution.layout:
+                yield finding(
+                    "rank", f"{rank}. {format_layout(row.layout)}", f"{rank}. {format_layout(solution.layout)}"
+                )
+
+
+def claim_findings(rows: tuple[Row, ...]) -> Iterator[Finding]:
+    """Two sentences of the text that numbers contradict."""
+    macs = [row.network.macs(row.layout) for row in rows if row.family == "plain" and _of_size(row, 4, 4288)]
+    if macs and min(macs) != max(macs):
+        yield Finding(
+            where="section 1",
+            kind="claim",
+            printed="parameters are proportional to computation",
+            recomputed=f"{min(macs)} to {max(macs)} multiply-adds among the printed four-layer layouts of 4288 kernels",
+        )
+    deep = solve(plain(depth=31).problem(kernels=66304), top_k=1)
+    if deep.solutions:
+        yield Finding(
+            where="section 3.3",
+            kind="claim",
+            printed="NP-hard, and too slow when deep",
+            recomputed=f"31 layers, 66304 kernels: {deep.status}, log-energy {deep.best.log_energy:.4f}",
+        )
+
+
+def compare_decimals(printed: str, value: float) -> str:
+    """How a printed decimal relates to a value: "" (correctly rounded), "truncated" or "energy" (neither).
+
+    >>> compare_decimals("1.24", 1.236), compare_decimals("1.23", 1.236), compare_decimals("1.26", 1.236)
+    ('', 'truncated', 'energy')
+    """
+    decimal = Decimal(printed)
+    exact, unit = Decimal(value), Decimal(1).scaleb(int(decimal.as_tuple().exponent))
+    if decimal == exact.quantize(unit, ROUND_HALF_EVEN):
+        return ""
+    return "truncated" if decimal == exact.quantize(unit, ROUND_DOWN) else "energy"
+
+
+def _rises(layout: tuple[int, ...]) -> bool:
+    return all(a < b for a, b in pairwise(layout))
+
+
+def _repairs(row: Row) -> str:
+    """The layouts of the stated size that differ from the row in one width and do not decrease."""
+    found: list[str] = []
+    for index, width in enumerate(row.layout):
+        low = row.layout[index - 1] if index else 1
+        high = row.layout[index + 1] if index + 1 < len(row.layout) else max(2 * width, row.budget)
+        for other in range(low, high + 1):
+            layout = (*row.layout[:index], other, *row.layout[index + 1 :])
+            if row.network.kernels(layout) == row.budget:
+                found.append(format_layout(layout))
+    return ", ".join(found) or "none fits"
+
+
+def _of_size(row: Row, depth: int, kernels: int) -> bool:
+    return len(row.layout) == depth and row.network.kernels(row.layout) == kernels

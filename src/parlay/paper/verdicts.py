@@ -1,0 +1,187 @@
+"""Compares what is printed, what comes out and what is expected."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from parlay.paper.errata import ERRATA, FACTS, Erratum, Fact
+from parlay.paper.recompute import Enumerations, Finding, claim_findings, panel_findings
+from parlay.paper.tables import PANELS, Row, panel_rows, read_rows
+
+__all__ = ["Difference", "Recomputed", "Report", "Verdict", "check"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """Something that did not come out as expected.
+
+    Attributes:
+        where: title of the panel, or section of the text.
+        what: a fact, an erratum not found again, or a finding that no erratum lists.
+        expected: what should have come out.
+        recomputed: what did.
+    """
+
+    where: str
+    what: str
+    expected: str
+    recomputed: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what}: expected {self.expected}, found {self.recomputed}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recomputed:
+    """A fact and what came out."""
+
+    fact: Fact
+    value: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What came out for one table.
+
+    Attributes:
+        where: its title.
+        rows: number of layouts it prints (0 for the text).
+        errata: findings that were expected.
+        facts: facts recomputed.
+        differences: everything unexpected.
+    """
+
+    where: str
+    rows: int
+    errata: int
+    facts: int
+    differences: int
+
+    def __str__(self) -> str:
+        if self.differences:
+            return f"differs in {self.differences}"
+        return (
+            f"agrees but for {self.errata} {'erratum' if self.errata == 1 else 'errata'}" if self.errata else "agrees"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """The outcome of a check.
+
+    Attributes:
+        verdicts: one a panel, then the text.
+        errata: the errata found again, in the paper's order.
+        facts: every fact with what came out.
+        differences: empty when all is as expected.
+        runtime: seconds.
+    """
+
+    verdicts: tuple[Verdict, ...]
+    errata: tuple[Erratum, ...]
+    facts: tuple[Recomputed, ...]
+    differences: tuple[Difference, ...]
+    runtime: float
+
+    @property
+    def agrees(self) -> bool:
+        """Whether everything came out as expected."""
+        return not self.differences
+
+
+def check(
+    *,
+    rows: tuple[Row, ...] | None = None,
+    errata: tuple[Erratum, ...] = ERRATA,
+    facts: tuple[Fact, ...] = FACTS,
+) -> Report:
+    """Recompute every number of Tables 1, 2, 4 and 5 and compare it with print and with the known errata.
+
+    Args:
+        rows: the printed rows; as it stands those of the paper.
+        errata: findings to expect.
+        facts: numbers to expect.
+
+    Returns:
+        A report; ``report.agrees`` says whether all came out as expected.
+    """
+    start = time.perf_counter()
+    printed = read_rows() if rows is None else rows
+    solved = Enumerations()
+    findings = [f for panel in PANELS for f in panel_findings(panel, printed, solved)]
+    findings += claim_findings(printed)
+    recomputed = tuple(Recomputed(fact=fact, value=fact.recompute(printed, solved)) for fact in facts)
+    differences = (*_compare_findings(findings, errata), *_compare_facts(recomputed), *_strays(printed))
+    found = tuple(erratum for erratum in errata if erratum.finding in findings)
+    titles = [panel.title for panel in PANELS]
+    verdicts = [
+        _verdict(panel.title, len(panel_rows(panel, printed)), (panel.title,), found, recomputed, differences)
+        for panel in PANELS
+    ]
+    elsewhere = {x.where for x in (*(e.finding for e in found), *(r.fact for r in recomputed), *differences)}
+    verdicts.append(_verdict("the text", 0, tuple(elsewhere - set(titles)), found, recomputed, differences))
+    return Report(
+        verdicts=tuple(verdicts),
+        errata=found,
+        facts=recomputed,
+        differences=differences,
+        runtime=time.perf_counter() - start,
+    )
+
+
+def _compare_findings(findings: list[Finding], errata: tuple[Erratum, ...]) -> list[Difference]:
+    expected = {erratum.finding for erratum in errata}
+    new = [
+        Difference(where=f.where, what=f"{f.kind} finding", expected=f.printed, recomputed=f.recomputed)
+        for f in findings
+        if f not in expected
+    ]
+    gone = [
+        Difference(
+            where=f.where,
+            what=f"{f.kind} erratum",
+            expected=f"{f.printed} -> {f.recomputed}",
+            recomputed="no such finding",
+        )
+        for f in (erratum.finding for erratum in errata)
+        if f not in findings
+    ]
+    return new + gone
+
+
+def _compare_facts(recomputed: tuple[Recomputed, ...]) -> list[Difference]:
+    return [
+        Difference(where=r.fact.where, what=r.fact.statement, expected=r.fact.expected, recomputed=r.value)
+        for r in recomputed
+        if r.value != r.fact.expected
+    ]
+
+
+def _strays(rows: tuple[Row, ...]) -> list[Difference]:
+    """Rows that no panel holds would go unchecked, so they count as differences."""
+    known = {(panel.table, panel.budget) for panel in PANELS}
+    return [
+        Difference(
+            where="the text", what="row of no table", expected="none", recomputed=f"{row.table}, {row.budget} kernels"
+        )
+        for row in rows
+        if (row.table, row.budget) not in known
+    ]
+
+
+def _verdict(
+    where: str,
+    rows: int,
+    places: tuple[str, ...],
+    errata: tuple[Erratum, ...],
+    facts: tuple[Recomputed, ...],
+    differences: tuple[Difference, ...],
+) -> Verdict:
+    return Verdict(
+        where=where,
+        rows=rows,
+        errata=sum(erratum.finding.where in places for erratum in errata),
+        facts=sum(recomputed.fact.where in places for recomputed in facts),
+        differences=sum(difference.where in places for difference in differences),
+    )

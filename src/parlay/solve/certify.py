@@ -1,0 +1,275 @@
+"""An independent recount of a result. It imports no solver, so that it cannot inherit a solver's mistakes.
+
+Energies are recounted from 60-digit decimals instead of floats, sizes in Python's integers, fences width by width; a small
+problem is solved again by plain enumeration. What a proof rests on is checked for consistency: an OPTIMAL without a proof
+that covers it is refused.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from decimal import Context, Decimal
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from parlay.formal import decimal_value
+from parlay.layout import Layout, Order, WidthSpace, format_layout
+from parlay.problem import Problem, Result, Status
+from parlay.resources import PeakResource, Resource
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    IntArray = NDArray[np.int64]
+
+__all__ = ["Certificate", "certify"]
+
+TOLERANCE = 1e-9
+DIGITS = Context(prec=45)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Certificate:
+    """What the recount found.
+
+    Attributes:
+        findings: every fault, one sentence each; none when the result holds.
+        is_enumerated: whether the problem was small enough to be solved again by enumeration.
+    """
+
+    findings: tuple[str, ...]
+    is_enumerated: bool
+
+    @property
+    def holds(self) -> bool:
+        """Whether nothing was found wrong."""
+        return not self.findings
+
+
+def certify(problem: Problem, result: Result, *, effort: int = 20_000_000) -> Certificate:
+    """Recount a result independently.
+
+    Args:
+        problem: the question that was meant.
+        result: the answer to check.
+        effort: how many extensions of partial layouts an enumeration may cost; larger problems are not enumerated.
+
+    >>> from dataclasses import replace
+    >>> from parlay import plain, solve
+    >>> problem = plain(depth=3).problem(kernels=4288)
+    >>> result = solve(problem)
+    >>> certify(problem, result).holds, certify(problem, replace(result, proof=None)).findings
+    (True, ('OPTIMAL is claimed without a proof',))
+    """
+    findings: list[str] = []
+    if result.problem != problem:
+        findings.append("the result answers another problem")
+    if len(result.solutions) > result.top_k:
+        findings.append(f"{len(result.solutions)} solutions are listed though {result.top_k} were asked for")
+    for solution in result.solutions:
+        name = format_layout(solution.layout)
+        broken = problem.violations(solution.layout)
+        findings += [f"{name}: {text}" for text in broken]
+        if len(solution.layout) == len(problem.space) and min(solution.layout) >= 1:
+            energy = _recounted(problem, solution.layout)
+            if not _close(energy, solution.log_energy):
+                findings.append(f"{name}: log-energy is {energy}, not {solution.log_energy} as claimed")
+    if not findings:
+        findings += _order_faults(problem, [solution.layout for solution in result.solutions])
+    findings += _claim_faults(result)
+    table = _enumerated(problem, effort)
+    if table is not None and not findings:
+        findings += _enumeration_faults(problem, result, table)
+    return Certificate(findings=tuple(findings), is_enumerated=table is not None)
+
+
+def _close(a: float, b: float) -> bool:
+    return a == b or abs(a - b) <= TOLERANCE * max(1.0, abs(a))
+
+
+def _recounted(problem: Problem, layout: Layout) -> float:
+    """The log-energy from its exact form; from floats only where a score has no exact form."""
+    formal = problem.terms.formal(layout)
+    if formal is None:
+        return -math.inf
+    value = decimal_value(formal)
+    return problem.log_energy(layout) if value is None else float(value)
+
+
+def _rank(problem: Problem, layout: Layout) -> tuple[Decimal, Layout]:
+    formal = problem.terms.formal(layout)
+    if formal is None:
+        return Decimal("Infinity"), layout
+    value = decimal_value(formal)
+    return -DIGITS.plus(Decimal(problem.log_energy(layout)) if value is None else value), layout
+
+
+def _order_faults(problem: Problem, layouts: list[Layout]) -> list[str]:
+    ranks = [_rank(problem, layout) for layout in layouts]
+    return [
+        f"{format_layout(before[1])} is listed before {format_layout(after[1])} against the stated order"
+        for before, after in zip(ranks, ranks[1:], strict=False)
+        if not before < after
+    ]
+
+
+def _claim_faults(result: Result) -> list[str]:
+    """Whether status, bound and proof support each other."""
+    faults: list[str] = []
+    proof, status = result.proof, result.status
+    if status in (Status.OPTIMAL, Status.INFEASIBLE) and proof is None:
+        faults.append(f"{status.value} is claimed without a proof")
+    if status in (Status.OPTIMAL, Status.FEASIBLE) and not result.solutions:
+        faults.append(f"{status.value} is claimed without a solution")
+    if status in (Status.INFEASIBLE, Status.UNKNOWN) and result.solutions:
+        faults.append(f"{status.value} is claimed beside solutions")
+    if result.solutions:
+        best, worst = result.solutions[0].log_energy, result.solutions[-1].log_energy
+        if result.bound is not None and result.bound < best - TOLERANCE:
+            faults.append(f"the bound {result.bound} lies below the best log-energy {best}")
+        if status is Status.OPTIMAL and result.bound != best:
+            faults.append(f"OPTIMAL is claimed with bound {result.bound} away from the best log-energy {best}")
+        if status is Status.OPTIMAL and proof is not None:
+            complete = proof.threshold == -math.inf
+            if not complete and (len(result.solutions) < result.top_k or proof.threshold > worst + TOLERANCE):
+                faults.append(f"the proof covers log-energies from {proof.threshold} on, not all that is listed")
+            if proof.bound < best - TOLERANCE and not math.isinf(best):
+                faults.append(f"the proof's bound {proof.bound} lies below the best log-energy {best}")
+    elif status is Status.INFEASIBLE and proof is not None and proof.threshold != -math.inf:
+        faults.append(f"INFEASIBLE is claimed though the proof covers only log-energies from {proof.threshold} on")
+    return faults
+
+
+def _enumeration_faults(problem: Problem, result: Result, table: IntArray) -> list[str]:
+    """Compare with every layout there is."""
+    scores = _scores(problem, table)
+    if len(table) == 0:
+        return ["layouts are listed though none exists"] if result.solutions else []
+    if result.status is Status.INFEASIBLE:
+        return [f"INFEASIBLE is claimed though {format_layout(table[0].tolist())} satisfies every constraint"]
+    if result.status is not Status.OPTIMAL:
+        top = float(scores.max())
+        low = result.bound is not None and result.bound < top - TOLERANCE
+        return [f"the bound {result.bound} lies below the best log-energy {top}"] if low else []
+    wanted = min(result.top_k, len(table))
+    if len(result.solutions) != wanted:
+        return [f"{len(result.solutions)} solutions are listed though {wanted} exist"]
+    cut = float(np.sort(scores)[::-1][wanted - 1]) - TOLERANCE
+    near = table[scores >= cut] if math.isfinite(cut) else table
+    layouts = [tuple(int(w) for w in row) for row in near.tolist()]
+    best = [layout for _, layout in sorted(_rank(problem, layout) for layout in layouts)][:wanted]
+    listed = [solution.layout for solution in result.solutions]
+    missing = [format_layout(layout) for layout in best if layout not in set(listed)]
+    return [f"a better layout is missing: {', '.join(missing[:3])}"] if missing else []
+
+
+def _scores(problem: Problem, table: IntArray) -> NDArray[np.float64]:
+    total = np.zeros(len(table))
+    terms = problem.terms
+    for g, parts in enumerate(terms.groups):
+        for term in parts:
+            total = total + term.values(table[:, g])
+    for (g, h), parts in terms.pairs.items():
+        for term in parts:
+            total = total + term.values(table[:, g], table[:, h])
+    return total
+
+
+def _enumerated(problem: Problem, effort: int) -> IntArray | None:
+    """Every layout that keeps fences and constraints, one a row; None when that would cost more than ``effort``."""
+    space = problem.space
+    tops = _largest_widths(problem)
+    if tops is None:
+        return None
+    smallest = [group.first for group in space.groups]
+    table = np.zeros((1, 0), dtype=np.int64)
+    spent = 0
+    for g, group in enumerate(space.groups):
+        choices = np.arange(group.first, tops[g] + 1, group.multiple_of, dtype=np.int64)
+        spent += len(choices) * max(1, len(table))
+        if spent > effort:
+            return None
+        parts: list[IntArray] = []
+        for width in choices.tolist():
+            rows = table[_may_follow(space, table[:, -1], width)] if g else table
+            if len(rows):
+                parts.append(np.concatenate([rows, np.full((len(rows), 1), width, dtype=np.int64)], axis=1))
+        table = np.concatenate(parts) if parts else np.zeros((0, g + 1), dtype=np.int64)
+        rest = np.broadcast_to(np.array(smallest[g + 1 :], dtype=np.int64), (len(table), len(smallest) - g - 1))
+        cheapest = np.concatenate([table, rest], axis=1)
+        for constraint in problem.constraints:
+            if constraint.maximum is not None:
+                keep = _amounts(constraint.resource, cheapest) <= constraint.maximum
+                table, cheapest = table[keep], cheapest[keep]
+    for constraint in problem.constraints:
+        if constraint.minimum is not None:
+            table = table[_amounts(constraint.resource, table) >= constraint.minimum]
+    return table
+
+
+def _may_follow(space: WidthSpace, before: IntArray, width: int) -> NDArray[np.bool_]:
+    allowed = np.ones(len(before), dtype=bool)
+    if space.order is Order.INCREASING:
+        allowed &= before < width
+    elif space.order is Order.NONDECREASING:
+        allowed &= before <= width
+    if space.max_step is not None:
+        up, down = space.max_step.numerator, space.max_step.denominator
+        allowed &= (before * down <= width * up) & (width * down <= before * up)
+    return allowed
+
+
+def _amounts(resource: Resource | PeakResource, table: IntArray) -> IntArray:
+    if isinstance(resource, PeakResource):
+        return np.maximum.reduce([_amounts(point, table) for point in resource.points])
+    total = np.full(len(table), resource.constant, dtype=np.int64)
+    for g, coefficient in enumerate(resource.linear):
+        total = total + coefficient * table[:, g]
+    for g, h, coefficient in resource.quadratic:
+        total = total + coefficient * table[:, g] * table[:, h]
+    return total
+
+
+def _largest_widths(problem: Problem) -> list[int] | None:
+    """The largest width of each group that some constraint or fence leaves, the others at their smallest."""
+    smallest = [group.first for group in problem.space.groups]
+    tops: list[int] = []
+    for g, group in enumerate(problem.space.groups):
+        top = group.maximum
+        for constraint in problem.constraints:
+            limit = _largest_for(constraint.resource, constraint.maximum, smallest, g)
+            if limit is not None:
+                top = limit if top is None else min(top, limit)
+        if top is None:
+            return None
+        tops.append(top)
+    for constraint in problem.constraints:
+        if constraint.resource(tuple(max(top, 1) for top in tops)) >= 1 << 62:
+            return None
+    return tops
+
+
+def _largest_for(
+    resource: Resource | PeakResource, maximum: int | None, smallest: list[int], g: int
+) -> int | None:
+    """By doubling and bisection: the largest width of group g within the budget; None when nothing limits it."""
+    if maximum is None:
+        return None
+
+    def fits(width: int) -> bool:
+        return resource((*smallest[:g], width, *smallest[g + 1 :])) <= maximum
+
+    if not fits(smallest[g]):
+        return smallest[g] - 1
+    high = smallest[g]
+    while fits(high):
+        if high > 1 << 45:
+            return None
+        high *= 2
+    low = high // 2
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    return low

@@ -1,0 +1,307 @@
+"""The front door: ``solve`` answers a problem and has the answer certified."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from parlay.errors import CertificateError, InputError
+from parlay.families import Family
+from parlay.layout import Layout
+from parlay.problem import Nearest, Problem, Proof, Result, Solution, Status
+from parlay.solve.bounds import Windows, bounded_windows
+from parlay.solve.certify import certify
+from parlay.solve.chain import Chain, compile_chain
+from parlay.solve.labels import EPSILON, LabelLimitError, LabelPass, Lattice, push_labels
+from parlay.solve.nearest import nearest_amounts
+from parlay.solve.ranking import ranked
+
+__all__ = ["Progress", "solve"]
+
+LARGEST_TOP_K = 1_000_000
+FIRST_DELTA = 2e-5
+FIRST_SLACK = 4e-3
+PRICE_FACTORS = (1.0, 0.97, 1.03, 0.93, 1.07, 0.87, 1.14, 0.8, 1.25)
+EXHAUSTIVE_PAIRS = 200_000
+BEAMS = (500, 5_000, 50_000)
+QUICK_CERTIFICATE = 4_000
+NEAREST_SECONDS = 5.0
+METHOD = "Lagrangian bounds over cells, then exact labels on the chain"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """What a long solve reports: seconds so far, the best log-energy found and the bound, where known."""
+
+    seconds: float
+    best: float | None
+    bound: float | None
+
+
+class _OutOfTimeError(Exception):
+    """The time limit passed, or the caller asked to stop."""
+
+
+def solve(
+    question: Problem | Family,
+    *,
+    top_k: int = 1,
+    time_limit: float | None = None,
+    progress: Callable[[Progress], None] | None = None,
+    **size_and_fences: Any,
+) -> Result:
+    """The ``top_k`` layouts of highest score, proven.
+
+    Args:
+        question: a problem, or a family together with a size and fences as ``Family.problem`` takes them.
+        top_k: how many layouts, at least 1.
+        time_limit: seconds; when they pass, the best found so far is returned as FEASIBLE with a true gap.
+        progress: called now and then while solving.
+        **size_and_fences: ``kernels=4288``, ``order="free"``, ...; only with a family.
+
+    Returns:
+        A ``Result``: OPTIMAL means that all the solutions listed are proven best, in order.
+
+    Raises:
+        InputError: for a question that cannot be posed.
+        CertificateError: when the answer fails its recount, which would be a bug of parlay.
+
+    >>> from parlay import plain, solve
+    >>> result = solve(plain(depth=4), kernels=4288, top_k=2)
+    >>> result.status.value, [solution.layout for solution in result.solutions]
+    ('OPTIMAL', [(35, 36, 37, 43), (33, 35, 37, 47)])
+    """
+    if isinstance(question, Family):
+        question = question.problem(**size_and_fences)
+    elif size_and_fences:
+        raise InputError("solve", given=", ".join(size_and_fences), allowed="sizes and fences together with a family only")
+    if not 1 <= top_k <= LARGEST_TOP_K:
+        raise InputError("top-k", given=top_k, allowed=f"an integer from 1 to {LARGEST_TOP_K}")
+    if time_limit is not None and not (math.isfinite(time_limit) and time_limit > 0):
+        raise InputError("time limit", given=time_limit, allowed="seconds above 0")
+    result = _Run(problem=question, top_k=top_k, time_limit=time_limit, progress=progress).run()
+    certificate = certify(question, result, effort=QUICK_CERTIFICATE)
+    if not certificate.holds:
+        raise CertificateError("; ".join(certificate.findings))
+    return result
+
+
+@dataclass(kw_only=True)
+class _Run:
+    """One solve: its clock and what is known so far."""
+
+    problem: Problem
+    top_k: int
+    time_limit: float | None
+    progress: Callable[[Progress], None] | None
+    started: float = field(default_factory=time.perf_counter)
+    found: set[Layout] = field(default_factory=set[Layout])
+    best: float | None = None
+    bound: float | None = None
+    labels: int = 0
+    price: float = 0.0
+    root: float = math.inf
+    has_stopped: bool = False
+    seek_nearest: bool = True
+
+    def run(self) -> Result:
+        chain = compile_chain(self.problem)
+        positive = _without_zeros(chain)
+        try:
+            if positive.is_empty:
+                self.bound = -math.inf
+                return self._exhausted(chain, [])
+            return self._prove(chain, positive)
+        except (_OutOfTimeError, LabelLimitError, MemoryError):
+            return self._unproven(positive)
+
+    def tick(self) -> None:
+        """Report, and stop when time is up."""
+        now = time.perf_counter() - self.started
+        if self.time_limit is not None and now > self.time_limit and not self.has_stopped:
+            raise _OutOfTimeError
+        if self.progress is not None:
+            self.progress(Progress(seconds=now, best=self.best, bound=self.bound))
+
+    def _prove(self, chain: Chain, positive: Chain) -> Result:
+        """Widen the slack below the bound until it holds ``top_k`` layouts, or everything."""
+        slack = FIRST_SLACK
+        delta = FIRST_DELTA
+        while True:
+            if slack > 8.0 or _pairs(positive) <= EXHAUSTIVE_PAIRS:
+                slack = math.inf
+            windows = bounded_windows(positive, slack, tick=self.tick)
+            if windows is None:  # no layout keeps the budget
+                return self._exhausted(chain, [])
+            self._note_bound(windows)
+            lattice = None if windows.grid is None else Lattice.of(windows.grid)
+            while lattice is not None:
+                threshold = max(self.root - delta, windows.threshold)
+                is_everything = math.isinf(windows.threshold) and delta > self._span(positive)
+                outcome = self._pass(lattice, windows, -math.inf if is_everything else threshold)
+                if is_everything:
+                    return self._exhausted(chain, self._ranked())
+                above = [value for value in outcome.values.tolist() if value >= threshold + EPSILON]
+                if len(above) >= self.top_k:
+                    return self._optimal(threshold)
+                self._lower_bound(max(above, default=threshold + EPSILON))
+                if threshold <= windows.threshold:
+                    break
+                delta *= 8 if outcome.labels < 3_000 else 2.5
+            if lattice is None:
+                if math.isinf(windows.threshold):
+                    return self._exhausted(chain, [])
+                self._lower_bound(windows.threshold)
+            slack *= 8
+            delta = max(delta, slack / 8)
+
+    def _note_bound(self, windows: Windows) -> None:
+        self.root = min(self.root, windows.bound)
+        self.price = windows.dual.price
+        self._lower_bound(self.root)
+
+    def _lower_bound(self, bound: float) -> None:
+        self.bound = bound if self.bound is None else min(self.bound, bound)
+
+    def _span(self, chain: Chain) -> float:
+        """Root bound minus the lowest score any layout could have."""
+        lowest = sum(float(chain.score(g, np.array([chain.first[g], chain.last[g]])).min()) for g in range(chain.groups))
+        for g in range(chain.groups - 1):
+            corners = [np.array([a, b]) for a, b in zip(chain.first, chain.last, strict=True)]
+            lowest += float(np.min(chain.pair_score(g, corners[g][:, None], corners[g + 1][None, :])))
+        return self.root - lowest + 1.0
+
+    def _pass(self, lattice: Lattice, windows: Windows, threshold: float, beam: int | None = None) -> LabelPass:
+        prices = [windows.dual.price * factor for factor in PRICE_FACTORS]
+        outcome = push_labels(
+            lattice, k=self.top_k, threshold=threshold, prices=prices, beam=beam, tick=self.tick
+        )
+        self.labels += outcome.labels
+        self.found.update(outcome.layouts)
+        if len(outcome.values):
+            self.best = max(float(outcome.values.max()), -math.inf if self.best is None else self.best)
+        return outcome
+
+    def _ranked(self) -> list[Solution]:
+        return ranked(self.problem, self.found, self.top_k)
+
+    def _optimal(self, threshold: float) -> Result:
+        solutions = self._ranked()
+        return self._result(Status.OPTIMAL, solutions, solutions[0].log_energy, self._proof(threshold))
+
+    def _exhausted(self, chain: Chain, solutions: list[Solution]) -> Result:
+        """Every layout of positive energy is known; those of energy 0 rank after them."""
+        if len(solutions) < self.top_k:
+            solutions = solutions + self._zero_energy(chain, self.top_k - len(solutions))
+        proof = self._proof(-math.inf)
+        if solutions:
+            return self._result(Status.OPTIMAL, solutions, solutions[0].log_energy, proof)
+        nearest = self._nearest() if self.seek_nearest else None
+        return self._result(Status.INFEASIBLE, [], -math.inf, proof, nearest)
+
+    def _nearest(self) -> Nearest:
+        """The nearest sizes that have a layout, by solving ranges of sizes."""
+        [constraint] = self.problem.constraints
+        deadline = time.perf_counter() + NEAREST_SECONDS
+
+        def amount_within(low: int, high: int) -> int | None:
+            ranged = replace(constraint, minimum=low, maximum=high)
+            problem = replace(self.problem, constraints=(ranged,))
+            seconds = deadline - time.perf_counter()
+            if seconds <= 0:
+                raise TimeoutError
+            run = _Run(problem=problem, top_k=1, time_limit=seconds, progress=self.progress, seek_nearest=False)
+            result = run.run()
+            if result.status is Status.UNKNOWN:
+                raise TimeoutError
+            return constraint.resource(result.best.layout) if result.solutions else None
+
+        return nearest_amounts(constraint, self.problem.space, amount_within)
+
+    def _zero_energy(self, chain: Chain, wanted: int) -> list[Solution]:
+        """The first ``wanted`` layouts of energy 0 in order of their widths."""
+        if chain.is_empty:
+            return []
+        windows = bounded_windows(without_score(chain), math.inf, tick=self.tick)
+        lattice = None if windows is None or windows.grid is None else Lattice.of(windows.grid)
+        if lattice is None:
+            return []
+        zero = [np.isneginf(chain.score(g, widths)) for g, widths in enumerate(lattice.widths)]
+        if not any(mask.any() for mask in zero):
+            return []
+        outcome = push_labels(lattice, k=wanted, tagged=zero, tick=self.tick)
+        self.labels += outcome.labels
+        return [Solution(layout=layout, log_energy=-math.inf) for layout in sorted(outcome.layouts)]
+
+    def _unproven(self, positive: Chain) -> Result:
+        """Time or memory ran out: a beam looks for layouts, the bound stands."""
+        self.has_stopped = True
+        if len(self.found) < self.top_k:
+            self._beam(positive)
+        solutions = self._ranked()
+        status = Status.FEASIBLE if solutions else Status.UNKNOWN
+        return self._result(status, solutions, self.bound, None)
+
+    def _beam(self, positive: Chain) -> None:
+        try:
+            windows = bounded_windows(positive, FIRST_SLACK)
+            lattice = None if windows is None or windows.grid is None else Lattice.of(windows.grid)
+        except MemoryError:
+            return
+        if windows is None or lattice is None:
+            return
+        self._note_bound(windows)
+        for beam in BEAMS:
+            try:
+                self._pass(lattice, windows, windows.threshold, beam)
+            except (LabelLimitError, MemoryError):
+                return
+            if len(self.found) >= self.top_k:
+                return
+
+    def _proof(self, threshold: float) -> Proof:
+        return Proof(
+            threshold=threshold, bound=self.root, multiplier=self.price, labels=self.labels, method=METHOD
+        )
+
+    def _result(
+        self,
+        status: Status,
+        solutions: list[Solution],
+        bound: float | None,
+        proof: Proof | None,
+        nearest: Nearest | None = None,
+    ) -> Result:
+        return Result(
+            problem=self.problem,
+            top_k=self.top_k,
+            status=status,
+            solutions=tuple(solutions),
+            bound=bound,
+            runtime=time.perf_counter() - self.started,
+            proof=proof,
+            nearest=nearest,
+        )
+
+
+def _pairs(chain: Chain) -> int:
+    counts = [chain.choice_count(g) for g in range(chain.groups)]
+    return sum(a * b for a, b in zip(counts, counts[1:], strict=False)) if chain.groups > 1 else counts[0]
+
+
+def _without_zeros(chain: Chain) -> Chain:
+    """The chain without the smallest widths whose score is -inf."""
+    first = list(chain.first)
+    for g in range(chain.groups):
+        while first[g] <= chain.last[g] and np.isneginf(chain.score(g, np.array([first[g]]))[0]):
+            first[g] += chain.stride[g]
+    return chain.narrowed(first, chain.last)
+
+
+def without_score(chain: Chain) -> Chain:
+    return replace(chain, group_terms=((),) * chain.groups, pair_terms=((),) * (chain.groups - 1))

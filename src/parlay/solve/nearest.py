@@ -1,0 +1,74 @@
+"""When no layout has the size asked for: the nearest sizes that have one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from parlay.layout import WidthSpace
+from parlay.problem import Constraint, Nearest
+from parlay.resources import PeakResource
+
+__all__ = ["nearest_amounts"]
+
+FURTHEST = 1 << 40
+
+AmountWithin = Callable[[int, int], int | None]
+"""(low, high) -> an amount in this range that some layout has, or None; raises TimeoutError when it cannot tell."""
+
+
+def nearest_amounts(constraint: Constraint, space: WidthSpace, amount_within: AmountWithin) -> Nearest:
+    """The largest amount below and the smallest above the range asked for that some layout has.
+
+    Ranges are doubled until one holds an amount, which is then drawn nearer by bisection.
+    """
+    low, high = constraint.minimum, constraint.maximum
+    smallest = constraint.resource(tuple(group.first for group in space.groups))
+    largest: int | None = None
+    tops = [group.maximum for group in space.groups]
+    if all(top is not None for top in tops) and not isinstance(constraint.resource, PeakResource):
+        largest = constraint.resource(tuple(top for top in tops if top is not None))
+    below, below_proven = (None, True) if low is None else _nearest_below(low - 1, smallest, amount_within)
+    above, above_proven = (None, True)
+    if high is not None:
+        above, above_proven = _nearest_above(max(high + 1, smallest), largest, amount_within)
+    return Nearest(below=below, above=above, proven=below_proven and above_proven)
+
+
+def _nearest_above(start: int, largest: int | None, amount_within: AmountWithin) -> tuple[int | None, bool]:
+    found: int | None = None
+    low, span = start, 1
+    try:
+        while found is None and low <= (FURTHEST if largest is None else largest):
+            found = amount_within(low, low + span - 1)
+            if found is None:
+                low, span = low + span, span * 2
+        while found is not None and low < found:
+            middle = (low + found - 1) // 2
+            nearer = amount_within(low, middle)
+            if nearer is None:
+                low = middle + 1
+            else:
+                found = nearer
+    except TimeoutError:
+        return found, False
+    return found, True
+
+
+def _nearest_below(start: int, smallest: int, amount_within: AmountWithin) -> tuple[int | None, bool]:
+    found: int | None = None
+    high, span = start, 1
+    try:
+        while found is None and high >= smallest:
+            found = amount_within(max(high - span + 1, 0), high)
+            if found is None:
+                high, span = high - span, span * 2
+        while found is not None and found < high:
+            middle = (found + high + 2) // 2
+            nearer = amount_within(middle, high)
+            if nearer is None:
+                high = middle - 1
+            else:
+                found = nearer
+    except TimeoutError:
+        return found, False
+    return found, True

@@ -1,0 +1,70 @@
+"""The stated order of solutions: exact score, highest first; equal scores by widths, smaller first width first."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from decimal import Context, Decimal
+from itertools import pairwise
+
+from parlay.formal import decimal_value
+from parlay.layout import Layout
+from parlay.problem import Problem, Solution
+
+__all__ = ["ranked"]
+
+CLOSE = 1e-9
+ROUNDED = Context(prec=45)
+
+
+def ranked(problem: Problem, layouts: Iterable[Layout], top_k: int | None = None) -> list[Solution]:
+    """The layouts as solutions, best first, at most ``top_k``.
+
+    Floats order what differs by more than 1e-9; what is closer is compared exactly, so a tie is found to be one.
+
+    >>> from parlay.families import plain
+    >>> problem = plain(depth=2).problem(max_weights=10**6)
+    >>> [solution.layout for solution in ranked(problem, [(4, 4), (2, 16), (3, 5)])]
+    [(2, 16), (4, 4), (3, 5)]
+    """
+    solutions = [Solution(layout=layout, log_energy=problem.log_energy(layout)) for layout in layouts]
+    solutions.sort(key=lambda solution: (-solution.log_energy, solution.layout))
+    ordered: list[Solution] = []
+    for run in _close_runs(solutions):
+        ordered += run if len(run) == 1 else _exactly(problem, run)
+        if top_k is not None and len(ordered) >= top_k:
+            return ordered[:top_k]
+    return ordered
+
+
+def _close_runs(solutions: Sequence[Solution]) -> Iterable[list[Solution]]:
+    """Runs of neighbours whose float scores differ by at most 1e-9 each."""
+    run: list[Solution] = list(solutions[:1])
+    for before, now in pairwise(solutions):
+        if before.log_energy == now.log_energy or before.log_energy - now.log_energy <= CLOSE:
+            run.append(now)
+        else:
+            yield run
+            run = [now]
+    if run:
+        yield run
+
+
+def _exactly(problem: Problem, run: list[Solution]) -> list[Solution]:
+    """One run in exact order; tied solutions get the float of the first, so that a tie is seen in the numbers too."""
+    keyed = sorted(run, key=lambda solution: (-_exact_value(problem, solution), solution.layout))
+    values = [_exact_value(problem, solution) for solution in keyed]
+    result: list[Solution] = []
+    for solution, value, before in zip(keyed, values, [None, *values], strict=False):
+        tied = before is not None and value == before and not math.isinf(solution.log_energy)
+        result.append(Solution(layout=solution.layout, log_energy=result[-1].log_energy) if tied else solution)
+    return result
+
+
+def _exact_value(problem: Problem, solution: Solution) -> Decimal:
+    """45 digits of the score: equal formal sums give equal digits, and unequal ones differ long before."""
+    formal = problem.terms.formal(solution.layout)
+    if formal is None:
+        return Decimal("-Infinity")
+    value = decimal_value(formal)
+    return Decimal(solution.log_energy) if value is None else ROUNDED.plus(value)
