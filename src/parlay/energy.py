@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
-from fractions import Fraction
+from functools import lru_cache
 from typing import TYPE_CHECKING, final
 
 from parlay.errors import InputError
@@ -57,7 +57,7 @@ class GroupTerm(ABC):
 
     def formal(self, width: int) -> FormalSum | None:
         """The exact value for ties, None for -inf; as it stands, equal only to itself at the same width."""
-        return {(repr(self), width): Fraction(1)}
+        return {(repr(self), width): 1}
 
 
 class PairTerm(ABC):
@@ -82,7 +82,7 @@ class PairTerm(ABC):
 
     def formal(self, first: int, second: int) -> FormalSum | None:
         """The exact value for ties, None for -inf."""
-        return {(repr(self), (first, second)): Fraction(1)}
+        return {(repr(self), (first, second)): 1}
 
 
 @final
@@ -166,24 +166,46 @@ class Terms:
 
     def __call__(self, layout: Layout) -> float:
         """The score of one layout; -inf when a factor is zero."""
-        import numpy as np
-
         parts: list[float] = []
         for terms, width in zip(self.groups, layout, strict=True):
-            parts += [float(term.values(np.array([width]))[0]) for term in terms]
+            parts += [_group_value(term, width) for term in terms]
         for (g, h), terms in self.pairs.items():
-            parts += [float(term.values(np.array([layout[g]]), np.array([layout[h]]))[0]) for term in terms]
+            parts += [_pair_value(term, layout[g], layout[h]) for term in terms]
         return math.fsum(parts)
 
     def formal(self, layout: Layout) -> FormalSum | None:
         """The exact score of one layout for ties; None for -inf."""
         parts: list[FormalSum | None] = []
         for terms, width in zip(self.groups, layout, strict=True):
-            parts += [term.formal(width) for term in terms]
+            parts += [_group_formal(term, width) for term in terms]
         for (g, h), terms in self.pairs.items():
-            parts += [term.formal(layout[g], layout[h]) for term in terms]
+            parts += [_pair_formal(term, layout[g], layout[h]) for term in terms]
         known = [part for part in parts if part is not None]
         return add(known) if len(known) == len(parts) else None
+
+
+@lru_cache(maxsize=1 << 16)
+def _group_value(term: GroupTerm, width: int) -> float:
+    import numpy as np
+
+    return float(term.values(np.array([width]))[0])
+
+
+@lru_cache(maxsize=1 << 16)
+def _pair_value(term: PairTerm, first: int, second: int) -> float:
+    import numpy as np
+
+    return float(term.values(np.array([first]), np.array([second]))[0])
+
+
+@lru_cache(maxsize=1 << 16)
+def _group_formal(term: GroupTerm, width: int) -> FormalSum | None:
+    return term.formal(width)
+
+
+@lru_cache(maxsize=1 << 16)
+def _pair_formal(term: PairTerm, first: int, second: int) -> FormalSum | None:
+    return term.formal(first, second)
 
 
 class Score(ABC):

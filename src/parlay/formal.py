@@ -18,7 +18,9 @@ __all__ = ["FormalSum", "Symbol", "add", "decimal_value", "ln", "lnln", "prime_f
 Symbol = tuple[str, object]
 """``("ln", p)`` for a prime p, ``("lnln", m)`` for m >= 2 no perfect power, or a name of a term's own."""
 
-FormalSum = dict[Symbol, Fraction]
+Coefficient = int | Fraction
+
+FormalSum = dict[Symbol, Coefficient]
 """Symbol -> coefficient; no zero coefficients; an empty sum is zero."""
 
 CONTEXT = Context(prec=60)
@@ -46,16 +48,16 @@ def prime_factors(n: int) -> tuple[tuple[int, int], ...]:
     return tuple(factors)
 
 
-def ln(n: int, coefficient: Fraction | int = 1) -> FormalSum:
+def ln(n: int, coefficient: Coefficient = 1) -> FormalSum:
     """coefficient x ln n for n >= 1.
 
     >>> ln(12) == {("ln", 2): 2, ("ln", 3): 1}
     True
     """
-    return {("ln", p): Fraction(coefficient) * e for p, e in prime_factors(n)} if coefficient else {}
+    return {("ln", p): coefficient * e for p, e in prime_factors(n)} if coefficient else {}
 
 
-def lnln(n: int, coefficient: Fraction | int = 1) -> FormalSum:
+def lnln(n: int, coefficient: Coefficient = 1) -> FormalSum:
     """coefficient x ln ln n for n >= 2.
 
     >>> lnln(16) == add([ln(4), lnln(2)])
@@ -66,15 +68,15 @@ def lnln(n: int, coefficient: Fraction | int = 1) -> FormalSum:
     factors = prime_factors(n)
     exponent = math.gcd(*(e for _, e in factors))
     root = math.prod(p ** (e // exponent) for p, e in factors)
-    return add([ln(exponent, coefficient), {("lnln", root): Fraction(coefficient)}])
+    return add([ln(exponent, coefficient), {("lnln", root): coefficient}])
 
 
-def add(sums: Iterable[Mapping[Symbol, Fraction]]) -> FormalSum:
+def add(sums: Iterable[Mapping[Symbol, Coefficient]]) -> FormalSum:
     """The sum of several formal sums."""
     total: FormalSum = {}
     for part in sums:
         for symbol, coefficient in part.items():
-            total[symbol] = total.get(symbol, Fraction(0)) + coefficient
+            total[symbol] = total.get(symbol, 0) + coefficient
     return {symbol: coefficient for symbol, coefficient in total.items() if coefficient}
 
 
@@ -84,14 +86,19 @@ def _symbol_value(kind: str, n: int) -> Decimal:
     return CONTEXT.ln(value) if kind == "lnln" else value
 
 
-def decimal_value(formal: Mapping[Symbol, Fraction]) -> Decimal | None:
+def decimal_value(formal: Mapping[Symbol, Coefficient]) -> Decimal | None:
     """The sum to 60 digits, or None when it holds a symbol whose value is not known here.
 
     >>> str(decimal_value(lnln(16)))[:12]
     '1.0197814405'
     """
+    return _decimal_sum(frozenset(formal.items()))
+
+
+@lru_cache(maxsize=1 << 12)
+def _decimal_sum(items: frozenset[tuple[Symbol, Coefficient]]) -> Decimal | None:
     total = Decimal(0)
-    for (kind, n), coefficient in formal.items():
+    for (kind, n), coefficient in items:
         if kind not in ("ln", "lnln") or not isinstance(n, int):
             return None
         scaled = CONTEXT.multiply(Decimal(coefficient.numerator), _symbol_value(kind, n))

@@ -67,7 +67,7 @@ class PlainNet(nn.Module):
         layers: list[nn.Module] = []
         inputs = family.in_channels
         for index, (width, kernel) in enumerate(zip(layout, family.kernel_sizes, strict=True)):
-            layers += [*convolution(inputs, width, kernel), nn.BatchNorm2d(width), nn.ReLU()]
+            layers += [*convolution(inputs, width, kernel), nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
             if index < POOLED_LAYERS:
                 layers.append(nn.MaxPool2d(2))
             inputs = width
@@ -89,7 +89,7 @@ class ResNet(nn.Module):
         layers: list[nn.Module] = [
             *convolution(family.in_channels, layout[0], kernels[0]),
             nn.BatchNorm2d(layout[0]),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
         ]
         for unit in (1, 2, 3):
             inputs = layout[unit - 1]
@@ -116,7 +116,7 @@ class Block(nn.Module):
         self.residual = nn.Sequential(
             *convolution(inputs, width, kernel, stride),
             nn.BatchNorm2d(width),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
             *convolution(width, width, kernel),
             nn.BatchNorm2d(width),
         )

@@ -52,7 +52,8 @@ def _text(report: Report) -> str:
     lines = ["Liao et al. 2017, every number recomputed", "", f"{'table':24}{'rows':>6}{'facts':>7}  verdict"]
     lines += [f"{v.where:24}{v.rows or '':>6}{v.facts:>7}  {v}" for v in report.verdicts]
     lines += ["", "errata, printed -> recomputed"]
-    lines += [f"  {e.finding.where}: {e.finding.printed} -> {e.finding.recomputed}; {e.note}" for e in report.errata]
+    for (where, recomputed, note), printed in _grouped(report).items():
+        lines.append(f"  {where}: {', '.join(printed)} -> {recomputed}; {note}")
     lines += ["", "what comes out besides"]
     lines += [f"  {r.fact.where}: {r.fact.statement}: {r.value}" for r in report.facts]
     if report.differences:
@@ -60,3 +61,12 @@ def _text(report: Report) -> str:
     total = f"{len(report.facts)} facts, {len(report.errata)} errata, {report.runtime:.1f} s"
     verdict = "agrees" if report.agrees else f"differs in {len(report.differences)}"
     return "\n".join([*lines, "", f"{verdict}: {total}"])
+
+
+def _grouped(report: Report) -> dict[tuple[str, str, str], list[str]]:
+    """Errata that read the same, together."""
+    groups: dict[tuple[str, str, str], list[str]] = {}
+    for erratum in report.errata:
+        key = (erratum.finding.where, erratum.finding.recomputed, erratum.note)
+        groups.setdefault(key, []).append(erratum.finding.printed)
+    return groups

@@ -29,7 +29,5 @@ def digits() -> Dataset:
     for digit in range(10):
         members = draw.permutation(np.flatnonzero(labels == digit))
         train[members[: len(members) // 2]] = True
-    halves = {"train": train, "test": ~train}
-    images_and_labels = {"x": levels, "y": labels}
-    arrays = {f"{axis}_{half}": values[kept] for axis, values in images_and_labels.items() for half, kept in halves.items()}
+    arrays = {"x_train": levels[train], "y_train": labels[train], "x_test": levels[~train], "y_test": labels[~train]}
     return from_arrays("digits", arrays, flips=False)

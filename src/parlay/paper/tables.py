@@ -83,17 +83,17 @@ def read_rows() -> tuple[Row, ...]:
     >>> len(rows), rows[0].layout, rows[-1].budget
     (146, (8, 8, 525), 66304)
     """
-    with resources.files("parlay.paper").joinpath("tables.csv").open(encoding="utf-8", newline="") as stream:
-        return tuple(
-            Row(
-                table=record["table"],
-                family=record["family"],
-                budget=int(record["budget"]),
-                layout=parse_layout(record["layout_as_printed"]),
-                energy=record["energy_as_printed"],
-            )
-            for record in csv.DictReader(stream)
+    text = resources.files("parlay.paper").joinpath("tables.csv").read_text(encoding="utf-8")
+    return tuple(
+        Row(
+            table=record["table"],
+            family=record["family"],
+            budget=int(record["budget"]),
+            layout=parse_layout(record["layout_as_printed"]),
+            energy=record["energy_as_printed"],
         )
+        for record in csv.DictReader(text.splitlines())
+    )
 
 
 def panel_rows(panel: Panel, rows: tuple[Row, ...]) -> tuple[Row, ...]:

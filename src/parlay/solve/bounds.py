@@ -66,6 +66,7 @@ class Grid:
         self.high = high
         self.scores = [chain.score_upper(g, low[g], high[g]) for g in range(chain.groups)]
         self._joint: dict[bool, list[FloatArray]] = {}
+        self._own: dict[bool, list[FloatArray]] = {}
         self._pairs = [self._pair_bounds(g) for g in range(chain.groups - 1)]
 
     @property
@@ -98,9 +99,10 @@ class Grid:
         return (True, self.low) if price >= 0 else (False, self.high)
 
     def _unary(self, price: float) -> list[FloatArray]:
-        _, ends = self._ends(price)
-        costs = (_own_cost(self.chain, g, ends[g]) for g in range(self.chain.groups))
-        return [score - price * cost for score, cost in zip(self.scores, costs, strict=True)]
+        key, ends = self._ends(price)
+        if key not in self._own:
+            self._own[key] = [_own_cost(self.chain, g, ends[g]) for g in range(self.chain.groups)]
+        return [score - price * cost for score, cost in zip(self.scores, self._own[key], strict=True)]
 
     def _joint_costs(self, price: float) -> list[FloatArray]:
         key, ends = self._ends(price)
@@ -209,12 +211,13 @@ class Grid:
         high: list[IntArray] = []
         for g in range(self.chain.groups):
             stride = self.chain.stride[g]
-            pieces: list[tuple[IntArray, IntArray]] = []
-            for index, (a, b) in enumerate(zip(self.low[g].tolist(), self.high[g].tolist(), strict=True)):
-                cut = a < b and (around is None or abs(index - around[g]) <= 1)
-                pieces.append(_pieces(a, b, stride, parts if cut else 1))
-            low.append(np.concatenate([start for start, _ in pieces]))
-            high.append(np.concatenate([stop for _, stop in pieces]))
+            cut = self.low[g] < self.high[g]
+            if around is not None:
+                cut &= abs(np.arange(len(cut)) - around[g]) <= 1
+            cells = zip(self.low[g][cut].tolist(), self.high[g][cut].tolist(), strict=True)
+            pieces = [(self.low[g][~cut], self.high[g][~cut]), *(_pieces(a, b, stride, parts) for a, b in cells)]
+            low.append(np.sort(np.concatenate([start for start, _ in pieces])))
+            high.append(np.sort(np.concatenate([stop for _, stop in pieces])))
         return Grid(self.chain, low, high)
 
 
@@ -315,12 +318,9 @@ def bounded_windows(chain: Chain, slack: float, *, tick: Callable[[], None] = la
     for attempt in range(16):
         tick()
         if attempt < 3:
-            finer = _graded_grid(chain, [_centre(grid, g, i) for g, i in enumerate(dual.path)])
+            grid = _graded_grid(chain, [_centre(grid, g, i) for g, i in enumerate(dual.path)])
         else:
-            finer = grid.split(6, around=dual.path)
-        grid = finer.affordable()
-        if grid is None:
-            return None
+            grid = grid.split(6, around=dual.path)
         _check_size(grid)
         dual = minimise_dual(grid, dual.price)
         if dual.bound == INFEASIBLE:
@@ -426,8 +426,6 @@ def _cells_from(starts: FloatArray, chain: Chain, g: int) -> tuple[IntArray, Int
 
 def _pieces(low: int, high: int, stride: int, parts: int) -> tuple[IntArray, IntArray]:
     count = (high - low) // stride + 1
-    if parts == 1:
-        return np.array([low], dtype=np.int64), np.array([high], dtype=np.int64)
     if count <= 2 * parts:
         single = np.arange(low, high + 1, stride, dtype=np.int64)
         return single, single

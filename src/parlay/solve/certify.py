@@ -180,17 +180,19 @@ def _scores(problem: Problem, table: IntArray) -> NDArray[np.float64]:
 def _enumerated(problem: Problem, effort: int) -> IntArray | None:
     """Every layout that keeps fences and constraints, one a row; None when that would cost more than ``effort``."""
     space = problem.space
-    tops = _largest_widths(problem)
-    if tops is None:
-        return None
     smallest = [group.first for group in space.groups]
+    tops = [1] * len(smallest)
     table = np.zeros((1, 0), dtype=np.int64)
     spent = 0
     for g, group in enumerate(space.groups):
-        choices = np.arange(group.first, tops[g] + 1, group.multiple_of, dtype=np.int64)
-        spent += len(choices) * max(1, len(table))
-        if spent > effort:
+        top = _largest_width(problem, g)
+        if top is None:
             return None
+        tops[g] = max(top, 1)
+        spent += max(0, (top - group.first) // group.multiple_of + 1) * max(1, len(table))
+        if spent > effort or any(c.resource(tuple(tops)) >= 1 << 62 for c in problem.constraints):
+            return None
+        choices = np.arange(group.first, top + 1, group.multiple_of, dtype=np.int64)
         parts: list[IntArray] = []
         for width in choices.tolist():
             rows = table[_may_follow(space, table[:, -1], width)] if g else table
@@ -232,23 +234,12 @@ def _amounts(resource: Resource | PeakResource, table: IntArray) -> IntArray:
     return total
 
 
-def _largest_widths(problem: Problem) -> list[int] | None:
-    """The largest width of each group that some constraint or fence leaves, the others at their smallest."""
+def _largest_width(problem: Problem, g: int) -> int | None:
+    """The largest width of group g that constraints and bounds leave, the others at their smallest."""
     smallest = [group.first for group in problem.space.groups]
-    tops: list[int] = []
-    for g, group in enumerate(problem.space.groups):
-        top = group.maximum
-        for constraint in problem.constraints:
-            limit = _largest_for(constraint.resource, constraint.maximum, smallest, g)
-            if limit is not None:
-                top = limit if top is None else min(top, limit)
-        if top is None:
-            return None
-        tops.append(top)
-    for constraint in problem.constraints:
-        if constraint.resource(tuple(max(top, 1) for top in tops)) >= 1 << 62:
-            return None
-    return tops
+    limits = [_largest_for(c.resource, c.maximum, smallest, g) for c in problem.constraints]
+    known = [limit for limit in (*limits, problem.space.groups[g].maximum) if limit is not None]
+    return min(known, default=None)
 
 
 def _largest_for(

@@ -12,7 +12,7 @@ import numpy as np
 
 from parlay.errors import CertificateError, InputError
 from parlay.families import Family
-from parlay.layout import Layout
+from parlay.layout import Layout, Order
 from parlay.problem import Nearest, Problem, Proof, Result, Solution, Status
 from parlay.solve.bounds import Windows, bounded_windows
 from parlay.solve.certify import certify
@@ -24,8 +24,8 @@ from parlay.solve.ranking import ranked
 __all__ = ["Progress", "solve"]
 
 LARGEST_TOP_K = 1_000_000
-FIRST_DELTA = 2e-5
-FIRST_SLACK = 4e-3
+FIRST_DELTA = {Order.FREE: 2e-5, Order.NONDECREASING: 3e-4, Order.INCREASING: 3e-4}
+FIRST_SLACK = {Order.FREE: 4e-3, Order.NONDECREASING: 3e-2, Order.INCREASING: 3e-2}
 PRICE_FACTORS = (1.0, 0.97, 1.03, 0.93, 1.07, 0.87, 1.14, 0.8, 1.25)
 EXHAUSTIVE_PAIRS = 200_000
 BEAMS = (500, 5_000, 50_000)
@@ -100,8 +100,7 @@ class _Run:
     time_limit: float | None
     progress: Callable[[Progress], None] | None
     started: float = field(default_factory=time.perf_counter)
-    found: set[Layout] = field(default_factory=set[Layout])
-    best: float | None = None
+    values: dict[Layout, float] = field(default_factory=dict[Layout, float])
     bound: float | None = None
     labels: int = 0
     price: float = 0.0
@@ -130,8 +129,8 @@ class _Run:
 
     def _prove(self, chain: Chain, positive: Chain) -> Result:
         """Widen the slack below the bound until it holds ``top_k`` layouts, or everything."""
-        slack = FIRST_SLACK
-        delta = FIRST_DELTA
+        slack = FIRST_SLACK[self.problem.space.order]
+        delta = FIRST_DELTA[self.problem.space.order]
         while True:
             if slack > 8.0 or _pairs(positive) <= EXHAUSTIVE_PAIRS:
                 slack = math.inf
@@ -152,13 +151,26 @@ class _Run:
                 self._lower_bound(max(above, default=threshold + EPSILON))
                 if threshold <= windows.threshold:
                     break
-                delta *= 8 if outcome.labels < 3_000 else 2.5
+                delta = self._wider(delta, outcome.labels, positive.groups)
             if lattice is None:
                 if math.isinf(windows.threshold):
                     return self._exhausted(chain, [])
                 self._lower_bound(windows.threshold)
             slack *= 8
             delta = max(delta, slack / 8)
+
+    def _wider(self, delta: float, labels: int, groups: int) -> float:
+        """The next distance below the root. Labels grow like its power groups / 2, so once there are many, deep chains take
+        small steps; a layout already found says how far is far enough.
+        """
+        many = labels >= 8 * groups
+        factor = min(4.0, max(1.6, (20_000 / labels) ** (2.0 / groups))) if many else 8.0
+        wider = delta * factor
+        if len(self.values) >= self.top_k:
+            enough = self.root - sorted(self.values.values(), reverse=True)[self.top_k - 1] + 2 * EPSILON
+            if enough > delta:
+                wider = min(wider, enough) if labels < 200_000 else enough
+        return wider
 
     def _note_bound(self, windows: Windows) -> None:
         self.root = min(self.root, windows.bound)
@@ -182,13 +194,16 @@ class _Run:
             lattice, k=self.top_k, threshold=threshold, prices=prices, beam=beam, tick=self.tick
         )
         self.labels += outcome.labels
-        self.found.update(outcome.layouts)
-        if len(outcome.values):
-            self.best = max(float(outcome.values.max()), -math.inf if self.best is None else self.best)
+        self.values.update(zip(outcome.layouts, outcome.values.tolist(), strict=True))
         return outcome
 
+    @property
+    def best(self) -> float | None:
+        """The best log-energy found so far."""
+        return max(self.values.values(), default=None)
+
     def _ranked(self) -> list[Solution]:
-        return ranked(self.problem, self.found, self.top_k)
+        return ranked(self.problem, self.values, self.top_k)
 
     def _optimal(self, threshold: float) -> Result:
         solutions = self._ranked()
@@ -241,7 +256,7 @@ class _Run:
     def _unproven(self, positive: Chain) -> Result:
         """Time or memory ran out: a beam looks for layouts, the bound stands."""
         self.has_stopped = True
-        if len(self.found) < self.top_k:
+        if len(self.values) < self.top_k:
             self._beam(positive)
         solutions = self._ranked()
         status = Status.FEASIBLE if solutions else Status.UNKNOWN
@@ -249,7 +264,7 @@ class _Run:
 
     def _beam(self, positive: Chain) -> None:
         try:
-            windows = bounded_windows(positive, FIRST_SLACK)
+            windows = bounded_windows(positive, FIRST_SLACK[self.problem.space.order])
             lattice = None if windows is None or windows.grid is None else Lattice.of(windows.grid)
         except MemoryError:
             return
@@ -261,7 +276,7 @@ class _Run:
                 self._pass(lattice, windows, windows.threshold, beam)
             except (LabelLimitError, MemoryError):
                 return
-            if len(self.found) >= self.top_k:
+            if len(self.values) >= self.top_k:
                 return
 
     def _proof(self, threshold: float) -> Proof:

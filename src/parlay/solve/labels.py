@@ -78,6 +78,13 @@ class Lattice:
         self.scores = [chain.score(g, w) for g, w in enumerate(self.widths)]
         self.ranges = [_child_ranges(grid, g) for g in range(chain.groups - 1)]
         self.cheapest, self.dearest = self._completions()
+        self._suffixes: dict[float, list[FloatArray]] = {}
+
+    def suffixes(self, price: float) -> list[FloatArray]:
+        """``Grid.suffixes``, kept for the next pass."""
+        if price not in self._suffixes:
+            self._suffixes[price] = self.grid.suffixes(price)
+        return self._suffixes[price]
 
     @classmethod
     def of(cls, grid: Grid) -> Lattice | None:
@@ -195,7 +202,7 @@ class _Pusher:
     def __post_init__(self) -> None:
         self.chain, self.grid = self.lattice.chain, self.lattice.grid
         self.is_bounded = bool(self.prices)
-        self.suffixes = [self.grid.suffixes(price) for price in self.prices]
+        self.suffixes = [self.lattice.suffixes(price) for price in self.prices]
         self.budgets = [self.chain.high if price >= 0 else self.chain.low for price in self.prices]
         self.is_exact = True
 

@@ -1,4 +1,7 @@
-"""One training run: a recipe, and the loop that follows it. Importing ``parlay.train.loop`` needs torch; recipes do not."""
+"""One training run: a recipe, and the loop that follows it.
+
+Recipes load no torch; ``parlay.train.loop``, imported where a network is trained, does.
+"""
 
 from parlay.train.recipe import RECIPES, Recipe, get_recipe
 

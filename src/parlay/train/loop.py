@@ -204,7 +204,7 @@ def _normalise(images: Tensor, means: Tensor, deviations: Tensor) -> Tensor:
 
 
 def _batches(count: int, size: int, generator: torch.Generator) -> Iterator[Tensor]:
-    """Indices of random batches without end: epoch after epoch in a new order, the incomplete batch at its end dropped."""
+    """Indices of random batches without end: epoch after epoch in a new order; an incomplete last batch is dropped."""
     size = min(size, count)
     while True:
         order = torch.randperm(count, generator=generator)

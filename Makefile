@@ -1,0 +1,67 @@
+# Needs make and Python 3.11 or newer; everything else is installed into $(VENV).
+# make PYTHON=/path/to/python3.12 ...  uses that Python;  make VENV=folder ...  installs there.
+
+VENV := .venv
+PYTHON :=
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+CANDIDATES := $(PYTHON) $(if $(PYTHON),,python3.13 python3.12 python3.11 python3 python)
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help setup demo lint types imports test test-all wheel clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+
+setup: $(STAMP) ## create the virtual environment and install parlay with every extra
+
+demo: $(STAMP) ## solve, train and plot on the embedded digits data, in under two minutes
+	$(BIN)/parlay demo
+
+lint: $(STAMP) ## ruff: lint and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(STAMP) ## basedpyright: strict on the core
+	$(BIN)/basedpyright --pythonpath $(BIN)/python
+
+imports: $(STAMP) ## import-linter: the order of the layers
+	$(BIN)/lint-imports
+
+test: lint types imports ## lint, types, import rules, then the tests in about two minutes
+	$(PYTEST)
+
+test-all: lint types imports ## the same with the tests marked slow or data
+	$(PYTEST) -m ""
+
+wheel: $(STAMP) ## build the wheel into dist/
+	$(BIN)/python -m build --wheel --no-isolation
+
+clean: ## remove the virtual environment, build products and caches
+	rm -rf $(VENV) build dist .ruff_cache .hypothesis .import_linter_cache
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A candidate counts when it runs, is new enough and can make virtual environments; some systems ship python3 without
+# ensurepip, and some put commands on the path that only say that the version is not chosen.
+# torch and torchvision come in one pip command, because installed apart they may not match.
+$(STAMP): pyproject.toml
+	@found=; bare=; \
+	for python in $(CANDIDATES); do \
+	  "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 || continue; \
+	  if "$$python" -c 'import venv, ensurepip' >/dev/null 2>&1; then found=$$python; break; fi; \
+	  bare=$$python; \
+	done; \
+	if [ -z "$$found" ] && [ -n "$$bare" ]; then \
+	  echo "make: $$bare has no venv or ensurepip module; install it (Debian and Ubuntu: apt install python3-venv)" >&2; exit 1; \
+	elif [ -z "$$found" ]; then \
+	  echo "make: Python 3.11 or newer is missing (tried: $(strip $(CANDIDATES))); install it or call make PYTHON=..." >&2; exit 1; \
+	fi; \
+	if ! $(BIN)/python -m pip --version >/dev/null 2>&1; then \
+	  echo "creating $(VENV) with $$("$$found" --version)"; \
+	  "$$found" -m venv --clear $(VENV) || exit 1; \
+	fi
+	@echo "installing into $(VENV); the first time this downloads several GB, nearly all of it PyTorch"
+	$(BIN)/python -m pip install --disable-pip-version-check --editable '.[all,dev]'
+	@touch $(STAMP)

@@ -1,0 +1,223 @@
+"""Energy against test accuracy, top layouts red, others blue, as in the paper's Figures 3-5; multiply-adds beside it.
+
+The second panel is there because energy and multiply-adds rise together at one size (0.95 and more in the paper's own
+spaces): whoever looks at one should see the other.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from parlay.documents import write_atomically
+from parlay.evidence import Correlation, Relation, relate
+from parlay.extras import Needs
+from parlay.layout import Layout, format_layout
+from parlay.study import Kind, Row
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["Point", "ScatterData", "draw_scatter", "plot_scatter", "save_scatter", "scatter_data"]
+
+RED, BLUE, GREY = "#c0392b", "#2f6db3", "#555555"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Point:
+    """One layout, its seeds taken together.
+
+    Attributes:
+        layout: kernels per width group.
+        energy: Eq. 3.
+        mmacs: millions of multiply-adds for one image.
+        accuracy, low, high: mean, lowest and highest test accuracy of its runs, in per cent.
+        runs: how many.
+        top: whether it was chosen as one of the best by score.
+    """
+
+    layout: Layout
+    energy: float
+    mmacs: float
+    accuracy: float
+    low: float
+    high: float
+    runs: int
+    top: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScatterData:
+    """All that the figure shows."""
+
+    title: str
+    subtitle: str
+    points: tuple[Point, ...]
+    relation: Relation
+
+
+def scatter_data(rows: Iterable[Row]) -> ScatterData:
+    """Gather complete trials by layout; failed ones are counted in the subtitle and not drawn.
+
+    The rows should answer one question: one size, one recipe, one number of steps. What differs is said in the title.
+    """
+    rows = list(rows)
+    done: dict[Layout, list[Row]] = {}
+    for row in rows:
+        if row.accuracy is not None:
+            done.setdefault(row.trial.layout, []).append(row)
+    points = tuple(_point(layout, some) for layout, some in done.items())
+    return ScatterData(
+        title=_title(rows),
+        subtitle=_subtitle(points, sum(row.accuracy is None for row in rows)),
+        points=tuple(sorted(points, key=lambda point: point.energy)),
+        relation=relate(rows),
+    )
+
+
+def plot_scatter(data: ScatterData, ax: Axes | None = None, *, against: Literal["energy", "macs"] = "energy") -> Axes:
+    """Draw one panel: energy, or multiply-adds, against test accuracy in per cent.
+
+    Args:
+        data: what to draw.
+        ax: where; a new figure without one.
+        against: what the horizontal axis is.
+
+    Raises:
+        MissingExtraError: when matplotlib is not installed.
+    """
+    if ax is None:
+        ax = _figure(5.2, 4.2).subplots()
+    energy = against == "energy"
+    for top, colour, label in ((False, BLUE, "other layouts"), (True, RED, "top layouts by score")):
+        some = [point for point in data.points if point.top is top]
+        if not some:
+            continue
+        xs, ys = [p.energy if energy else p.mmacs for p in some], [p.accuracy for p in some]
+        if any(p.runs > 1 for p in some):
+            spread = [[p.accuracy - p.low for p in some], [p.high - p.accuracy for p in some]]
+            ax.errorbar(xs, ys, yerr=spread, fmt="none", ecolor=colour, elinewidth=0.8, alpha=0.5)
+        ax.scatter(xs, ys, s=34, c=colour, label=label, edgecolors="white", linewidths=0.6, zorder=3)
+    ax.set_xlabel("energy, Eq. 3 (dimensionless)" if energy else "multiply-adds per image (millions)")
+    ax.set_ylabel("test accuracy (%)")
+    ax.grid(visible=True, color="#e6e6e6", linewidth=0.7)
+    ax.set_axisbelow(True)
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.margins(x=0.12, y=0.14)
+    ax.set_title(_caption(data.relation.energy if energy else data.relation.macs), fontsize=9, color=GREY)
+    if data.points:
+        _annotate(ax, data, energy=energy)
+    else:
+        ax.text(0.5, 0.5, "no complete trial yet", transform=ax.transAxes, ha="center", color=GREY)
+    return ax
+
+
+def draw_scatter(data: ScatterData) -> Figure:
+    """Both panels side by side, on one accuracy scale.
+
+    Raises:
+        MissingExtraError: when matplotlib is not installed.
+    """
+    figure = _figure(10.0, 4.6)
+    left, right = figure.subplots(1, 2, sharey=True)
+    plot_scatter(data, left)
+    plot_scatter(data, right, against="macs")
+    right.set_ylabel("")
+    if data.points:
+        left.legend(loc="lower right", fontsize=8, framealpha=0.9)
+    figure.suptitle(f"{data.title}\n", fontsize=11.5, fontweight="bold")
+    figure.text(0.5, 0.925, data.subtitle, ha="center", va="top", fontsize=8.5, color=GREY)
+    return figure
+
+
+def save_scatter(data: ScatterData, path: Path) -> None:
+    """Write the figure as a PNG, all of it or nothing.
+
+    Raises:
+        InputError: when the folder cannot be written.
+        MissingExtraError: when matplotlib is not installed.
+    """
+    stream = io.BytesIO()
+    draw_scatter(data).savefig(stream, format="png", dpi=150)
+    write_atomically(path, stream.getvalue())
+
+
+def _figure(width: float, height: float) -> Figure:
+    """A figure of its own, outside pyplot's global list, drawn by Agg whatever the user's settings."""
+    with Needs("drawing", extra="train"):
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _point(layout: Layout, rows: list[Row]) -> Point:
+    family = rows[0].trial.family
+    accuracies = [100 * row.accuracy for row in rows if row.accuracy is not None]
+    return Point(
+        layout=layout,
+        energy=math.exp(min(family.energy(layout), 700.0)),
+        mmacs=family.macs(layout) / 1e6,
+        accuracy=math.fsum(accuracies) / len(accuracies),
+        low=min(accuracies),
+        high=max(accuracies),
+        runs=len(accuracies),
+        top=any(Kind.TOP in row.kinds for row in rows),
+    )
+
+
+def _annotate(ax: Axes, data: ScatterData, *, energy: bool) -> None:
+    """Name the layouts at both ends of the energies and the most accurate one, each once."""
+    ends = (data.points[0], data.points[-1], max(data.points, key=lambda point: point.accuracy))
+    xs = [point.energy if energy else point.mmacs for point in data.points]
+    middle = (min(xs) + max(xs)) / 2
+    highest = max(data.points, key=lambda point: point.accuracy)
+    for point in dict.fromkeys(ends):
+        x = point.energy if energy else point.mmacs
+        above = point is highest
+        ax.annotate(
+            format_layout(point.layout),
+            (x, point.accuracy),
+            xytext=(4 if x <= middle else -4, 9 if above else -13),
+            textcoords="offset points",
+            ha="left" if x <= middle else "right",
+            fontsize=7.5,
+            color=GREY,
+            zorder=4,
+        )
+
+
+def _caption(correlation: Correlation) -> str:
+    return f"Spearman {correlation}" if correlation.value is not None else "too few layouts for a correlation"
+
+
+def _title(rows: list[Row]) -> str:
+    """Family, size, data and steps; every one that rows differ in is listed."""
+    if not rows:
+        return "no trials"
+    trials = [row.trial for row in rows]
+    family = trials[0].family
+    weights = sorted({trial.family.weights(trial.layout) for trial in trials})
+    size = f"{weights[0]:,} weights" if len(weights) == 1 else f"{weights[0]:,} to {weights[-1]:,} weights"
+    if len(weights) == 1 and len(set(family.kernel_sizes)) == 1:
+        size = f"{family.kernels(trials[0].layout):,} kernels ({size})"
+    data = ", ".join(dict.fromkeys(row.data_name for row in rows))
+    steps = ", ".join(f"{steps:,}" for steps in sorted({trial.steps for trial in trials}))
+    recipes = ", ".join(dict.fromkeys(trial.recipe.name for trial in trials))
+    return f"{family.title}, {size} · {data}, {steps} steps ({recipes})"
+
+
+def _subtitle(points: tuple[Point, ...], failed: int) -> str:
+    counts = sorted({point.runs for point in points})
+    runs = " or ".join(map(str, counts)) or "no"
+    plural = "" if counts == [1] else "s"
+    bars = ", mean and range" if counts and counts[-1] > 1 else ""
+    lost = f"; {failed} failed trial{'s' if failed > 1 else ''} not shown" if failed else ""
+    layouts = "1 layout" if len(points) == 1 else f"{len(points)} layouts"
+    return f"{layouts}, {runs} run{plural} each{bars}{lost}"

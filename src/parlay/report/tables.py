@@ -1,0 +1,77 @@
+"""Tables for the terminal."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from parlay.evidence import Relation
+from parlay.layout import format_layout
+from parlay.study import Row, strongest
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+__all__ = ["relation_table", "trials_table"]
+
+
+def trials_table(rows: Iterable[Row]) -> Table:
+    """One line a trial, highest energy first; the error stands where the accuracy of a failed trial would."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("layout")
+    table.add_column("kind")
+    for column in ("energy", "weights", "M MACs", "seed", "accuracy %", "loss", "s"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for row in sorted(rows, key=lambda row: (-row.trial.family.energy(row.trial.layout), row.trial.seed)):
+        family, layout = row.trial.family, row.trial.layout
+        kind = strongest(row.kinds)
+        figures = (
+            display_energy(family.energy(layout)),
+            f"{family.weights(layout):,}",
+            f"{family.macs(layout) / 1e6:.2f}",
+        )
+        if row.accuracy is None or row.loss is None:
+            result = (Text(row.error or row.status, style="red", overflow="ellipsis", no_wrap=True), "")
+        else:
+            result = (f"{100 * row.accuracy:.2f}", f"{row.loss:.3f}")
+        style = "red" if kind == "top" else ""
+        name = Text(format_layout(layout), style=style)
+        table.add_row(name, Text(kind, style=style), *figures, str(row.trial.seed), *result, f"{row.seconds:.1f}")
+    return table
+
+
+def relation_table(relation: Relation) -> Table:
+    """The coefficients with their 95 % bootstrap intervals."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("over layouts")
+    table.add_column("value", justify="right")
+    table.add_column("95 % interval", justify="right")
+    table.add_column("p", justify="right")
+    table.add_column("n", justify="right")
+    for name, found in (
+        ("energy and accuracy, Spearman", relation.energy),
+        ("energy and accuracy, Pearson", relation.energy_linear),
+        ("multiply-adds and accuracy, Spearman", relation.macs),
+        ("energy and multiply-adds, Spearman", relation.energy_and_macs),
+        ("energy and accuracy given multiply-adds", relation.energy_given_macs),
+    ):
+        value = "-" if found.value is None else f"{found.value:.2f}"
+        interval = "-" if found.low is None else f"{found.low:.2f} to {found.high:.2f}"
+        chance = "-" if found.p_value is None else f"{found.p_value:.4f}"
+        table.add_row(name, value, interval, chance, str(found.n))
+    return table
+
+
+def display_energy(log_energy: float) -> str:
+    """The energy, as people read it.
+
+    >>> display_energy(5.1535), display_energy(float("-inf")), display_energy(2000.0)
+    ('173.04', '0.00', 'e^2000.0')
+    """
+    return f"{math.exp(log_energy):,.2f}" if log_energy < 100 else f"e^{log_energy:.1f}"

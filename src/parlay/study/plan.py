@@ -1,0 +1,136 @@
+"""What is to be trained: trials, each with an identity that its configuration alone decides."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property
+from typing import Any
+
+from parlay.errors import InputError
+from parlay.families import Family
+from parlay.layout import Layout
+from parlay.train.recipe import Recipe
+
+__all__ = ["Kind", "Planned", "Trial", "family_config", "make_plan", "strongest"]
+
+
+class Kind(StrEnum):
+    """Why a layout was chosen, strongest reason first: a layout chosen for several is drawn as the first of them."""
+
+    TOP = "top"
+    GIVEN = "given"
+    SPREAD = "spread"
+    ALL = "all"
+
+
+def strongest(kinds: Iterable[Kind]) -> Kind:
+    """The reason that counts where there are several.
+
+    >>> strongest({Kind.ALL, Kind.TOP})
+    <Kind.TOP: 'top'>
+    """
+    return min(kinds, key=list(Kind).index)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """One training run, fully decided.
+
+    Attributes:
+        family: the network but for its widths.
+        layout: kernels per width group.
+        data: SHA-256 of the data set.
+        recipe: how it is trained; its name and its default number of steps do not count.
+        steps: batches.
+        seed: of initial weights, order of the data and augmentation.
+    """
+
+    family: Family
+    layout: Layout
+    data: str
+    recipe: Recipe
+    steps: int
+    seed: int
+
+    def __post_init__(self) -> None:
+        self.family.check(self.layout)
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """The canonical configuration: everything that decides the run, in plain JSON values."""
+        return {
+            "family": family_config(self.family),
+            "layout": list(self.layout),
+            "data": self.data,
+            "recipe": self.recipe.numbers(),
+            "steps": self.steps,
+            "seed": self.seed,
+        }
+
+    @cached_property
+    def identity(self) -> str:
+        """SHA-256 of the canonical configuration; two trials with the same one are the same trial."""
+        text = json.dumps(self.config, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def family_config(family: Family) -> dict[str, Any]:
+    """What fixes a family, in plain JSON values."""
+    return {
+        "name": family.name,
+        "depth": family.depth,
+        "kernel_sizes": list(family.kernel_sizes),
+        "in_channels": family.in_channels,
+        "image": family.image,
+        "classes": family.classes,
+    }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Planned:
+    """A trial and why it was chosen; the reasons are no part of its identity."""
+
+    trial: Trial
+    kinds: frozenset[Kind]
+
+
+def make_plan(
+    family: Family,
+    chosen: Mapping[Layout, frozenset[Kind]],
+    *,
+    data: str,
+    recipe: Recipe,
+    steps: int | None = None,
+    seeds: Sequence[int] = (0,),
+) -> tuple[Planned, ...]:
+    """Every layout with every seed: all layouts with the first seed, then all with the second, and so on.
+
+    That order gives a picture of the whole range as early as possible.
+
+    Args:
+        family: the network but for its widths.
+        chosen: layouts and why they were chosen (``parlay.study.select``).
+        data: SHA-256 of the data set.
+        recipe: how to train.
+        steps: batches of each run; the recipe's without one.
+        seeds: one run each; repeated ones count once.
+
+    Raises:
+        InputError: for no seed, a seed or a number of steps out of range, or layouts that do not fit the family.
+    """
+    count = recipe.steps if steps is None else steps
+    if type(count) is not int or not 1 <= count <= 10**9:
+        raise InputError("steps", given=repr(count), allowed=f"an integer from 1 to {10**9}")
+    if not seeds or not all(type(seed) is int and 0 <= seed < 2**63 for seed in seeds):
+        raise InputError("seeds", given=tuple(seeds), allowed="at least one integer from 0 to 2^63 - 1")
+    return tuple(
+        Planned(
+            trial=Trial(family=family, layout=layout, data=data, recipe=recipe, steps=count, seed=seed), kinds=kinds
+        )
+        for seed in dict.fromkeys(seeds)
+        for layout, kinds in chosen.items()
+    )

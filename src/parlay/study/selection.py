@@ -1,0 +1,137 @@
+"""Which layouts to train: the best, some evenly over the energies, all, or those given by name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from parlay.errors import InputError
+from parlay.families import Family
+from parlay.layout import Layout, format_layout, parse_layout
+from parlay.problem import Problem, Result, Solution, Status
+from parlay.study.plan import Kind
+
+__all__ = ["evenly", "select"]
+
+ALLOWED = "top:K, spread:K, all, or layouts such as 35-36-37-43,8-16-44-78"
+LARGEST_CHOICE = 100_000
+
+
+def select(choices: Sequence[str], *, family: Family, problem: Problem | None) -> dict[Layout, frozenset[Kind]]:
+    """The layouts that the choices name, each with every reason for it, in the order in which they are first named.
+
+    Args:
+        choices: each ``top:K`` (the K best), ``spread:K`` (the K nearest to K evenly spaced energies, from the lowest
+            to the highest of all layouts), ``all``, or layouts joined by commas.
+        family: the network but for its widths.
+        problem: size, fences and score; may be None when only layouts are named.
+
+    Raises:
+        InputError: for a choice that cannot be read, a size with no layout or too many to list, or a named layout that
+            does not fit the family, the size or the fences.
+
+    >>> from parlay.families import plain
+    >>> list(select(["35-36-37-43, 8-16-44-78"], family=plain(4), problem=None))
+    [(35, 36, 37, 43), (8, 16, 44, 78)]
+    """
+    if not choices:
+        raise InputError("layouts", given="none", allowed=ALLOWED)
+    plan = [_parse(choice) for choice in choices]  # every choice is read before anything is solved
+    given = [layout for _, _, layouts in plan for layout in layouts]
+    for layout in given:
+        _check(layout, family, problem)
+    everything: list[Solution] = []
+    if any(kind in (Kind.SPREAD, Kind.ALL) for kind, _, _ in plan):
+        everything = _everything(_required(problem))
+    chosen: dict[Layout, set[Kind]] = {}
+    for kind, count, layouts in plan:
+        if kind is Kind.TOP:
+            layouts = _top(_required(problem), count)
+        elif kind is Kind.SPREAD:
+            layouts = [solution.layout for solution in evenly(everything, count)]
+        elif kind is Kind.ALL:
+            layouts = [solution.layout for solution in everything]
+        for layout in layouts:
+            chosen.setdefault(layout, set()).add(kind)
+    return {layout: frozenset(kinds) for layout, kinds in chosen.items()}
+
+
+def evenly(solutions: Sequence[Solution], count: int) -> list[Solution]:
+    """``count`` distinct solutions, those nearest to evenly spaced energies from the lowest to the highest.
+
+    Each place on the scale takes the nearest solution that no place before it has taken, highest energy first; of two
+    equally near ones the better ranked. All of them, when there are no more than ``count``; for one, the best.
+
+    >>> [s.layout for s in evenly([Solution(layout=(i,), log_energy=i / 10) for i in range(30, 0, -1)], 4)]
+    [(30,), (26,), (20,), (1,)]
+    """
+    left = sorted(enumerate(solutions), key=lambda item: (-item[1].energy, item[0]))
+    if len(left) <= count:
+        return [solution for _, solution in left]
+    high, low = left[0][1].energy, left[-1][1].energy
+    taken: list[Solution] = []
+    for place in range(count):
+        target = high - (high - low) * place / max(1, count - 1)
+        nearest = min(range(len(left)), key=lambda i: (abs(left[i][1].energy - target), left[i][0]))
+        taken.append(left.pop(nearest)[1])
+    return taken
+
+
+def _parse(choice: str) -> tuple[Kind, int, list[Layout]]:
+    name, _, number = choice.strip().partition(":")
+    if choice.strip() == Kind.ALL:
+        return Kind.ALL, 0, []
+    if name in (Kind.TOP, Kind.SPREAD):
+        if not (number.isascii() and number.isdigit() and 1 <= int(number[:9]) <= LARGEST_CHOICE and len(number) < 9):
+            raise InputError("layouts", given=repr(choice), allowed=f"{name}:K with K from 1 to {LARGEST_CHOICE}")
+        return Kind(name), int(number), []
+    if not choice.strip()[:1].isdigit():
+        raise InputError("layouts", given=repr(choice), allowed=ALLOWED)
+    return Kind.GIVEN, 0, [parse_layout(part) for part in choice.split(",")]
+
+
+def _check(layout: Layout, family: Family, problem: Problem | None) -> None:
+    family.check(layout)
+    broken = problem.violations(layout) if problem is not None else []
+    if broken:
+        raise InputError(
+            "layout",
+            given=format_layout(layout),
+            allowed="layouts of the size and within the fences asked for",
+            remedy=f"{'; '.join(broken)}; leave the size out, or set --order and the other fences to match",
+        )
+
+
+def _required(problem: Problem | None) -> Problem:
+    if problem is None:
+        raise InputError("size", given="none", allowed="one size for top, spread and all", remedy="try --kernels 4288")
+    return problem
+
+
+def _top(problem: Problem, count: int) -> list[Layout]:
+    from parlay.solve import solve
+
+    result = solve(problem, top_k=count)
+    if result.status is not Status.OPTIMAL:
+        raise _no_answer(result)
+    return [solution.layout for solution in result.solutions]
+
+
+def _everything(problem: Problem) -> list[Solution]:
+    from parlay.solve import list_layouts, solve
+
+    solutions = list_layouts(problem)
+    if not solutions:
+        raise _no_answer(solve(problem, top_k=1))
+    return solutions
+
+
+def _no_answer(result: Result) -> InputError:
+    size = " and ".join(str(constraint) for constraint in result.problem.constraints)
+    near = result.nearest
+    amounts = [str(amount) for amount in (near.below, near.above) if amount is not None] if near else []
+    return InputError(
+        "size",
+        given=f"{size}: {result.status.meaning}",
+        allowed="a size that has layouts",
+        remedy=f"the nearest that have one: {', '.join(amounts)}" if amounts else "",
+    )
