@@ -102,16 +102,17 @@ def random_problem(seed: int) -> Problem:
             quadratic[g, g] = kernels[g] * (counts[g] - 1)
         if rng.random() < 0.2:
             linear[g] = linear.get(g, 0) + rng.randint(1, 7)
-    resource = Resource.of(
-        "weights", groups, constant=rng.choice([0, 0, 17]), linear=linear, quadratic=quadratic
-    )
+    resource = Resource.of("weights", groups, constant=rng.choice([0, 0, 17]), linear=linear, quadratic=quadratic)
     space = WidthSpace(
         groups=width_groups,
         connections=tuple(connections),
         order=rng.choice(list(Order)),
         max_step=rng.choice([None, None, None, Fraction(2), Fraction(3, 2), Fraction(11, 10)]),
     )
-    typical = tuple(max(group.first, rng.randint(1, 14)) // group.multiple_of * group.multiple_of or group.first for group in width_groups)
+    typical = tuple(
+        max(group.first, rng.randint(1, 14)) // group.multiple_of * group.multiple_of or group.first
+        for group in width_groups
+    )
     if space.order is not Order.FREE:
         typical = tuple(sorted(typical))
     amount = resource(typical)

@@ -40,10 +40,20 @@ def read_npz(path: Path) -> Dataset:
     """
     if not path.is_file():
         raise InputError("data file", given=str(path), allowed="an .npz file", remedy="there is no such file")
+    with path.open("rb") as stream:  # numpy leaves a damaged file open when it opens it itself
+        try:
+            content = np.load(stream, allow_pickle=False)
+        except UNREADABLE as error:
+            raise _unreadable(path, error) from None
+        arrays = _read(path, content)
     try:
-        content = np.load(path, allow_pickle=False)
-    except UNREADABLE as error:
-        raise _unreadable(path, error) from None
+        return from_arrays(path.stem, arrays)
+    except InputError as error:
+        raise InputError(f"data file {path}: {error}") from None
+
+
+def _read(path: Path, content: object) -> dict[str, np.ndarray]:
+    """The four arrays of an open archive."""
     if not isinstance(content, np.lib.npyio.NpzFile):
         raise InputError("data file", given=f"{path}, a single array", allowed=f"an .npz file with {', '.join(ARRAYS)}")
     arrays: dict[str, np.ndarray] = {}
@@ -61,10 +71,7 @@ def read_npz(path: Path) -> Dataset:
                 arrays[name] = np.asarray(content[name])
             except UNREADABLE as error:
                 raise _unreadable(path, error, name) from None
-    try:
-        return from_arrays(path.stem, arrays)
-    except InputError as error:
-        raise InputError(f"data file {path}: {error}") from None
+    return arrays
 
 
 def _unreadable(path: Path, error: BaseException, array: str | None = None) -> InputError:

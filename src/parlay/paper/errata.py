@@ -145,11 +145,21 @@ FACTS: tuple[Fact, ...] = (
     ),
     _fact(T1_THREE, COUNTED, "29 / 35", lambda _, s: _counts(s.plain_counts(3, 4288))),
     _fact(T1_FOUR, COUNTED, "558 / 766", lambda _, s: _counts(s.plain_counts(4, 4288))),
-    _fact(T1_FOUR, "solver lists the same", "True", lambda _, s: str(s.solver_agrees(plain(depth=4), 4288))),
+    _fact(
+        T1_FOUR,
+        "solver lists the same, in the same order",
+        "True",
+        lambda _, s: str(s.solver_agrees(plain(depth=4), 4288)),
+    ),
     _fact(T2_THREE, COUNTED, "125 / 141", lambda _, s: _counts(s.plain_counts(3, 66304))),
     _fact("Table 2, four layers", COUNTED, "12119 / 13104", lambda _, s: _counts(s.plain_counts(4, 66304))),
     _fact(T4, COUNTED, "12 / 13", lambda _, s: _counts(s.resnet_counts(51248))),
-    _fact(T4, "solver lists the same", "True", lambda _, s: str(s.solver_agrees(resnet(depth=32), 51248))),
+    _fact(
+        T4,
+        "solver lists the same, in the same order",
+        "True",
+        lambda _, s: str(s.solver_agrees(resnet(depth=32), 51248)),
+    ),
     _fact(T4, "solutions not printed", "none", lambda r, s: _unprinted(r, "table4", s.weak(resnet(depth=32), 51248))),
     _fact(T4, "best", "19-34-41-49, E = 150.0631", lambda _, s: _named(s.strict(resnet(depth=32), 51248)[0])),
     _fact(

@@ -5,6 +5,7 @@ Nothing here knows what is expected; a finding is whatever the printed tables an
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from itertools import pairwise
 from math import exp
 
 from parlay.families import Family, plain, resnet
-from parlay.layout import Order, format_layout
+from parlay.layout import Layout, Order, format_layout
 from parlay.paper.lists import nondecreasing_layouts
 from parlay.paper.tables import Panel, Row, panel_rows
 from parlay.problem import Result, Solution
@@ -47,14 +48,15 @@ class Finding:
 class Enumerations:
     """Complete lists and proven optima of the paper's problems, each worked out once, when first asked for."""
 
-    _lists: dict[tuple[str, int, int], tuple[Solution, ...]] = field(
-        default_factory=dict[tuple[str, int, int], tuple[Solution, ...]]
+    _lists: dict[tuple[Family, int, Order], tuple[Solution, ...]] = field(
+        default_factory=dict[tuple[Family, int, Order], tuple[Solution, ...]]
     )
     _results: dict[tuple[int, int], Result] = field(default_factory=dict[tuple[int, int], Result])
+    _agreements: dict[tuple[Family, int], bool] = field(default_factory=dict[tuple[Family, int], bool])
 
     def weak(self, family: Family, budget: int) -> tuple[Solution, ...]:
         """Every layout with n_i <= n_{i+1} of exactly ``budget`` kernels, best first; widths of 1 included."""
-        key = (family.name, family.depth, budget)
+        key = (family, budget, Order.NONDECREASING)
         if key not in self._lists:
             problem = family.problem(kernels=budget, order=Order.NONDECREASING)
             layouts = nondecreasing_layouts(family.kernels, budget)
@@ -62,14 +64,20 @@ class Enumerations:
             self._lists[key] = tuple(sorted(solutions, key=lambda s: (-s.log_energy, s.layout)))
         return self._lists[key]
 
-    def solver_agrees(self, family: Family, budget: int) -> bool:
-        """Whether the solver lists the same layouts."""
-        listed = list_layouts(family.problem(kernels=budget, order=Order.NONDECREASING))
-        return {s.layout for s in listed} == {s.layout for s in self.weak(family, budget)}
-
     def strict(self, family: Family, budget: int) -> tuple[Solution, ...]:
         """Those with n_i < n_{i+1}, as Eq. 3 demands."""
-        return tuple(s for s in self.weak(family, budget) if _rises(s.layout))
+        key = (family, budget, Order.INCREASING)
+        if key not in self._lists:
+            self._lists[key] = tuple(s for s in self.weak(family, budget) if _rises(s.layout))
+        return self._lists[key]
+
+    def solver_agrees(self, family: Family, budget: int) -> bool:
+        """Whether the solver lists the same layouts as the division does."""
+        key = (family, budget)
+        if key not in self._agreements:
+            listed = list_layouts(family.problem(kernels=budget, order=Order.NONDECREASING))
+            self._agreements[key] = [s.layout for s in listed] == [s.layout for s in self.weak(family, budget)]
+        return self._agreements[key]
 
     def best(self, depth: int, budget: int) -> Result:
         """The six best strictly increasing plain layouts, proven (Eq. 4): by the solver, not by enumeration."""
@@ -170,13 +178,16 @@ def _rises(layout: tuple[int, ...]) -> bool:
 def _repairs(row: Row) -> str:
     """The layouts of the stated size that differ from the row in one width and do not decrease."""
     found: list[str] = []
-    for index, width in enumerate(row.layout):
-        low = row.layout[index - 1] if index else 1
-        high = row.layout[index + 1] if index + 1 < len(row.layout) else max(2 * width, row.budget)
-        for other in range(low, high + 1):
-            layout = (*row.layout[:index], other, *row.layout[index + 1 :])
-            if row.network.kernels(layout) == row.budget:
-                found.append(format_layout(layout))
+    for index in range(len(row.layout)):
+        before, after = row.layout[:index], row.layout[index + 1 :]
+        widths = range(before[-1] if before else 1, (after[0] if after else row.budget) + 1)
+
+        def size(width: int, before: Layout = before, after: Layout = after) -> int:
+            return row.network.kernels((*before, width, *after))
+
+        place = bisect_left(widths, row.budget, key=size)  # the size grows with every width
+        if place < len(widths) and size(widths[place]) == row.budget:
+            found.append(format_layout((*before, widths[place], *after)))
     return ", ".join(found) or "none fits"
 
 

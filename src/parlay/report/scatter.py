@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -35,7 +35,7 @@ class Point:
     Attributes:
         layout: kernels per width group.
         energy: Eq. 3.
-        mmacs: millions of multiply-adds for one image.
+        macs: multiply-adds for one image.
         accuracy, low, high: mean, lowest and highest test accuracy of its runs, in per cent.
         runs: how many.
         top: whether it was chosen as one of the best by score.
@@ -43,7 +43,7 @@ class Point:
 
     layout: Layout
     energy: float
-    mmacs: float
+    macs: int
     accuracy: float
     low: float
     high: float
@@ -94,24 +94,30 @@ def plot_scatter(data: ScatterData, ax: Axes | None = None, *, against: Literal[
     if ax is None:
         ax = _figure(5.2, 4.2).subplots()
     energy = against == "energy"
+    unit, word = (1e6, "millions") if max((p.macs for p in data.points), default=0) >= 1e6 else (1e3, "thousands")
+
+    def place(point: Point) -> float:
+        return point.energy if energy else point.macs / unit
+
     for top, colour, label in ((False, BLUE, "other layouts"), (True, RED, "top layouts by score")):
         some = [point for point in data.points if point.top is top]
         if not some:
             continue
-        xs, ys = [p.energy if energy else p.mmacs for p in some], [p.accuracy for p in some]
+        xs, ys = [place(p) for p in some], [p.accuracy for p in some]
         if any(p.runs > 1 for p in some):
             spread = [[p.accuracy - p.low for p in some], [p.high - p.accuracy for p in some]]
             ax.errorbar(xs, ys, yerr=spread, fmt="none", ecolor=colour, elinewidth=0.8, alpha=0.5)
         ax.scatter(xs, ys, s=34, c=colour, label=label, edgecolors="white", linewidths=0.6, zorder=3)
-    ax.set_xlabel("energy, Eq. 3 (dimensionless)" if energy else "multiply-adds per image (millions)")
+    ax.set_xlabel("energy, Eq. 3 (dimensionless)" if energy else f"multiply-adds per image ({word})")
     ax.set_ylabel("test accuracy (%)")
     ax.grid(visible=True, color="#e6e6e6", linewidth=0.7)
     ax.set_axisbelow(True)
     ax.spines[["top", "right"]].set_visible(False)
     ax.margins(x=0.12, y=0.14)
+    ax.locator_params(axis="x", nbins=7)
     ax.set_title(_caption(data.relation.energy if energy else data.relation.macs), fontsize=9, color=GREY)
     if data.points:
-        _annotate(ax, data, energy=energy)
+        _annotate(ax, data, place)
     else:
         ax.text(0.5, 0.5, "no complete trial yet", transform=ax.transAxes, ha="center", color=GREY)
     return ax
@@ -163,7 +169,7 @@ def _point(layout: Layout, rows: list[Row]) -> Point:
     return Point(
         layout=layout,
         energy=math.exp(min(family.energy(layout), 700.0)),
-        mmacs=family.macs(layout) / 1e6,
+        macs=family.macs(layout),
         accuracy=math.fsum(accuracies) / len(accuracies),
         low=min(accuracies),
         high=max(accuracies),
@@ -172,14 +178,14 @@ def _point(layout: Layout, rows: list[Row]) -> Point:
     )
 
 
-def _annotate(ax: Axes, data: ScatterData, *, energy: bool) -> None:
+def _annotate(ax: Axes, data: ScatterData, place: Callable[[Point], float]) -> None:
     """Name the layouts at both ends of the energies and the most accurate one, each once."""
     ends = (data.points[0], data.points[-1], max(data.points, key=lambda point: point.accuracy))
-    xs = [point.energy if energy else point.mmacs for point in data.points]
+    xs = [place(point) for point in data.points]
     middle = (min(xs) + max(xs)) / 2
     highest = max(data.points, key=lambda point: point.accuracy)
     for point in dict.fromkeys(ends):
-        x = point.energy if energy else point.mmacs
+        x = place(point)
         above = point is highest
         ax.annotate(
             format_layout(point.layout),

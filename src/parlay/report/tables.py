@@ -24,7 +24,7 @@ def trials_table(rows: Iterable[Row]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("layout")
     table.add_column("kind")
-    for column in ("energy", "weights", "M MACs", "seed", "accuracy %", "loss", "s"):
+    for column in ("energy", "weights", "MACs", "seed", "accuracy %", "loss", "s"):
         table.add_column(column, justify="right", no_wrap=True)
     for row in sorted(rows, key=lambda row: (-row.trial.family.energy(row.trial.layout), row.trial.seed)):
         family, layout = row.trial.family, row.trial.layout
@@ -32,7 +32,7 @@ def trials_table(rows: Iterable[Row]) -> Table:
         figures = (
             display_energy(family.energy(layout)),
             f"{family.weights(layout):,}",
-            f"{family.macs(layout) / 1e6:.2f}",
+            f"{family.macs(layout):,}",
         )
         if row.accuracy is None or row.loss is None:
             result = (Text(row.error or row.status, style="red", overflow="ellipsis", no_wrap=True), "")

@@ -11,6 +11,7 @@ from parlay.resources import PeakResource
 __all__ = ["nearest_amounts"]
 
 FURTHEST = 1 << 40
+FIRST_SPAN = 64
 
 AmountWithin = Callable[[int, int], int | None]
 """(low, high) -> an amount in this range that some layout has, or None; raises TimeoutError when it cannot tell."""
@@ -19,7 +20,7 @@ AmountWithin = Callable[[int, int], int | None]
 def nearest_amounts(constraint: Constraint, space: WidthSpace, amount_within: AmountWithin) -> Nearest:
     """The largest amount below and the smallest above the range asked for that some layout has.
 
-    Ranges are doubled until one holds an amount, which is then drawn nearer by bisection.
+    Ranges are widened until one holds an amount, which is then drawn nearer by bisection.
     """
     low, high = constraint.minimum, constraint.maximum
     smallest = constraint.resource(tuple(group.first for group in space.groups))
@@ -36,12 +37,12 @@ def nearest_amounts(constraint: Constraint, space: WidthSpace, amount_within: Am
 
 def _nearest_above(start: int, largest: int | None, amount_within: AmountWithin) -> tuple[int | None, bool]:
     found: int | None = None
-    low, span = start, 1
+    low, span = start, FIRST_SPAN
     try:
         while found is None and low <= (FURTHEST if largest is None else largest):
             found = amount_within(low, low + span - 1)
             if found is None:
-                low, span = low + span, span * 2
+                low, span = low + span, span * 8
         while found is not None and low < found:
             middle = (low + found - 1) // 2
             nearer = amount_within(low, middle)
@@ -56,12 +57,12 @@ def _nearest_above(start: int, largest: int | None, amount_within: AmountWithin)
 
 def _nearest_below(start: int, smallest: int, amount_within: AmountWithin) -> tuple[int | None, bool]:
     found: int | None = None
-    high, span = start, 1
+    high, span = start, FIRST_SPAN
     try:
         while found is None and high >= smallest:
             found = amount_within(max(high - span + 1, 0), high)
             if found is None:
-                high, span = high - span, span * 2
+                high, span = high - span, span * 8
         while found is not None and found < high:
             middle = (found + high + 2) // 2
             nearer = amount_within(middle, high)

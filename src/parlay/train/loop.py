@@ -178,15 +178,17 @@ def evaluate(model: nn.Module, data: Dataset) -> tuple[float, float]:
     return right / len(data.test_labels), total / len(data.test_labels)
 
 
-def set_threads(threads: int) -> None:
-    """Let torch use this many CPU threads in this process.
+def set_threads(threads: int) -> int:
+    """Let torch use this many CPU threads in this process; returns how many it used before.
 
     Raises:
         InputError: unless it is an integer from 1 to 1,024.
     """
     if type(threads) is not int or not 1 <= threads <= 1024:
         raise InputError("threads", given=repr(threads), allowed="an integer from 1 to 1024")
+    before = torch.get_num_threads()
     torch.set_num_threads(threads)
+    return before
 
 
 def check_seed(seed: int) -> None:

@@ -1,0 +1,256 @@
+"""``parlay describe``, ``solve`` and ``scores``: layouts without training."""
+
+from __future__ import annotations
+
+import math
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from parlay.cli.options import family_from, family_options, json_option, problem_from, problem_options
+from parlay.documents import document, finite
+from parlay.families import ELEMENT_BYTES, Family
+from parlay.layout import Layout, format_layout, parse_layout
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from parlay.problem import Result, Solution
+    from parlay.solve import Progress
+
+__all__ = ["describe", "scores", "solve"]
+
+
+@click.command()
+@click.argument("layout")
+@family_options
+@click.option("--dtype", default="int8", show_default=True, help=f"Activations: {', '.join(ELEMENT_BYTES)}.")
+@json_option
+def describe(layout: str, dtype: str, as_json: bool, **options: Any) -> None:
+    """Sizes and energy of one LAYOUT, such as 35-36-37-43.
+
+    kernels = weights / k^2; weights = convolution weights (Eq. 1); params = all parameters of the network; macs =
+    multiply-adds of its convolutions and linear layer for one image; energy = Eq. 3.
+    """
+    widths = parse_layout(layout)
+    family = family_from(options, groups=len(widths))
+    facts = describe_layout(family, family.check(widths), dtype)
+    if as_json:
+        click.echo(document(facts))
+    else:
+        _print_facts(facts)
+
+
+@click.command()
+@family_options
+@problem_options
+@click.option("--top-k", type=int, default=1, show_default=True, help="How many layouts, best first.")
+@click.option("--time-limit", type=float, help="Seconds; the best found by then is FEASIBLE, with its gap.")
+@json_option
+def solve(top_k: int, time_limit: float | None, as_json: bool, **options: Any) -> int:
+    """The best layouts of one size, proven (Eq. 4).
+
+    State the size with one of --kernels, --weights, --max-kernels, --max-weights. Exit code 1 when no layout has it.
+    """
+    from parlay.solve import solve as solve_problem
+
+    family = family_from(options)
+    problem = problem_from(family, options)
+    with _progress(quiet=as_json or not sys.stderr.isatty()) as report:
+        result = solve_problem(problem, top_k=top_k, time_limit=time_limit, progress=report)
+    if as_json:
+        click.echo(document(result_facts(family, result)))
+    else:
+        _print_result(family, result)
+    return 0 if result.solutions else 1
+
+
+@click.command()
+@json_option
+def scores(as_json: bool) -> None:
+    """The scores that 'solve' can maximise."""
+    from parlay.energy import SCORES
+
+    facts = [{"name": s.name, "summary": s.summary, "source": s.source} for s in SCORES.values()]
+    if as_json:
+        click.echo(document({"scores": facts}))
+        return
+    for fact in facts:
+        click.echo(f"{fact['name']:14} {fact['summary']}\n{'':14} {fact['source']}")
+
+
+def describe_layout(family: Family, layout: Layout, dtype: str = "int8") -> dict[str, Any]:
+    """Everything ``parlay describe`` tells, by JSON key."""
+    log_energy = family.energy(layout)
+    return {
+        "layout": list(layout),
+        "family": family.name,
+        "depth": family.depth,
+        **amounts(family, layout),
+        "peak_activation_bytes": family.peak_activation_bytes(dtype)(layout),
+        "dtype": dtype,
+        "energy": finite(_exp(log_energy)),
+        "log_energy": finite(log_energy),
+        "in_channels": family.in_channels,
+        "kernel_sizes": list(family.kernel_sizes),
+        "image": family.image,
+        "classes": family.classes,
+    }
+
+
+def amounts(family: Family, layout: Layout) -> dict[str, int | None]:
+    """kernels, weights, params and macs; kernels are None when the kernels have different sizes."""
+    same = len(set(family.kernel_sizes)) == 1
+    return {
+        "kernels": family.kernels(layout) if same else None,
+        "weights": family.weights(layout),
+        "params": family.params(layout),
+        "macs": family.macs(layout),
+    }
+
+
+def result_facts(family: Family, result: Result) -> dict[str, Any]:
+    """Everything ``parlay solve`` tells, by JSON key; -inf and unknown numbers are null."""
+    constraint = result.problem.constraints[0]
+    nearest = result.nearest
+    return {
+        "status": result.status.value,
+        "meaning": result.status.meaning,
+        "bound": finite(result.bound),
+        "gap": finite(result.gap),
+        "runtime": result.runtime,
+        "family": family.name,
+        "depth": family.depth,
+        "score": result.problem.score.name,
+        "size": str(constraint),
+        "top_k": result.top_k,
+        "solutions": [_solution_facts(family, solution) for solution in result.solutions],
+        "fences": fences_reached(result),
+        "nearest": None
+        if nearest is None
+        else {
+            "unit": constraint.resource.name,
+            "below": nearest.below,
+            "above": nearest.above,
+            "proven": nearest.proven,
+        },
+        "proof": None
+        if result.proof is None
+        else {
+            "method": result.proof.method,
+            "threshold": finite(result.proof.threshold),
+            "bound": finite(result.proof.bound),
+            "multiplier": result.proof.multiplier,
+            "labels": result.proof.labels,
+        },
+    }
+
+
+def _solution_facts(family: Family, solution: Solution) -> dict[str, Any]:
+    return {
+        "layout": list(solution.layout),
+        "energy": finite(solution.energy),
+        "log_energy": finite(solution.log_energy),
+        **amounts(family, solution.layout),
+    }
+
+
+def fences_reached(result: Result) -> list[str]:
+    """Where the best layout stands on a fence of the question, in words: a wider fence might give a better one."""
+    if not result.solutions:
+        return []
+    space, layout = result.problem.space, result.best.layout
+    reached = [
+        f"{group.name} = {width}, the {'smallest' if width == group.first else 'largest'} width allowed"
+        for group, width in zip(space.groups, layout, strict=True)
+        if (width == group.first and group.first > 1) or width == group.maximum
+    ]
+    if space.max_step is not None:
+        for group, a, b in zip(space.groups, layout, layout[1:], strict=False):
+            large, small = max(a, b), min(a, b)
+            if (large + 1) * space.max_step.denominator > small * space.max_step.numerator:
+                reached.append(f"step {a} to {b} after {group.name}, at the largest ratio {space.max_step}")
+    return reached
+
+
+def _exp(log_energy: float) -> float:
+    return math.exp(log_energy) if log_energy < 700 else math.inf
+
+
+def _print_facts(facts: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(style="bold")
+    table.add_column()
+    for key, value in facts.items():
+        shown = format_layout(value) if key in ("layout", "kernel_sizes") else _number(value)
+        table.add_row(key.replace("_", " "), shown)
+    Console().print(table)
+
+
+def _number(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:,.4f}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _print_result(family: Family, result: Result) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    size = str(result.problem.constraints[0])
+    console.print(f"{family.title}, {size}, order {result.problem.space.order}, score {result.problem.score.name}")
+    if result.solutions:
+        table = Table(box=None, pad_edge=False)
+        table.add_column("layout", style="bold", overflow="fold")
+        for name in ("energy", "log energy", "kernels", "weights", "params", "macs"):
+            table.add_column(name, justify="right", no_wrap=True)
+        for solution in result.solutions:
+            facts = _solution_facts(family, solution)
+            numbers = (facts[key] for key in ("energy", "log_energy", "kernels", "weights", "params", "macs"))
+            table.add_row(format_layout(solution.layout), *(_number(number) for number in numbers))
+        console.print(table)
+    gap = "" if result.gap is None else f", gap {result.gap:.3g} in log-energy"
+    console.print(f"{result.status.value} in {result.runtime:.2f} s{gap}: {result.status.meaning}")
+    if result.solutions and len(result.solutions) < result.top_k and result.proof is not None:
+        console.print(f"these {len(result.solutions)} are all there are")
+    for fence in fences_reached(result):
+        console.print(f"on a fence: {fence}")
+    if result.nearest is not None:
+        console.print(_nearest_words(result))
+
+
+def _nearest_words(result: Result) -> str:
+    nearest, unit = result.nearest, result.problem.constraints[0].resource.name
+    assert nearest is not None
+    known = [f"{amount:,}" for amount in (nearest.below, nearest.above) if amount is not None]
+    if not known:
+        return "no other size has a layout within these fences" if nearest.proven else "no size nearby was found in time"
+    certainty = "nearest sizes that have a layout" if nearest.proven else "sizes nearby that have a layout"
+    return f"{certainty}: {' and '.join(known)} {unit}"
+
+
+@contextmanager
+def _progress(*, quiet: bool) -> Iterator[Callable[[Progress], None] | None]:
+    """A line on stderr with time, best and bound, once a solve takes longer than a second."""
+    if quiet:
+        yield None
+        return
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    with console.status("") as status:
+
+        def report(now: Progress) -> None:
+            best = "none yet" if now.best is None else f"{now.best:.6f}"
+            bound = "unknown" if now.bound is None else f"{now.bound:.6f}"
+            status.update(f"{now.seconds:.1f} s, best log-energy {best}, bound {bound}")
+
+        yield report

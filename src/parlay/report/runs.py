@@ -1,0 +1,54 @@
+"""One training run in words and as a JSON document."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from parlay.documents import document
+from parlay.layout import format_layout
+from parlay.study import Trial, figures
+
+if TYPE_CHECKING:
+    from parlay.train.loop import History
+
+__all__ = ["run_document", "run_text"]
+
+
+def run_document(trial: Trial, history: History, data_name: str) -> str:
+    """One JSON document: what was trained, on what, how, and the outcome. ``accuracy`` is a share, 0 to 1."""
+    config: dict[str, Any] = trial.config
+    return document(
+        {
+            "trial": trial.identity,
+            "family": trial.family.name,
+            "depth": trial.family.depth,
+            "kernel_sizes": list(trial.family.kernel_sizes),
+            **figures(trial.family, trial.layout),
+            "in_channels": trial.family.in_channels,
+            "image": trial.family.image,
+            "classes": trial.family.classes,
+            "data": data_name,
+            "data_sha256": trial.data,
+            "recipe": {"name": trial.recipe.name, **config["recipe"]},
+            "steps": trial.steps,
+            "seed": trial.seed,
+            "accuracy": history.accuracy,
+            "loss": history.loss,
+            "train_loss": history.train_loss,
+            "seconds": history.seconds,
+            "threads": history.threads,
+        }
+    )
+
+
+def run_text(trial: Trial, history: History, data_name: str) -> str:
+    """Two lines for people."""
+    family, layout = trial.family, trial.layout
+    costs = figures(family, layout)
+    energy = "no number" if costs["energy"] is None else f"{costs['energy']:.2f}"
+    return (
+        f"{format_layout(layout)}, {family.title}: energy {energy}, {costs['weights']:,} weights,"
+        f" {costs['params']:,} params, {costs['macs']:,} multiply-adds\n"
+        f"{data_name}, {trial.steps:,} steps of recipe {trial.recipe.name}, seed {trial.seed}: test accuracy"
+        f" {100 * history.accuracy:.2f} %, test loss {history.loss:.3f}, {history.seconds:.1f} s"
+    )

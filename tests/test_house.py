@@ -1,0 +1,250 @@
+"""The house's own rules: names, sizes, documents, and that what the README shows is true.
+
+README blocks are picked up as they stand. ``python`` blocks are executed one after the other in one namespace. In
+``console``, ``bash``, ``sh`` and ``shell`` blocks every ``parlay`` command runs and every ``make`` target must exist;
+where a block shows ``$`` prompts, what follows a command is its output, and must come out but for times and dots.
+A block that takes too long carries the line ``<!-- not run: reason -->`` right above it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import click
+import pytest
+
+from parlay.cli.main import cli, run
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "src" / "parlay"
+
+
+def test_no_module_is_a_drawer():
+    """No module is called utils, helpers, common or misc: every file says what it is about."""
+    banned = {"utils", "util", "helpers", "helper", "common", "misc"}
+    named = {path.stem for folder in (PACKAGE, ROOT / "tests") for path in folder.rglob("*.py")}
+    named |= {path.name for path in PACKAGE.rglob("*") if path.is_dir()}
+    assert named & banned == set()
+
+
+def test_no_file_is_too_long():
+    """No source file has more than 500 lines."""
+    lines = {path.name: len(path.read_text("utf-8").splitlines()) for path in PACKAGE.rglob("*.py")}
+    assert {name: count for name, count in lines.items() if count > 500} == {}
+
+
+def test_every_module_says_what_it_is():
+    """Every module of the package begins with a docstring."""
+    silent = [str(p.relative_to(PACKAGE)) for p in PACKAGE.rglob("*.py") if not p.read_text("utf-8").startswith('"""')]
+    assert silent == []
+
+
+def tracked_files():
+    """Paths that git tracks or would track; the source tree where there is no git."""
+    listing = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if listing.returncode == 0 and listing.stdout:
+        return [ROOT / line for line in listing.stdout.splitlines() if (ROOT / line).is_file()]
+    folders = [ROOT / name for name in ("src", "tests", "docs")]
+    return [path for folder in folders for path in folder.rglob("*") if path.is_file()]
+
+
+def test_no_machine_paths_or_registry_hosts_in_tracked_files():
+    """No tracked text names a folder of the machine it was written on, nor a host of a package registry."""
+    # Written in pieces, so that this file does not find itself.
+    patterns = [rf"(?<![\w.])/{name}/" for name in ("work", "root", "home")] + [
+        r"pypi\.(?:org|python)",
+        "python" + "hosted",
+    ]
+    pattern = re.compile("|".join(patterns))
+    found = []
+    for path in tracked_files():
+        text = path.read_bytes().decode("utf-8", errors="ignore")
+        found += [
+            f"{path.relative_to(ROOT)}: {line.strip()[:80]}" for line in text.splitlines() if pattern.search(line)
+        ]
+    assert found == []
+
+
+QUICK = ["--depth", "3", "--kernels", "500", "--top-k", "2"]
+JSON_COMMANDS = {
+    "describe": ["35-36-37-43"],
+    "solve": QUICK,
+    "scores": [],
+    "paper check": [],
+    "train": ["4-6-8", "--data", "digits", "--steps", "2"],
+    "study run": [
+        "--study",
+        "study",
+        "--depth",
+        "2",
+        "--kernels",
+        "60",
+        "--layouts",
+        "top:1",
+        "--data",
+        "digits",
+        "--steps",
+        "2",
+    ],
+    "demo": None,  # trains for a minute; its document is the study's
+}
+"""Command -> arguments of a quick run; None where there is none."""
+
+
+def json_commands(command, name=""):
+    """Names of all commands that take --json."""
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for child in command.list_commands(context):
+            yield from json_commands(command.get_command(context, child), f"{name} {child}".strip())
+    elif any("--json" in parameter.opts for parameter in command.params):
+        yield name
+
+
+def test_every_json_command_is_tested():
+    """A new command with --json has to be added to the table above."""
+    assert set(json_commands(cli)) == set(JSON_COMMANDS)
+
+
+@pytest.mark.parametrize("name", [name for name, arguments in JSON_COMMANDS.items() if arguments is not None])
+def test_json_commands_print_one_document_with_a_schema_version(name, capsys, tmp_path, monkeypatch):
+    """--json prints one JSON document on stdout, nothing else there, and the document says its version first."""
+    monkeypatch.chdir(tmp_path)
+    assert run([*name.split(), *JSON_COMMANDS[name], "--json"]) == 0
+    content = json.loads(capsys.readouterr().out)
+    assert next(iter(content.items())) == ("schema_version", 1)
+    assert len(content) > 1
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], *([name, "--help"] for name in cli.list_commands(click.Context(cli)))]
+)
+def test_every_command_has_help(arguments, capsys):
+    """--help of every command exits 0 and says in a sentence what it does."""
+    assert run(arguments) == 0
+    text = capsys.readouterr().out
+    assert text.startswith("Usage: parlay")
+    assert len(text.splitlines()) > 4
+
+
+@dataclass
+class Block:
+    """A fenced block of the README."""
+
+    language: str
+    line: int
+    text: str
+    skipped: bool
+
+    @property
+    def name(self):
+        return f"{self.language}-line-{self.line}"
+
+
+@dataclass
+class Shown:
+    """A command of a block and the output shown after it."""
+
+    command: str
+    output: list[str] = field(default_factory=list)
+
+
+def readme_blocks():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    pattern = re.compile(r"^(<!-- not run:[^\n]*-->\n+)?```(\w*)[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
+    return [
+        Block(
+            language=found[2] or "text",
+            line=text.count("\n", 0, found.start()) + 1,
+            text=found[3],
+            skipped=found[1] is not None,
+        )
+        for found in pattern.finditer(text)
+    ]
+
+
+def shown_commands(text):
+    """The commands of a console block, with the output shown; without prompts every line is a command."""
+    lines = re.sub(r"[ \t]*\\\n\s*", " ", text).splitlines()
+    if not any(line.startswith("$ ") for line in lines):
+        return [Shown(line.strip()) for line in lines if line.strip() and not line.startswith("#")]
+    shown: list[Shown] = []
+    for line in lines:
+        if line.startswith("$ "):
+            shown.append(Shown(line[2:].strip()))
+        elif shown:
+            shown[-1].output.append(line)
+    return shown
+
+
+def settled(line):
+    """A line of output without what differs from run to run: times and the width of columns."""
+    line = re.sub(r"\b\d+(\.\d+)?(e-?\d+)? ?(ms|s|seconds)\b", "TIME", line)
+    line = re.sub(r'("runtime": )[\d.e-]+', r"\1TIME", line)
+    return " ".join(line.split())
+
+
+def test_console_blocks_are_read():
+    """Prompts part commands from output; a backslash joins lines; times and column widths do not count."""
+    shown = shown_commands("$ parlay solve \\\n    --depth 4\nOPTIMAL in 0.02 s\n\n$ parlay scores\n")
+    assert [(item.command, item.output) for item in shown] == [
+        ("parlay solve --depth 4", ["OPTIMAL in 0.02 s", ""]),
+        ("parlay scores", []),
+    ]
+    assert settled("OPTIMAL   in 0.02 s") == settled("OPTIMAL in 1.3 ms")
+    assert settled("energy 173.0358") != settled("energy 173.0359")
+
+
+BLOCKS = readme_blocks()
+CONSOLES = [b for b in BLOCKS if b.language in ("console", "bash", "sh", "shell") and not b.skipped]
+
+
+def test_readme_shows_commands_and_python():
+    """The README has blocks that the tests below run."""
+    assert any("parlay " in block.text for block in CONSOLES)
+    assert any(block.language == "python" and not block.skipped for block in BLOCKS)
+
+
+def test_readme_python_runs(tmp_path, monkeypatch):
+    """The README's Python blocks run from top to bottom, in one namespace."""
+    monkeypatch.chdir(tmp_path)
+    namespace = {"__name__": "readme"}
+    blocks = [block for block in BLOCKS if block.language == "python" and not block.skipped]
+    for block in blocks:
+        source = "\n" * block.line + block.text  # so that a traceback gives the README's line
+        exec(compile(source, str(ROOT / "README.md"), "exec"), namespace)
+    assert blocks
+
+
+@pytest.mark.parametrize("block", CONSOLES, ids=lambda block: block.name)
+def test_readme_commands_run(block, tmp_path):
+    """Every parlay command shown runs and prints what is shown; every make target shown exists."""
+    for shown in shown_commands(block.text):
+        words = shlex.split(shown.command, comments=True)
+        if words[0] == "make":
+            outcome = subprocess.run(["make", "-n", *words[1:]], cwd=ROOT, capture_output=True, text=True, check=False)
+            assert outcome.returncode == 0, outcome.stderr
+        if words[0] != "parlay":
+            continue
+        command = [sys.executable, "-m", "parlay", *words[1:]]
+        plain = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "FORCE_COLOR")}
+        outcome = subprocess.run(
+            command, cwd=tmp_path, env=plain, capture_output=True, text=True, check=False, timeout=120
+        )
+        assert outcome.returncode in ((0, 1) if shown.output else (0,)), outcome.stderr
+        printed = {settled(line) for line in (outcome.stdout + outcome.stderr).splitlines()}
+        expected = [settled(line) for line in shown.output if line.strip(" .…")]
+        assert [line for line in expected if line not in printed] == [], f"{shown.command} does not print this"

@@ -1,0 +1,245 @@
+"""The solver: known answers, brute force on hundreds of problems, statuses, limits."""
+
+import math
+import random
+import subprocess
+import sys
+import time
+
+import pytest
+from oracle import brute_force, random_problem
+
+from parlay import Constraint, InputError, Problem, Resource, Status, get_score, list_layouts, plain, resnet, solve
+from parlay.energy import EnergyGroup
+from parlay.layout import Layout, Order, WidthGroup, WidthSpace
+
+TABLE_5 = {
+    4_288: [
+        (35, 36, 37, 43), (33, 35, 37, 47), (35, 37, 38, 39), (32, 36, 38, 44), (30, 31, 38, 55), (28, 29, 32, 77),
+    ],
+    66_304: [
+        (135, 136, 137, 211), (133, 135, 137, 215), (124, 125, 128, 269),
+        (137, 141, 142, 187), (123, 125, 128, 270), (128, 130, 140, 222),
+    ],
+}  # fmt: skip
+
+KNOWN = [
+    ("free", 4_288, (59, 29, 24, 71), 5.225770),
+    ("free", 66_304, (305, 93, 89, 323), 6.510865),
+    ("free", 36_864, (172, 41, 84, 65, 62, 88, 38, 199), 11.742431),
+    ("free", 147_456, (302, 59, 143, 91, 117, 101, 112, 100, 118, 90, 147, 56, 329), 20.248804),
+    ("nondecreasing", 66_304, (46,) * 21 + (47,) * 7 + (48, 49, 78), 41.813649),
+    ("increasing", 66_304, (*range(30, 33), *range(34, 57), *range(58, 62), 64), 41.416300),
+    ("nondecreasing", 4_288, (32, 32, 32, 67), math.log(175.0333)),
+    ("nondecreasing", 66_304, (128, 128, 128, 259), math.log(634.7423)),
+]
+
+
+@pytest.mark.parametrize(("size", "layouts"), TABLE_5.items())
+def test_table_5_in_order(size: int, layouts: list[Layout]) -> None:
+    """The six best four-layer layouts of each size, in the paper's order, proven."""
+    result = solve(plain(depth=4), kernels=size, top_k=6)
+    assert result.status is Status.OPTIMAL
+    assert [solution.layout for solution in result.solutions] == layouts
+    assert result.gap == 0.0
+
+
+@pytest.mark.parametrize(("order", "size", "layout", "log_energy"), KNOWN)
+def test_known_optima(order: str, size: int, layout: Layout, log_energy: float) -> None:
+    """Optima found by other means, proven here without a cap on widths."""
+    result = solve(plain(depth=len(layout)), kernels=size, order=order)
+    assert result.status is Status.OPTIMAL
+    assert result.best.layout == layout
+    assert result.best.log_energy == pytest.approx(log_energy, abs=1e-6)
+
+
+def test_thirty_one_layers_in_free_order() -> None:
+    """66,304 x 31: the value and the ends of a published optimum, among 495 exact ties the first by widths."""
+    best = solve(plain(depth=31), kernels=66_304, order="free").best
+    assert best.log_energy == pytest.approx(41.900207, abs=1e-6)
+    assert best.layout[:3] == (107, 30, 57)
+    assert best.layout[-3:] == (59, 27, 126)
+
+
+@pytest.mark.parametrize(("order", "count"), [("increasing", 12), ("nondecreasing", 13)])
+def test_the_resnets_of_table_4(order: str, count: int) -> None:
+    """All ResNets of 51,248 kernels, those of energy 0 last, the list known to be complete."""
+    result = solve(resnet(depth=32), kernels=51_248, top_k=20, order=order)
+    assert result.status is Status.OPTIMAL
+    assert len(result.solutions) == count
+    assert result.best.layout == (19, 34, 41, 49)
+    assert [s.layout for s in result.solutions if s.energy == 0] == [(1, 11, 42, 59), (1, 27, 34, 59)]
+    assert result.solutions[-1].log_energy == -math.inf
+    assert result.proof is not None
+    assert result.proof.threshold == -math.inf
+
+
+@pytest.mark.parametrize(("depth", "size", "strict", "weak"), [(3, 4_288, 29, 35), (3, 66_304, 125, 141), (4, 4_288, 558, 766)])
+def test_counts_of_all_layouts(depth: int, size: int, strict: int, weak: int) -> None:
+    """list_layouts finds every layout, width 1 included, in the order in which solve ranks them."""
+    family = plain(depth=depth)
+    layouts = list_layouts(family.problem(kernels=size))
+    assert len(layouts) == strict
+    assert len(list_layouts(family.problem(kernels=size, order="nondecreasing"))) == weak
+    top = solve(family, kernels=size, top_k=9)
+    assert [s.layout for s in layouts[:9]] == [s.layout for s in top.solutions]
+
+
+def check_against_brute_force(seed: int) -> None:
+    problem = random_problem(seed)
+    expected = brute_force(problem)
+    top_k = random.Random(seed).choice([1, 1, 2, 6, 20, 50])
+    result = solve(problem, top_k=top_k)
+    assert [s.layout for s in result.solutions] == [layout for layout, _ in expected[:top_k]], seed
+    assert result.status is (Status.OPTIMAL if expected else Status.INFEASIBLE)
+    for solution, (_, exact) in zip(result.solutions, expected, strict=False):
+        assert solution.log_energy == pytest.approx(float(exact), abs=1e-9)
+    if expected:
+        assert result.gap == 0.0
+        assert len(list_layouts(problem)) == len(expected)
+
+
+@pytest.mark.parametrize("block", range(12))
+def test_equals_brute_force(block: int) -> None:
+    """Orders, bounds, multiples, steps, kernel sizes, squares, pair scores, = and <= and ranges, k up to 50, ties."""
+    for seed in range(25 * block, 25 * block + 25):
+        check_against_brute_force(seed)
+
+
+@pytest.mark.parametrize("block", range(8))
+def test_equals_brute_force_by_bounds_alone(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same when small problems get no exhaustive shortcut, so that cells and labels carry the proof."""
+    monkeypatch.setattr(sys.modules[solve.__module__], "EXHAUSTIVE_PAIRS", 0)
+    for seed in range(1000 + 20 * block, 1000 + 20 * block + 20):
+        check_against_brute_force(seed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("block", range(40))
+def test_equals_brute_force_at_length(block: int) -> None:
+    """Two thousand problems more."""
+    for seed in range(5000 + 50 * block, 5000 + 50 * block + 50):
+        check_against_brute_force(seed)
+
+
+def test_exact_ties_are_ordered_by_widths() -> None:
+    """(2, 16) and (4, 4) have one energy: the smaller first width comes first, and both floats are the same."""
+    groups = (WidthGroup(name="a"), WidthGroup(name="b"))
+    resource = Resource.of("size", 2, linear={0: 6, 1: 1})  # 28 = 6 x 2 + 16 = 6 x 4 + 4
+    space = WidthSpace(groups=groups)
+    problem = Problem(space=space, score=EnergyGroup(), constraints=(Constraint.equal(resource, 28),))
+    first, second = solve(problem, top_k=4).solutions[1:3]
+    assert (first.layout, second.layout) == ((2, 16), (4, 4))
+    assert first.log_energy == second.log_energy
+
+
+def test_infeasible_names_the_nearest_sizes() -> None:
+    """4,288 has no layout in multiples of 8; 4,272 and 4,312 are the nearest that do, by brute force."""
+    family = plain(depth=4)
+    result = solve(family, kernels=4_288, multiple_of=8)
+    assert result.status is Status.INFEASIBLE
+    assert result.solutions == ()
+    assert result.nearest is not None
+    assert (result.nearest.below, result.nearest.above, result.nearest.proven) == (4_272, 4_312, True)
+    for size in (4_272, 4_312):
+        assert solve(family, kernels=size, multiple_of=8).status is Status.OPTIMAL
+    for size in range(4_273, 4_312):
+        assert not brute_force(family.problem(kernels=size, multiple_of=8))
+
+
+def test_sizes_below_the_smallest_network() -> None:
+    """Nothing lies below; above is the smallest increasing layout 1-2-3-4 with 3 + 2 + 6 + 12 kernels."""
+    nearest = solve(plain(depth=4), kernels=5).nearest
+    assert nearest is not None
+    assert (nearest.below, nearest.above) == (None, 23)
+    assert solve(plain(depth=4), max_kernels=5).status is Status.INFEASIBLE
+
+
+def test_time_limit_gives_a_feasible_layout_with_a_true_gap() -> None:
+    """A limit too short for the proof still gives a layout of the exact size and a bound above the optimum."""
+    problem = plain(depth=31).problem(kernels=66_304, order="free")
+    result = solve(problem, time_limit=1e-6)
+    assert result.status in (Status.FEASIBLE, Status.UNKNOWN)
+    assert result.proof is None
+    assert result.solutions
+    assert problem.violations(result.best.layout) == []
+    assert result.bound is not None
+    assert result.bound >= 41.900206 >= result.best.log_energy
+    assert result.gap is not None
+    assert result.gap > 0
+
+
+def test_progress_is_reported() -> None:
+    """The callback sees time passing and a bound."""
+    seen = []
+    solve(plain(depth=13), kernels=147_456, order="free", progress=seen.append)
+    assert seen
+    assert seen[-1].bound is not None
+
+
+def test_a_score_over_pairs_avoids_bottlenecks() -> None:
+    """Free order: the energy's optimum has a bottleneck of 14, pair-harmonic's has none."""
+    energy = solve(plain(depth=3), kernels=4_288, order="free").best.layout
+    harmonic = solve(plain(depth=3), kernels=4_288, order="free", score="pair-harmonic").best.layout
+    assert energy == (132, 14, 146)
+    assert min(harmonic) > 35
+
+
+def test_at_most_is_never_worse_than_exactly() -> None:
+    """Multiples of 4 at most 4,288: (28,32,36,56) at 4,148 kernels, E = 166.6."""
+    exact = solve(plain(depth=4), kernels=4_288, multiple_of=4).best
+    most = solve(plain(depth=4), max_kernels=4_288, multiple_of=4).best
+    assert exact.energy == pytest.approx(132.5, abs=0.05)
+    assert most.layout == (28, 32, 36, 56)
+    assert most.energy == pytest.approx(166.6, abs=0.05)
+
+
+def test_kernels_and_weights_are_one_question() -> None:
+    """38,592 weights are 4,288 kernels of 3 x 3."""
+    by_weights = solve(plain(depth=4), weights=38_592, top_k=3)
+    by_kernels = solve(plain(depth=4), kernels=4_288, top_k=3)
+    assert by_weights.solutions == by_kernels.solutions
+
+
+def test_one_layer() -> None:
+    """A chain of one group works: 3 n = 300."""
+    assert solve(plain(depth=1), kernels=300).best.layout == (100,)
+
+
+@pytest.mark.parametrize(("options", "match"), [
+    ({"top_k": 0}, "top-k"),
+    ({"time_limit": 0}, "time limit"),
+    ({"time_limit": math.nan}, "time limit"),
+])  # fmt: skip
+def test_bad_options_are_refused(options: dict[str, float], match: str) -> None:
+    """Each with one line."""
+    with pytest.raises(InputError, match=match):
+        solve(plain(depth=4), kernels=4_288, **options)
+
+
+def test_questions_the_chain_solver_does_not_take() -> None:
+    """Two constraints, products of groups that are not neighbours, unlimited widths, sizes beside a problem."""
+    groups = tuple(WidthGroup(name=name) for name in "abc")
+    space = WidthSpace(groups=groups, order=Order.FREE)
+    score = get_score("energy-group")
+    far = Resource.of("far", 3, linear={1: 1}, quadratic={(0, 2): 1})
+    near = Resource.of("near", 3, linear={0: 1, 1: 1})
+    for constraints, match in [
+        ((Constraint.equal(far, 9),), "neighbouring"),
+        ((Constraint.equal(near, 9),), "set a largest width"),
+        ((Constraint.equal(near, 9), Constraint.equal(near, 9)), "exactly one size"),
+        ((Constraint(resource=near, minimum=3),), "upper bound"),
+    ]:
+        with pytest.raises(InputError, match=match):
+            solve(Problem(space=space, score=score, constraints=constraints))
+    with pytest.raises(InputError, match="with a family only"):
+        solve(plain(depth=4).problem(kernels=4_288), kernels=4_288)
+
+
+def test_import_is_quick_and_loads_no_torch() -> None:
+    """`import parlay` takes far less than a training library would, and loads none."""
+    code = "import sys, parlay; print([m for m in ('torch', 'scipy', 'matplotlib', 'rich') if m in sys.modules])"
+    started = time.perf_counter()
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+    assert time.perf_counter() - started < 10

@@ -1,0 +1,335 @@
+"""Studies: what is chosen, what is kept, and what happens when things go wrong."""
+
+from __future__ import annotations
+
+import csv
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import textwrap
+import time
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from parlay.errors import InputError, StudyError
+from parlay.families import plain, resnet
+from parlay.layout import Layout
+from parlay.problem import Solution
+from parlay.solve import list_layouts
+from parlay.study import COLUMNS, Kind, Planned, Row, Store, Watcher, csv_text, make_plan, run_study, select, strongest
+from parlay.study.selection import evenly
+from parlay.train import get_recipe
+
+FAMILY = plain(3, in_channels=1, image=8)
+PROBLEM = FAMILY.problem(kernels=500)
+DATA = SimpleNamespace(name="toy", fingerprint="a" * 64)
+RECIPE = get_recipe("digits")
+
+
+def plan_for(*layouts: Layout, **changes: Any) -> tuple[Planned, ...]:
+    """A plan of layouts given by name."""
+    chosen = {layout: frozenset({Kind.GIVEN}) for layout in layouts}
+    return make_plan(FAMILY, chosen, **{"data": DATA.fingerprint, "recipe": RECIPE, "steps": 3, **changes})
+
+
+def store_in(folder: Path, **changes: Any) -> Store:
+    """An open study of the toy data."""
+    return Store(folder, **{"family": FAMILY, "data": DATA.fingerprint, "data_name": "toy", **changes})
+
+
+@pytest.fixture
+def trained(monkeypatch: pytest.MonkeyPatch) -> list[Layout]:
+    """Training replaced by a formula; layouts beginning with 7 fail, with 9 are interrupted. Lists what was run."""
+    ran: list[Layout] = []
+
+    def train_layout(family: object, layout: Layout, *rest: object, seed: int, steps: int, progress: Any) -> object:
+        ran.append(layout)
+        if layout[0] == 7:
+            raise ValueError("no luck\nat all")
+        if layout[0] == 9:
+            raise KeyboardInterrupt
+        progress(steps, 0.5)
+        return SimpleNamespace(
+            accuracy=sum(layout) / 1000 + seed / 100, loss=1.0, train_loss=0.9, seconds=0.1, threads=1
+        )
+
+    monkeypatch.setitem(sys.modules, "parlay.train.loop", SimpleNamespace(train_layout=train_layout))
+    return ran
+
+
+def test_top_spread_all_and_given_combine():
+    """A layout chosen twice is one entry with both reasons; top comes from the solver, all from the list."""
+    everything = [solution.layout for solution in list_layouts(PROBLEM)]
+    chosen = select(["top:2", "all", "10-14-25, 2-3-164"], family=FAMILY, problem=PROBLEM)
+    assert list(chosen)[:2] == everything[:2]
+    assert set(chosen) == set(everything)
+    assert chosen[10, 14, 25] == {Kind.TOP, Kind.ALL, Kind.GIVEN}
+    assert chosen[2, 3, 164] == {Kind.ALL, Kind.GIVEN}
+    assert strongest(chosen[10, 14, 25]) is Kind.TOP
+
+
+def test_spread_takes_the_nearest_to_even_energies():
+    """The ends are the extremes of all layouts, the rest nearest to evenly spaced energies, all distinct."""
+    solutions = [Solution(layout=(i,), log_energy=value) for i, value in enumerate((4.0, 3.9, 3.0, 2.0, 1.0, 0.0))]
+    energies = [s.energy for s in evenly(solutions, 3)]
+    assert energies == [solutions[0].energy, solutions[2].energy, solutions[5].energy]
+    assert len({s.layout for s in evenly(solutions, 5)}) == 5
+    assert evenly(solutions, 9) == solutions
+    assert [s.layout for s in evenly(solutions, 1)] == [(0,)]
+
+
+def test_spread_runs_from_lowest_to_highest():
+    """On a real size both extremes are among the layouts chosen."""
+    everything = list_layouts(PROBLEM)
+    chosen = list(select(["spread:5"], family=FAMILY, problem=PROBLEM))
+    assert len(chosen) == 5
+    assert {everything[0].layout, everything[-1].layout} <= set(chosen)
+
+
+@pytest.mark.parametrize(
+    "choice", ["top", "top:0", "top:-1", "top:x", "spread:", "best:3", "", "top:99999999999", "8-x-9", "all:3", "8-9-0"]
+)
+def test_choices_that_cannot_be_read_are_refused(choice: str):
+    """Each gets one line that says what is allowed."""
+    with pytest.raises(InputError, match="allowed"):
+        select([choice], family=FAMILY, problem=PROBLEM)
+
+
+def test_named_layouts_must_fit_the_question():
+    """A wrong length, size or order is refused, and top needs a size."""
+    for layouts, problem, message in (
+        ("8-9", None, "3 positive widths"),
+        ("8-9-10", PROBLEM, "kernels is 170, not kernels = 500"),
+        ("25-14-10", PROBLEM, "not increasing"),
+        ("top:3", None, "one size"),
+    ):
+        with pytest.raises(InputError, match=message):
+            select([layouts], family=FAMILY, problem=problem)
+
+
+@pytest.mark.parametrize("choice", ["top:2", "all"])
+def test_a_size_without_layouts_names_the_nearest(choice: str):
+    """An impossible size is an error that says which sizes exist nearby."""
+    with pytest.raises(InputError, match="nearest"):
+        select([choice], family=FAMILY, problem=FAMILY.problem(kernels=7))
+
+
+def test_identity_is_decided_by_what_decides_the_run():
+    """Everything that changes a run changes the identity; names, defaults and reasons do not."""
+    [base] = plan_for((8, 12, 33))
+    trial = base.trial
+    others = [
+        replace(trial, layout=(10, 14, 25)),
+        replace(trial, seed=1),
+        replace(trial, steps=4),
+        replace(trial, data="b" * 64),
+        replace(trial, recipe=replace(RECIPE, peak_rate=0.3)),
+        replace(trial, family=plain(3, in_channels=1, image=8, classes=11)),
+        replace(trial, family=plain(3, in_channels=1, image=8, kernel_size=(5, 3, 3))),
+    ]
+    assert len({trial.identity, *(other.identity for other in others)}) == 8
+    assert replace(trial, recipe=replace(RECIPE, name="other", steps=9)).identity == trial.identity
+    assert (
+        trial.identity == "8f63654690c35bb93c39626e1d9ba103792c8bdde90167becc89cd77eae3dcea"
+    )  # studies on disk know it by this
+
+
+def test_plans_put_the_first_seed_of_every_layout_first():
+    """All layouts with one seed come before the next; a repeated seed counts once; bad numbers are refused."""
+    plan = plan_for((8, 12, 33), (10, 14, 25), seeds=(0, 1, 0))
+    assert [(p.trial.layout[0], p.trial.seed) for p in plan] == [(8, 0), (10, 0), (8, 1), (10, 1)]
+    assert plan_for((8, 12, 33), steps=None)[0].trial.steps == RECIPE.steps
+    for changes in ({"seeds": ()}, {"seeds": (-1,)}, {"steps": 0}):
+        with pytest.raises(InputError, match="allowed"):
+            plan_for((8, 12, 33), **changes)
+
+
+def test_rows_come_back_as_they_were_written(tmp_path: Path, trained: list[Layout]):
+    """Trial, reasons and numbers survive the file to the bit."""
+    plan = plan_for((8, 12, 33), seeds=(0, 7))
+    with store_in(tmp_path) as store:
+        outcome = run_study(store, plan, DATA)  # type: ignore[arg-type]
+        rows = store.rows()
+    with store_in(tmp_path) as store:
+        assert store.rows() == rows
+    assert [row.trial.identity for row in rows] == [p.trial.identity for p in plan]
+    assert (outcome.trained, outcome.failed, outcome.reused) == (2, 0, 0)
+    assert rows[1].accuracy == 53 / 1000 + 7 / 100
+    assert trained == [(8, 12, 33)] * 2
+
+
+def test_a_second_call_runs_only_what_is_left(tmp_path: Path, trained: list[Layout]):
+    """Complete trials are reused, failed ones tried again, reasons added; trials.csv is always written."""
+    with store_in(tmp_path) as store:
+        first = run_study(store, plan_for((8, 12, 33), (7, 17, 22)), DATA)  # type: ignore[arg-type]
+    assert (first.trained, first.failed) == (1, 1)
+    (tmp_path / "trials.csv").unlink()
+    chosen = {layout: frozenset({Kind.TOP}) for layout in ((8, 12, 33), (7, 17, 22))}
+    plan = make_plan(FAMILY, chosen, data=DATA.fingerprint, recipe=RECIPE, steps=3)
+    with store_in(tmp_path) as store:
+        second = run_study(store, plan, DATA)  # type: ignore[arg-type]
+        rows = {row.trial.layout: row for row in store.rows()}
+    assert (second.reused, second.trained, second.failed) == (1, 0, 1)
+    assert trained == [(8, 12, 33), (7, 17, 22), (7, 17, 22)]
+    assert rows[8, 12, 33].kinds == rows[7, 17, 22].kinds == {Kind.TOP, Kind.GIVEN}
+    assert rows[7, 17, 22].error == "ValueError: no luck at all"
+    lines = list(csv.DictReader((tmp_path / "trials.csv").read_text().splitlines()))
+    assert {line["kind"] for line in lines} == {"top"} and {line["kinds"] for line in lines} == {"given+top"}
+
+
+def test_ctrl_c_keeps_what_ended(tmp_path: Path, trained: list[Layout]):
+    """The interrupt passes through; earlier trials are in the store and in trials.csv; a later call goes on."""
+    plan = plan_for((8, 12, 33), (9, 10, 11), (10, 14, 25))
+    reported: list[int] = []
+    with store_in(tmp_path) as store, pytest.raises(KeyboardInterrupt):
+        run_study(store, plan, DATA, after=lambda rows: reported.append(len(rows)))  # type: ignore[arg-type]
+    assert reported == [1]
+    assert len((tmp_path / "trials.csv").read_text().splitlines()) == 2
+    with store_in(tmp_path) as store:
+        outcome = run_study(store, plan[2:], DATA)  # type: ignore[arg-type]
+    assert outcome.trained == 1
+
+
+def test_watchers_see_every_trial(tmp_path: Path, trained: list[Layout]):
+    """Begin, step and end are told in order; only trials that are left count."""
+    seen: list[str] = []
+
+    class Told(Watcher):
+        def begin(self, planned: Planned, place: int, total: int) -> None:
+            seen.append(f"{place}/{total}")
+
+        def step(self, done: int, loss: float) -> None:
+            seen.append(f"step {done}")
+
+        def end(self, row: Row) -> None:
+            seen.append(row.status)
+
+    with store_in(tmp_path) as store:
+        run_study(store, plan_for((8, 12, 33), (7, 17, 22)), DATA, watcher=Told())  # type: ignore[arg-type]
+    assert seen == ["1/2", "step 3", "complete", "2/2", "failed"]
+
+
+def test_two_drivers_are_refused(tmp_path: Path):
+    """The second one is told the process of the first; afterwards the study is free again."""
+    with store_in(tmp_path), pytest.raises(StudyError, match=f"in use by process {os.getpid()}"):
+        store_in(tmp_path)
+    store_in(tmp_path).close()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"family": resnet(8, in_channels=1, image=8)}, "one study keeps to one family"),
+        ({"family": plain(3, in_channels=1, image=8, classes=3)}, "one study keeps to one family"),
+        ({"data": "b" * 64, "data_name": "other"}, r"data toy \(sha256 a{12}\); asked for: other \(sha256 b{12}\)"),
+    ],
+)
+def test_another_question_is_refused(changes: dict[str, Any], message: str, tmp_path: Path):
+    """Networks or data other than the study's are never mixed in; the file is left alone and unlocked."""
+    store_in(tmp_path).close()
+    with pytest.raises(StudyError, match=message):
+        store_in(tmp_path, **changes)
+    store_in(tmp_path).close()
+
+
+def test_other_files_are_refused(tmp_path: Path):
+    """Text, another program's database, a newer version and a folder that is a file are each one clear error."""
+    (tmp_path / "text").mkdir()
+    (tmp_path / "text" / "study.sqlite").write_text("hello, this is no database" * 50)
+    for name, statement in (("other", "CREATE TABLE t (x)"), ("newer", "PRAGMA user_version = 99")):
+        if name == "newer":
+            store_in(tmp_path / name).close()
+        else:
+            (tmp_path / name).mkdir()
+        connection = sqlite3.connect(tmp_path / name / "study.sqlite")
+        connection.execute(statement)
+        connection.commit()
+        connection.close()
+    (tmp_path / "file").write_text("")
+    for name, message in (
+        ("text", "not a study of parlay's"),
+        ("other", "not a study of parlay's"),
+        ("newer", "schema version 99"),
+        ("file", "cannot be used"),
+    ):
+        with pytest.raises(StudyError, match=message):
+            store_in(tmp_path / name)
+
+
+def test_kill_9_loses_only_the_running_trial(tmp_path: Path):
+    """A driver killed in its third trial leaves two rows and no lock; the next one runs the other two."""
+    script = textwrap.dedent("""
+        import sys, time
+        from pathlib import Path
+        from types import SimpleNamespace
+        from parlay.families import plain
+        from parlay.study import Kind, Store, make_plan, run_study
+        from parlay.train import get_recipe
+
+        folder, slow = Path(sys.argv[1]), sys.argv[2] == "slow"
+        ran = []
+
+        def train_layout(family, layout, *rest, **options):
+            ran.append(layout)
+            if slow and len(ran) == 3:
+                print("third", flush=True)
+                time.sleep(60)
+            return SimpleNamespace(accuracy=0.5, loss=1.0, train_loss=1.0, seconds=0.1, threads=1)
+
+        sys.modules["parlay.train.loop"] = SimpleNamespace(train_layout=train_layout)
+        family = plain(1, image=8)
+        chosen = {(width,): frozenset({Kind.GIVEN}) for width in (2, 3, 4, 5)}
+        plan = make_plan(family, chosen, data="d", recipe=get_recipe("fast"))
+        with Store(folder, family=family, data="d", data_name="toy") as store:
+            outcome = run_study(store, plan, SimpleNamespace(name="toy"))
+        print(outcome.reused, outcome.trained, len(store_rows := (folder / "trials.csv").read_text().splitlines()) - 1)
+    """)
+    command = [sys.executable, "-c", script, str(tmp_path)]
+    with subprocess.Popen([*command, "slow"], stdout=subprocess.PIPE, text=True) as driver:
+        assert driver.stdout is not None and driver.stdout.readline() == "third\n"
+        driver.send_signal(signal.SIGKILL)
+        driver.wait(timeout=10)
+    started = time.monotonic()
+    done = subprocess.run([*command, "fast"], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.split() == ["2", "2", "4"]
+    assert time.monotonic() - started < 50
+
+
+def test_trials_csv_has_every_column_and_survives_commas():
+    """The header is COLUMNS; a width of 1 has energy 0 and no log-energy; text with commas and quotes comes back."""
+    [planned] = plan_for((1, 19, 24))
+    row = Row(
+        trial=planned.trial,
+        kinds=frozenset({Kind.SPREAD, Kind.GIVEN}),
+        data_name='a, "b"',
+        status="failed",
+        seconds=1.5,
+        finished="2017-10-23T00:00:00+00:00",
+        error="x, y",
+    )
+    [line] = csv.DictReader(csv_text([row]).splitlines())
+    assert tuple(line) == COLUMNS
+    assert (line["data"], line["error"], line["accuracy"], line["log_energy"]) == ('a, "b"', "x, y", "", "")
+    assert (float(line["energy"]), line["layout"], line["kind"], line["schema_version"]) == (
+        0.0,
+        "1-19-24",
+        "given",
+        "1",
+    )
+    assert int(line["weights"]) == FAMILY.weights((1, 19, 24)) and int(line["kernels"]) == FAMILY.kernels((1, 19, 24))
+
+
+def test_planning_a_study_loads_no_torch():
+    """Choosing, planning and storing work without torch; only running a trial loads it."""
+    code = (
+        "import sys, parlay.study, parlay.evidence, parlay.report\n"
+        "print([name for name in ('torch', 'matplotlib', 'scipy') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
