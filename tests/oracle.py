@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterator
 from decimal import Context, Decimal
 from fractions import Fraction
+from functools import cache
 
 from parlay.energy import EnergyGroup, EnergyLayer, PairHarmonic
 from parlay.layout import Connection, Layout, Order, WidthGroup, WidthSpace
@@ -16,6 +17,16 @@ WIDE = Context(prec=70)
 ROUND = Context(prec=50)
 
 
+@cache
+def _ln_ln(n: int) -> Decimal:
+    return WIDE.ln(WIDE.ln(Decimal(n)))
+
+
+@cache
+def _ln_harmonic(a: int, b: int) -> Decimal:
+    return WIDE.ln(WIDE.divide(Decimal(a * b), Decimal(a + b)))
+
+
 def exact_log_energy(problem: Problem, layout: Layout) -> Decimal:
     """The score to 50 digits from its definition, -Infinity for energy 0."""
     total = Decimal(0)
@@ -24,13 +35,13 @@ def exact_log_energy(problem: Problem, layout: Layout) -> Decimal:
         for link in space.connections:
             a = link.fixed_inputs if link.source is None else layout[link.source]
             b = layout[link.target]
-            total = WIDE.add(total, WIDE.multiply(link.count, WIDE.ln(WIDE.divide(Decimal(a * b), Decimal(a + b)))))
+            total = WIDE.add(total, WIDE.multiply(link.count, _ln_harmonic(a, b)))
         return ROUND.plus(total)
     for group, width in zip(space.groups, layout, strict=True):
         if width == 1:
             return Decimal("-Infinity")
         count = group.multiplicity if isinstance(problem.score, EnergyLayer) else 1
-        total = WIDE.add(total, WIDE.multiply(count, WIDE.ln(WIDE.ln(Decimal(width)))))
+        total = WIDE.add(total, WIDE.multiply(count, _ln_ln(width)))
     return ROUND.plus(total)
 
 
@@ -79,13 +90,13 @@ def random_problem(seed: int) -> Problem:
     counts = [rng.choice([1, 1, 1, 2, 5]) for _ in range(groups)]
     kernels = [rng.choice([1, 2, 3, 3, 5]) ** 2 for _ in range(groups)]
     multiple = rng.choice([1, 1, 1, 2, 3])
-    loose = groups <= 3
+    largest = {1: [60, 200], 2: [20, 40], 3: [12, 20], 4: [7, 10], 5: [5, 7]}[groups]
     width_groups = tuple(
         WidthGroup(
             name=f"g{g}",
             multiplicity=counts[g],
-            minimum=rng.choice([1, 1, 2, 4]),
-            maximum=rng.choice([None, None, 30, 60] if loose else [9, 12, 20]),
+            minimum=rng.choice([1, 1, 2, 3]),
+            maximum=None if groups <= 2 and rng.random() < 0.5 else rng.choice(largest),
             multiple_of=multiple if rng.random() < 0.8 else 1,
         )
         for g in range(groups)
@@ -110,8 +121,7 @@ def random_problem(seed: int) -> Problem:
         max_step=rng.choice([None, None, None, Fraction(2), Fraction(3, 2), Fraction(11, 10)]),
     )
     typical = tuple(
-        max(group.first, rng.randint(1, 14)) // group.multiple_of * group.multiple_of or group.first
-        for group in width_groups
+        rng.choice(range(group.first, (group.maximum or 14) + 1, group.multiple_of)) for group in width_groups
     )
     if space.order is not Order.FREE:
         typical = tuple(sorted(typical))

@@ -49,7 +49,7 @@ def test_solve_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert {"status", "bound", "gap", "runtime", "solutions", "schema_version"} <= set(facts)
     assert facts["status"] == "OPTIMAL"
     assert facts["gap"] == 0
-    assert [s["layout"] for s in facts["solutions"]][0] == [35, 36, 37, 43]
+    assert facts["solutions"][0]["layout"] == [35, 36, 37, 43]
     assert {"layout", "energy", "log_energy", "kernels", "weights", "params", "macs"} <= set(facts["solutions"][0])
     assert all(s["weights"] == 38592 for s in facts["solutions"])
 

@@ -6,7 +6,9 @@ from parlay import InputError, plain, resnet
 from parlay.layout import Layout
 
 
-@pytest.mark.parametrize(("layout", "macs"), [((35, 36, 37, 43), 4.87e6), ((8, 14, 24, 159), 1.22e6), ((8, 16, 44, 78), 1.42e6)])
+@pytest.mark.parametrize(
+    ("layout", "macs"), [((35, 36, 37, 43), 4.87e6), ((8, 14, 24, 159), 1.22e6), ((8, 16, 44, 78), 1.42e6)]
+)
 def test_plain_macs_of_facts(layout: Layout, macs: float) -> None:
     """Equal weights, four times the multiply-adds: the confound of the paper's figures."""
     family = plain(depth=4)
@@ -22,7 +24,9 @@ def test_resnet_32_of_he_et_al() -> None:
     assert family.params((16, 16, 32, 64)) == 464_154
 
 
-@pytest.mark.parametrize(("layout", "peak"), [((35, 36, 37, 43), 38 * 1024), ((8, 16, 44, 78), 11 * 1024), ((132, 14, 146), 135 * 1024)])
+@pytest.mark.parametrize(
+    ("layout", "peak"), [((35, 36, 37, 43), 38 * 1024), ((8, 16, 44, 78), 11 * 1024), ((132, 14, 146), 135 * 1024)]
+)
 def test_peak_memory_is_input_plus_output_of_the_widest_layer(layout: Layout, peak: int) -> None:
     """int8 figures of the first look at the data; four times as much in float32."""
     family = plain(depth=len(layout))

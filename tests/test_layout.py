@@ -20,7 +20,9 @@ def test_layout_survives_printing(layout: tuple[int, ...]) -> None:
     assert parse_layout(format_layout(layout)) == layout
 
 
-@pytest.mark.parametrize("text", ["", "a", "3-", "-3", "3--4", "0-4", "3.5-4", "3-x", "٣-4", "1" * 5000, "3;4", "--json"])
+@pytest.mark.parametrize(
+    "text", ["", "a", "3-", "-3", "3--4", "0-4", "3.5-4", "3-x", "٣-4", "1" * 5000, "3;4", "--json"]
+)
 def test_malformed_layout_is_refused_in_one_line(text: str) -> None:
     """Anything but positive integers is refused, saying what is allowed."""
     with pytest.raises(InputError, match="allowed: positive integers") as caught:

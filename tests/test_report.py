@@ -54,7 +54,7 @@ def rows(seeds: tuple[int, ...] = (0, 1), failed: int = 0) -> list[Row]:
 def test_points_are_layouts_with_their_seeds_together():
     """One point a layout, lowest energy first, with mean and range in per cent; top layouts are marked."""
     data = scatter_data(rows())
-    assert [point.layout for point in data.points][0] == (2, 3, 164)
+    assert data.points[0].layout == (2, 3, 164)
     best = data.points[-1]
     assert (best.layout, best.top, best.runs, best.macs) == ((10, 14, 25), True, 2, FAMILY.macs((10, 14, 25)))
     assert best.accuracy == pytest.approx(100 * (0.9005 + FAMILY.energy(best.layout) / 100))

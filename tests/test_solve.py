@@ -7,8 +7,8 @@ import sys
 import time
 
 import pytest
-from oracle import brute_force, random_problem
 
+from oracle import brute_force, random_problem
 from parlay import Constraint, InputError, Problem, Resource, Status, get_score, list_layouts, plain, resnet, solve
 from parlay.energy import EnergyGroup
 from parlay.layout import Layout, Order, WidthGroup, WidthSpace
@@ -74,7 +74,9 @@ def test_the_resnets_of_table_4(order: str, count: int) -> None:
     assert result.proof.threshold == -math.inf
 
 
-@pytest.mark.parametrize(("depth", "size", "strict", "weak"), [(3, 4_288, 29, 35), (3, 66_304, 125, 141), (4, 4_288, 558, 766)])
+@pytest.mark.parametrize(
+    ("depth", "size", "strict", "weak"), [(3, 4_288, 29, 35), (3, 66_304, 125, 141), (4, 4_288, 558, 766)]
+)
 def test_counts_of_all_layouts(depth: int, size: int, strict: int, weak: int) -> None:
     """list_layouts finds every layout, width 1 included, in the order in which solve ranks them."""
     family = plain(depth=depth)

@@ -60,4 +60,3 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     except OSError as error:
         Path(name).unlink(missing_ok=True)
         raise InputError("file", given=str(path), allowed="a place that can be written", remedy=str(error)) from None
-

@@ -1,6 +1,7 @@
 """Scores of a layout, in log form: sums of terms per group and per pair of adjacent groups.
 
-The paper's energy (Eq. 2-3) is the product of ln n_i; its logarithm is the sum of ln ln n_i, which never overflows. Every
+The paper's energy (Eq. 2-3) is the product of ln n_i; its logarithm is the sum of ln ln n_i, which never
+overflows. Every
 score here is such a sum, so one exact solver serves them all. A new score is one class and one line in ``SCORES``.
 """
 

@@ -1,6 +1,7 @@
 """The paper's two families of networks: their width spaces and their resources in closed form.
 
-A family fixes everything but the widths: depth, kernel sizes, input, classes. ``plain(depth)`` is Figure 2, ``resnet(depth)``
+A family fixes everything but the widths: depth, kernel sizes, input, classes. ``plain(depth)`` is Figure 2,
+``resnet(depth)``
 Table 3 of Liao et al. (2017). ``parlay.nets`` builds the same networks as modules; a test pins the two to each other.
 """
 
@@ -152,7 +153,8 @@ class Family(ABC):
         Exactly one of the four sizes must be given; ``kernels`` is weights / k^2, the paper's unit.
 
         Raises:
-            InputError: for no size or several, a size below 1, kernels of different sizes counted in kernels, or bad fences.
+            InputError: for no size or several, a size below 1, kernels of different sizes counted in kernels, or
+            bad fences.
 
         >>> print(*plain(depth=4).problem(kernels=4288).constraints)
         kernels = 4288
@@ -168,7 +170,9 @@ class Family(ABC):
         [(name, amount)] = given.items()
         _require(name, amount, largest=10**12)
         resource = self.weights if name.endswith("weights") else self.kernels
-        constraint = Constraint.at_most(resource, amount) if name.startswith("max") else Constraint.equal(resource, amount)
+        constraint = (
+            Constraint.at_most(resource, amount) if name.startswith("max") else Constraint.equal(resource, amount)
+        )
         chosen = get_score(self.default_score if score is None else score) if not isinstance(score, Score) else score
         space = self.space(
             order=order, max_step=max_step, min_width=min_width, max_width=max_width, multiple_of=multiple_of
@@ -218,12 +222,12 @@ class Family(ABC):
                 allowed="layers of one kernel size",
                 remedy="state the size with --weights or --max-weights",
             )
-        return self._per_convolution("kernels", lambda conv: 1)
+        return self._per_convolution("kernels", lambda _: 1)
 
     @cached_property
     def params(self) -> Resource:
-        """All parameters: convolutions without bias, two a channel of each batch norm, the linear classifier with bias."""
-        norms = Resource.of("params", len(self.group_names), linear=self._channel_sums(lambda conv: 2))
+        """All parameters: convolutions without bias, batch norms (two a channel), the classifier with bias."""
+        norms = Resource.of("params", len(self.group_names), linear=self._channel_sums(lambda _: 2))
         return norms + self._per_convolution("params", lambda conv: conv.kernel**2) + self._classifier(bias=True)
 
     @cached_property

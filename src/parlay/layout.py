@@ -1,7 +1,7 @@
 """Layouts, and the space they are chosen from.
 
-A layout (n_1, ..., n_G) gives the number of kernels of every width group of a network: Section 3.1 of Liao et al. (2017),
-where every convolution is a group of its own; in a ResNet a unit of equal layers is one group.
+A layout (n_1, ..., n_G) gives the number of kernels of every width group of a network: Section 3.1 of Liao et al.
+(2017), where every convolution is a group of its own; in a ResNet a unit of equal layers is one group.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
+from itertools import pairwise
+from typing import Any, cast
 
 from parlay.errors import InputError
 
@@ -133,9 +135,7 @@ class WidthGroup:
     def allows(self, width: int) -> bool:
         """Whether the group may have this width."""
         return (
-            width >= self.minimum
-            and (self.maximum is None or width <= self.maximum)
-            and width % self.multiple_of == 0
+            width >= self.minimum and (self.maximum is None or width <= self.maximum) and width % self.multiple_of == 0
         )
 
 
@@ -192,7 +192,7 @@ class WidthSpace:
         return len(self.groups)
 
     def __contains__(self, layout: object) -> bool:
-        return isinstance(layout, tuple) and self.violation(layout) is None
+        return isinstance(layout, tuple) and self.violation(cast("tuple[Any, ...]", layout)) is None
 
     def violation(self, layout: Layout) -> str | None:
         """The first fence the layout breaks, in words, or None."""
@@ -201,7 +201,7 @@ class WidthSpace:
         for group, width in zip(self.groups, layout, strict=True):
             if not group.allows(width):
                 return f"width {width} of {group.name} is not allowed ({describe_choices(group)})"
-        for index, (width, following) in enumerate(zip(layout, layout[1:], strict=False)):
+        for index, (width, following) in enumerate(pairwise(layout)):
             names = f"widths {width}, {following} of {self.groups[index].name}, {self.groups[index + 1].name}"
             if not self.order.allows(width, following):
                 return f"{names} are not {self.order}"

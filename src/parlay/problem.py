@@ -1,7 +1,7 @@
 """The frozen question and the frozen answer.
 
-A ``Problem`` is a width space, a score and constraints on exact resources (Eq. 4 in general form); a ``Result`` is what a
-solver could establish about it. Neither knows how solving is done.
+A ``Problem`` is a width space, a score and constraints on exact resources (Eq. 4 in general form); a ``Result`` is
+what a solver could establish about it. Neither knows how solving is done.
 """
 
 from __future__ import annotations
@@ -69,8 +69,8 @@ class Constraint:
 class Problem:
     """Which layouts of the space that satisfy every constraint score highest?
 
-    Solutions are ranked by exact score, highest first; equal scores by their widths, smaller first width first. Layouts of
-    score -inf (energy 0) count and rank last.
+    Solutions are ranked by exact score, highest first; equal scores by their widths, smaller first width first.
+    Layouts of score -inf (energy 0) count and rank last.
     """
 
     space: WidthSpace
@@ -204,7 +204,9 @@ class Result:
             InputError: when there is none.
         """
         if not self.solutions:
-            raise InputError("result", given=self.status.value, allowed="one with solutions", remedy=self.status.meaning)
+            raise InputError(
+                "result", given=self.status.value, allowed="one with solutions", remedy=self.status.meaning
+            )
         return self.solutions[0]
 
     @property

@@ -1,6 +1,7 @@
 """Exact resources: integer polynomials of degree two in the widths.
 
-Weights (Eq. 1), parameters, multiply-adds and bytes of any convolutional network have this form: a convolution between two
+Weights (Eq. 1), parameters, multiply-adds and bytes of any convolutional network have this form: a convolution
+between two
 groups gives a product, equal layers of one unit a square, a batch norm a linear term. Python's integers are used
 throughout, so nothing is ever rounded.
 """

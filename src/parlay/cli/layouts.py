@@ -232,7 +232,9 @@ def _nearest_words(result: Result) -> str:
     assert nearest is not None
     known = [f"{amount:,}" for amount in (nearest.below, nearest.above) if amount is not None]
     if not known:
-        return "no other size has a layout within these fences" if nearest.proven else "no size nearby was found in time"
+        return (
+            "no other size has a layout within these fences" if nearest.proven else "no size nearby was found in time"
+        )
     certainty = "nearest sizes that have a layout" if nearest.proven else "sizes nearby that have a layout"
     return f"{certainty}: {' and '.join(known)} {unit}"
 

@@ -47,7 +47,13 @@ family_options = _stack(
     click.option("--family", default="plain", show_default=True, help=f"Kind of network: {', '.join(FAMILIES)}."),
     click.option("--depth", type=int, help="Convolutions of a plain network; 6n + 2 for a resnet (default 32)."),
     click.option("--in-channels", type=int, default=3, show_default=True, help="Channels of the input, n_0 of Eq. 1."),
-    click.option("--kernel-size", type=KernelSizes(), default="3", show_default=True, help="Kernel side; 5,3,3 for layers that differ."),
+    click.option(
+        "--kernel-size",
+        type=KernelSizes(),
+        default="3",
+        show_default=True,
+        help="Kernel side; 5,3,3 for layers that differ.",
+    ),
     click.option("--image", type=int, default=32, show_default=True, help="Side of the input image in pixels."),
     click.option("--classes", type=int, default=10, show_default=True, help="Outputs of the classifier."),
 )
@@ -59,7 +65,9 @@ problem_options = _stack(
     click.option("--max-kernels", type=int, help="Size of at most this many kernels."),
     click.option("--max-weights", type=int, help="Size of at most this many convolution weights."),
     click.option("--score", help="Score to maximise (see 'parlay scores'); default energy-group, the paper's."),
-    click.option("--order", default="increasing", show_default=True, help=f"How neighbours compare: {', '.join(Order)}."),
+    click.option(
+        "--order", default="increasing", show_default=True, help=f"How neighbours compare: {', '.join(Order)}."
+    ),
     click.option("--max-step", help="Largest ratio between neighbouring widths, either way, such as 2 or 1.5."),
     click.option("--min-width", type=int, default=1, show_default=True, help="Smallest width."),
     click.option("--max-width", type=int, help="Largest width."),
@@ -67,7 +75,9 @@ problem_options = _stack(
 )
 """What fixes a problem within a family."""
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout and nothing else there.")
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON document on stdout and nothing else there."
+)
 
 
 def family_from(options: dict[str, Any], *, groups: int | None = None) -> Family:

@@ -1,7 +1,7 @@
 """Exact solving: ``solve`` a problem, ``list_layouts`` of a size, ``certify`` an answer.
 
-``front`` poses the question, ``chain`` brings it into integers, ``bounds`` excludes widths, ``labels`` enumerates what is left,
-``ranking`` orders ties, ``nearest`` explains an empty answer; ``certify`` shares none of these.
+``front`` poses the question, ``chain`` brings it into integers, ``bounds`` excludes widths, ``labels`` enumerates
+what is left, ``ranking`` orders ties, ``nearest`` explains an empty answer; ``certify`` shares none of these.
 """
 
 from parlay.solve.certify import Certificate, certify

@@ -1,6 +1,7 @@
 """Upper bounds by Lagrangian duality, over ranges of widths instead of single ones.
 
-For a price lambda of one unit of cost, the best score minus lambda x cost is found by one Viterbi pass along the chain, and
+For a price lambda of one unit of cost, the best score minus lambda x cost is found by one Viterbi pass along the
+chain, and
 adding lambda x budget gives a bound for every layout that keeps the budget. The same holds when each group's widths are
 collected in cells (ranges): a cell takes the best score and the smallest cost it contains. So widths by the million are
 excluded a cell at a time, without a cap that somebody would have to believe in: cells are small around the best layout
@@ -13,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,7 +30,8 @@ if TYPE_CHECKING:
 __all__ = ["Dual", "Grid", "Windows", "bounded_windows", "minimise_dual"]
 
 GRADING = 0.04
-"""A cell at distance d (in logs) from the centre spans about GRADING d^2, so its slack stays below what d itself costs."""
+"""A cell at distance d (in logs) from the centre spans about GRADING d^2, so its slack stays below what d itself
+costs."""
 
 LARGEST_GRID = 60_000_000
 """Products of neighbouring cells, summed over the chain, that one grid may hold."""
@@ -64,10 +67,17 @@ class Grid:
         self.chain = chain
         self.low = low
         self.high = high
-        self.scores = [chain.score_upper(g, low[g], high[g]) for g in range(chain.groups)]
         self._joint: dict[bool, list[FloatArray]] = {}
         self._own: dict[bool, list[FloatArray]] = {}
-        self._pairs = [self._pair_bounds(g) for g in range(chain.groups - 1)]
+
+    @cached_property
+    def scores(self) -> list[FloatArray]:
+        """Score bound of every cell."""
+        return [self.chain.score_upper(g, self.low[g], self.high[g]) for g in range(self.chain.groups)]
+
+    @cached_property
+    def _pairs(self) -> list[FloatArray | None]:
+        return [self._pair_bounds(g) for g in range(self.chain.groups - 1)]
 
     @property
     def is_single(self) -> bool:
@@ -269,7 +279,9 @@ def minimise_dual(grid: Grid, start: float, *, tolerance: float = DUAL_TOLERANCE
             factor = min(factor**1.5, 1e3)
         else:
             assert right is not None
-            price = right.price / factor if right.price > 0 else right.price * factor if right.price < 0 else -scale * 1e-6
+            price = (
+                right.price / factor if right.price > 0 else right.price * factor if right.price < 0 else -scale * 1e-6
+            )
             if 0 < price < scale * 1e-9:
                 price = 0.0
             if right.price == 0 and chain.low <= 0:
@@ -365,7 +377,7 @@ def _check_size(grid: Grid) -> None:
 
 
 def _guess_price(chain: Chain) -> float:
-    """For equal terms ln ln w and a cost of products, two factors share each unit of cost: lambda is near sum 1 / ln w / 2C."""
+    """With terms ln ln w and a cost of products, two factors share each unit: lambda is near sum 1 / ln w / 2C."""
     groups = chain.groups
     width = max(3.0, math.sqrt(max(chain.high, 1) / max(1, sum(chain.square) + sum(chain.product) or 1)))
     return groups / math.log(width) / (2.0 * max(chain.high, 1))
@@ -402,7 +414,9 @@ def _graded(chain: Chain, g: int, centre: float) -> FloatArray:
     near = math.sqrt(stride / (GRADING * centre))  # here a step of GRADING d^2 is one width
     if near > 1.0:
         near = 1.0
-    singles = np.arange(max(first, centre * math.exp(-near)) - stride, min(last, centre * math.exp(near)) + stride, stride)
+    singles = np.arange(
+        max(first, centre * math.exp(-near)) - stride, min(last, centre * math.exp(near)) + stride, stride
+    )
     far = math.sqrt(0.3 / GRADING)
     count = int((1 / near - 1 / far) / GRADING) + 1 if near < far else 0
     distances = 1.0 / (1.0 / near - GRADING * np.arange(1, count, dtype=float)) if count > 1 else np.zeros(0)
@@ -444,9 +458,7 @@ def _total_cost(chain: Chain, layout: list[int]) -> float:
     return float(own + sum(c * a * b for c, a, b in zip(chain.product, layout, layout[1:], strict=False)))
 
 
-def _through(
-    unary: list[FloatArray], transition: Callable[[int], FloatArray], budget: float
-) -> list[FloatArray]:
+def _through(unary: list[FloatArray], transition: Callable[[int], FloatArray], budget: float) -> list[FloatArray]:
     """Best total of the paths through every cell: forward and backward Viterbi values added."""
     groups = len(unary)
     before: list[FloatArray] = [np.zeros(len(unary[0]))]

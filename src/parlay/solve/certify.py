@@ -1,8 +1,9 @@
 """An independent recount of a result. It imports no solver, so that it cannot inherit a solver's mistakes.
 
-Energies are recounted from 60-digit decimals instead of floats, sizes in Python's integers, fences width by width; a small
-problem is solved again by plain enumeration. What a proof rests on is checked for consistency: an OPTIMAL without a proof
-that covers it is refused.
+Energies are recounted from 60-digit decimals instead of floats, sizes in Python's integers, fences width by width;
+a small
+problem is solved again by plain enumeration. What a proof rests on is checked for consistency: an OPTIMAL without
+a proof that covers it is refused.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from decimal import Context, Decimal
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -48,7 +50,7 @@ class Certificate:
         return not self.findings
 
 
-def certify(problem: Problem, result: Result, *, effort: int = 20_000_000) -> Certificate:
+def certify(problem: Problem, result: Result, *, effort: int = 2_000_000) -> Certificate:
     """Recount a result independently.
 
     Args:
@@ -110,7 +112,7 @@ def _order_faults(problem: Problem, layouts: list[Layout]) -> list[str]:
     ranks = [_rank(problem, layout) for layout in layouts]
     return [
         f"{format_layout(before[1])} is listed before {format_layout(after[1])} against the stated order"
-        for before, after in zip(ranks, ranks[1:], strict=False)
+        for before, after in pairwise(ranks)
         if not before < after
     ]
 
@@ -199,8 +201,7 @@ def _enumerated(problem: Problem, effort: int) -> IntArray | None:
             if len(rows):
                 parts.append(np.concatenate([rows, np.full((len(rows), 1), width, dtype=np.int64)], axis=1))
         table = np.concatenate(parts) if parts else np.zeros((0, g + 1), dtype=np.int64)
-        rest = np.broadcast_to(np.array(smallest[g + 1 :], dtype=np.int64), (len(table), len(smallest) - g - 1))
-        cheapest = np.concatenate([table, rest], axis=1)
+        cheapest = np.concatenate([table, *_least_after(space, table[:, -1:], g)], axis=1)
         for constraint in problem.constraints:
             if constraint.maximum is not None:
                 keep = _amounts(constraint.resource, cheapest) <= constraint.maximum
@@ -209,6 +210,16 @@ def _enumerated(problem: Problem, effort: int) -> IntArray | None:
         if constraint.minimum is not None:
             table = table[_amounts(constraint.resource, table) >= constraint.minimum]
     return table
+
+
+def _least_after(space: WidthSpace, last: IntArray, g: int) -> list[IntArray]:
+    """Lower bounds on the widths after group g, one column each, given the last widths chosen."""
+    columns: list[IntArray] = []
+    for distance, group in enumerate(space.groups[g + 1 :], start=1):
+        step = {Order.FREE: None, Order.NONDECREASING: 0, Order.INCREASING: distance}[space.order]
+        least = np.full_like(last, group.first)
+        columns.append(least if step is None else np.maximum(least, last + step))
+    return columns
 
 
 def _may_follow(space: WidthSpace, before: IntArray, width: int) -> NDArray[np.bool_]:
@@ -237,20 +248,22 @@ def _amounts(resource: Resource | PeakResource, table: IntArray) -> IntArray:
 def _largest_width(problem: Problem, g: int) -> int | None:
     """The largest width of group g that constraints and bounds leave, the others at their smallest."""
     smallest = [group.first for group in problem.space.groups]
-    limits = [_largest_for(c.resource, c.maximum, smallest, g) for c in problem.constraints]
+    grows = problem.space.order is not Order.FREE
+    limits = [_largest_for(c.resource, c.maximum, smallest, g, grows=grows) for c in problem.constraints]
     known = [limit for limit in (*limits, problem.space.groups[g].maximum) if limit is not None]
     return min(known, default=None)
 
 
 def _largest_for(
-    resource: Resource | PeakResource, maximum: int | None, smallest: list[int], g: int
+    resource: Resource | PeakResource, maximum: int | None, smallest: list[int], g: int, *, grows: bool
 ) -> int | None:
     """By doubling and bisection: the largest width of group g within the budget; None when nothing limits it."""
     if maximum is None:
         return None
 
     def fits(width: int) -> bool:
-        return resource((*smallest[:g], width, *smallest[g + 1 :])) <= maximum
+        after = [max(least, width) if grows else least for least in smallest[g + 1 :]]
+        return resource((*smallest[:g], width, *after)) <= maximum
 
     if not fits(smallest[g]):
         return smallest[g] - 1

@@ -1,7 +1,7 @@
 """A problem on a chain of groups, in the integers a solver works with.
 
-Every product of the constrained resource joins a group to itself or to the next one, as in Eq. 1. Amounts are divided by
-the greatest common divisor of all coefficients, which also finds many impossible sizes at once.
+Every product of the constrained resource joins a group to itself or to the next one, as in Eq. 1. Amounts are
+divided by the greatest common divisor of all coefficients, which also finds many impossible sizes at once.
 """
 
 from __future__ import annotations
@@ -124,7 +124,8 @@ def compile_chain(problem: Problem) -> Chain:
     """Bring a problem into chain form.
 
     Raises:
-        InputError: when it has other than one constraint, one that is not a polynomial on the chain, a score over groups that
+        InputError: when it has other than one constraint, one that is not a polynomial on the chain, a score over
+        groups that
             are not neighbours, or a group that neither a fence nor the budget limits.
     """
     resource, low, high = _single_constraint(problem)
@@ -139,7 +140,9 @@ def compile_chain(problem: Problem) -> Chain:
     chain = Chain(
         problem=problem,
         first=tuple(group.first for group in problem.space.groups),
-        last=tuple(NO_LIMIT if g.maximum is None else g.maximum // g.multiple_of * g.multiple_of for g in problem.space.groups),
+        last=tuple(
+            NO_LIMIT if g.maximum is None else g.maximum // g.multiple_of * g.multiple_of for g in problem.space.groups
+        ),
         stride=tuple(group.multiple_of for group in problem.space.groups),
         linear=tuple(c // divisor for c in resource.linear),
         square=tuple(pairs.get((g, g), 0) // divisor for g in range(groups)),
@@ -216,7 +219,7 @@ def _tightened(chain: Chain) -> Chain:
 
 
 def _largest_affordable(chain: Chain) -> list[int | None]:
-    """For each group the largest width whose cheapest surroundings fit the budget; None where the cost does not grow."""
+    """For each group the largest width whose cheapest surroundings fit the budget; None where no width costs."""
     groups, first = chain.groups, chain.first
     grows = chain.problem.space.order is not Order.FREE
     own = [chain.linear[g] * first[g] + chain.square[g] * first[g] ** 2 for g in range(groups)]

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -28,9 +29,10 @@ FIRST_DELTA = {Order.FREE: 2e-5, Order.NONDECREASING: 3e-4, Order.INCREASING: 3e
 FIRST_SLACK = {Order.FREE: 4e-3, Order.NONDECREASING: 3e-2, Order.INCREASING: 3e-2}
 PRICE_FACTORS = (1.0, 0.97, 1.03, 0.93, 1.07, 0.87, 1.14, 0.8, 1.25)
 EXHAUSTIVE_PAIRS = 200_000
+LARGEST_SLACK = 2.0
 BEAMS = (500, 5_000, 50_000)
 QUICK_CERTIFICATE = 4_000
-NEAREST_SECONDS = 5.0
+NEAREST_SECONDS = 4.0
 METHOD = "Lagrangian bounds over cells, then exact labels on the chain"
 
 
@@ -79,7 +81,9 @@ def solve(
     if isinstance(question, Family):
         question = question.problem(**size_and_fences)
     elif size_and_fences:
-        raise InputError("solve", given=", ".join(size_and_fences), allowed="sizes and fences together with a family only")
+        raise InputError(
+            "solve", given=", ".join(size_and_fences), allowed="sizes and fences together with a family only"
+        )
     if not 1 <= top_k <= LARGEST_TOP_K:
         raise InputError("top-k", given=top_k, allowed=f"an integer from 1 to {LARGEST_TOP_K}")
     if time_limit is not None and not (math.isfinite(time_limit) and time_limit > 0):
@@ -132,8 +136,10 @@ class _Run:
         slack = FIRST_SLACK[self.problem.space.order]
         delta = FIRST_DELTA[self.problem.space.order]
         while True:
-            if slack > 8.0 or _pairs(positive) <= EXHAUSTIVE_PAIRS:
+            if _pairs(positive) <= EXHAUSTIVE_PAIRS:
                 slack = math.inf
+            elif slack > LARGEST_SLACK:
+                return self._exhausted(chain, self._everything(positive))
             windows = bounded_windows(positive, slack, tick=self.tick)
             if windows is None:  # no layout keeps the budget
                 return self._exhausted(chain, [])
@@ -159,9 +165,22 @@ class _Run:
             slack *= 8
             delta = max(delta, slack / 8)
 
+    def _everything(self, positive: Chain) -> list[Solution]:
+        """All layouts (the best ``top_k`` of equal futures), without any bound."""
+        lattice = Lattice.whole(positive)
+        if lattice is None:
+            return []
+        outcome = push_labels(lattice, k=self.top_k, tick=self.tick)
+        self._note(outcome)
+        return self._ranked()
+
+    def _note(self, outcome: LabelPass) -> None:
+        self.labels += outcome.labels
+        self.values.update(zip(outcome.layouts, outcome.values.tolist(), strict=True))
+
     def _wider(self, delta: float, labels: int, groups: int) -> float:
-        """The next distance below the root. Labels grow like its power groups / 2, so once there are many, deep chains take
-        small steps; a layout already found says how far is far enough.
+        """The next distance below the root. Labels grow like its power groups / 2, so once there are many, deep
+        chains take small steps; a layout already found says how far is far enough.
         """
         many = labels >= 8 * groups
         factor = min(4.0, max(1.6, (20_000 / labels) ** (2.0 / groups))) if many else 8.0
@@ -182,7 +201,9 @@ class _Run:
 
     def _span(self, chain: Chain) -> float:
         """Root bound minus the lowest score any layout could have."""
-        lowest = sum(float(chain.score(g, np.array([chain.first[g], chain.last[g]])).min()) for g in range(chain.groups))
+        lowest = sum(
+            float(chain.score(g, np.array([chain.first[g], chain.last[g]])).min()) for g in range(chain.groups)
+        )
         for g in range(chain.groups - 1):
             corners = [np.array([a, b]) for a, b in zip(chain.first, chain.last, strict=True)]
             lowest += float(np.min(chain.pair_score(g, corners[g][:, None], corners[g + 1][None, :])))
@@ -190,11 +211,8 @@ class _Run:
 
     def _pass(self, lattice: Lattice, windows: Windows, threshold: float, beam: int | None = None) -> LabelPass:
         prices = [windows.dual.price * factor for factor in PRICE_FACTORS]
-        outcome = push_labels(
-            lattice, k=self.top_k, threshold=threshold, prices=prices, beam=beam, tick=self.tick
-        )
-        self.labels += outcome.labels
-        self.values.update(zip(outcome.layouts, outcome.values.tolist(), strict=True))
+        outcome = push_labels(lattice, k=self.top_k, threshold=threshold, prices=prices, beam=beam, tick=self.tick)
+        self._note(outcome)
         return outcome
 
     @property
@@ -222,12 +240,14 @@ class _Run:
     def _nearest(self) -> Nearest:
         """The nearest sizes that have a layout, by solving ranges of sizes."""
         [constraint] = self.problem.constraints
-        deadline = time.perf_counter() + NEAREST_SECONDS
+        started = time.perf_counter()
 
         def amount_within(low: int, high: int) -> int | None:
             ranged = replace(constraint, minimum=low, maximum=high)
             problem = replace(self.problem, constraints=(ranged,))
-            seconds = deadline - time.perf_counter()
+            is_below = constraint.minimum is not None and high < constraint.minimum
+            allowed = NEAREST_SECONDS / 2 if is_below else NEAREST_SECONDS
+            seconds = started + allowed - time.perf_counter()
             if seconds <= 0:
                 raise TimeoutError
             run = _Run(problem=problem, top_k=1, time_limit=seconds, progress=self.progress, seek_nearest=False)
@@ -242,8 +262,7 @@ class _Run:
         """The first ``wanted`` layouts of energy 0 in order of their widths."""
         if chain.is_empty:
             return []
-        windows = bounded_windows(without_score(chain), math.inf, tick=self.tick)
-        lattice = None if windows is None or windows.grid is None else Lattice.of(windows.grid)
+        lattice = Lattice.whole(chain)
         if lattice is None:
             return []
         zero = [np.isneginf(chain.score(g, widths)) for g, widths in enumerate(lattice.widths)]
@@ -280,9 +299,7 @@ class _Run:
                 return
 
     def _proof(self, threshold: float) -> Proof:
-        return Proof(
-            threshold=threshold, bound=self.root, multiplier=self.price, labels=self.labels, method=METHOD
-        )
+        return Proof(threshold=threshold, bound=self.root, multiplier=self.price, labels=self.labels, method=METHOD)
 
     def _result(
         self,
@@ -306,7 +323,7 @@ class _Run:
 
 def _pairs(chain: Chain) -> int:
     counts = [chain.choice_count(g) for g in range(chain.groups)]
-    return sum(a * b for a, b in zip(counts, counts[1:], strict=False)) if chain.groups > 1 else counts[0]
+    return sum(a * b for a, b in pairwise(counts)) if chain.groups > 1 else counts[0]
 
 
 def _without_zeros(chain: Chain) -> Chain:
@@ -316,7 +333,3 @@ def _without_zeros(chain: Chain) -> Chain:
         while first[g] <= chain.last[g] and np.isneginf(chain.score(g, np.array([first[g]]))[0]):
             first[g] += chain.stride[g]
     return chain.narrowed(first, chain.last)
-
-
-def without_score(chain: Chain) -> Chain:
-    return replace(chain, group_terms=((),) * chain.groups, pair_terms=((),) * (chain.groups - 1))

@@ -1,8 +1,9 @@
 """The exact part: labels (partial layouts) pushed along the chain, dropped when their bound is too low.
 
-A label stands for a layout of the first groups; two labels that end at the same width and have used the same budget have the
-same future, so only the best k of them are kept. What follows a label is bounded for several prices at once. Budgets are
-64-bit integers throughout; floats bound scores only, with a tolerance far above their rounding.
+A label stands for a layout of the first groups; two labels that end at the same width and have used the same
+budget have the
+same future, so only the best k of them are kept. What follows a label is bounded for several prices at once.
+Budgets are 64-bit integers throughout; floats bound scores only, with a tolerance far above their rounding.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import numpy as np
 from parlay.errors import InputError
 from parlay.layout import Layout
 from parlay.solve.bounds import Grid
+from parlay.solve.chain import Chain
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -85,6 +87,20 @@ class Lattice:
         if price not in self._suffixes:
             self._suffixes[price] = self.grid.suffixes(price)
         return self._suffixes[price]
+
+    @classmethod
+    def whole(cls, chain: Chain) -> Lattice | None:
+        """The lattice of every width that fences and budget leave.
+
+        Raises:
+            MemoryError: when these are too many to list.
+        """
+        if chain.is_empty:
+            return None
+        if sum(chain.choice_count(g) for g in range(chain.groups)) > LARGEST_LAYER:
+            raise MemoryError
+        choices = [chain.choices(g) for g in range(chain.groups)]
+        return cls.of(Grid(chain, choices, choices))
 
     @classmethod
     def of(cls, grid: Grid) -> Lattice | None:
@@ -161,7 +177,8 @@ def push_labels(
 
     Args:
         lattice: the widths.
-        k: layouts wanted; of labels with one future the best k are kept, and all that tie with the k-th. None keeps all.
+        k: layouts wanted; of labels with one future the best k are kept, and all that tie with the k-th. None
+        keeps all.
         threshold: labels bounded below it are dropped; -inf drops none.
         prices: prices of the dual for bounds, the best first; not needed without a threshold.
         beam: keep at most so many labels a group, the best bounds first; the pass is then not exact.
@@ -269,10 +286,10 @@ class _Pusher:
         stops = np.searchsorted(total, np.arange(CHUNK, int(total[-1]) + CHUNK, CHUNK), side="left") + 1
         edges = np.unique(np.minimum(np.concatenate([[0], stops, [len(layer)]]), len(layer)))
         for start, stop in zip(edges.tolist(), edges[1:].tolist(), strict=False):
-            yield self._extended(layer, g, np.arange(start, stop), count[start:stop], child)
+            yield self._extended(layer, g, np.arange(start, stop, dtype=np.int64), count[start:stop], child)
 
     def _children_by_range(self, layer: _Layer, g: int) -> tuple[IntArray, Callable[[IntArray, IntArray], IntArray]]:
-        """Successors are neighbours in the list of widths, and cost grows along it: two binary searches find the range."""
+        """Successors stand together in the list of widths and cost grows along it: two binary searches find them."""
         lattice, chain = self.lattice, self.chain
         start, stop = (ends[layer.choice] for ends in lattice.ranges[g])
         factor = chain.product[g] * lattice.widths[g][layer.choice]
@@ -369,11 +386,10 @@ class _Pusher:
         for g in range(self.chain.groups - 1, -1, -1):
             columns.append(self.lattice.widths[g][layers[g].choice[labels]])
             labels = layers[g].parent[labels]
-        table = np.stack(columns[::-1], axis=1).tolist() if len(index) else []
+        table = np.stack(columns[::-1], axis=1)
         layouts = [tuple(int(w) for w in row) for row in table]
         total = sum(map(len, layers))
         return LabelPass(layouts=layouts, values=last.value[index], labels=total, is_exact=self.is_exact)
-
 
 
 def _joined(pieces: list[_Layer]) -> _Layer:

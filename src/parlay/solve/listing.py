@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import math
-
 from parlay.errors import InputError
 from parlay.problem import Problem, Solution
-from parlay.solve.bounds import bounded_windows
 from parlay.solve.chain import compile_chain
-from parlay.solve.front import without_score
 from parlay.solve.labels import LabelLimitError, Lattice, push_labels
 from parlay.solve.ranking import ranked
 
@@ -26,8 +22,6 @@ def list_layouts(problem: Problem, *, limit: int = 1_000_000) -> list[Solution]:
     558
     """
     chain = compile_chain(problem)
-    if chain.is_empty:
-        return []
     too_many = InputError(
         "list of all layouts",
         given="more than fit",
@@ -35,8 +29,7 @@ def list_layouts(problem: Problem, *, limit: int = 1_000_000) -> list[Solution]:
         remedy="narrow the widths with --min-width, --max-width, --multiple-of or --max-step",
     )
     try:
-        windows = bounded_windows(without_score(chain), math.inf)
-        lattice = None if windows is None or windows.grid is None else Lattice.of(windows.grid)
+        lattice = Lattice.whole(chain)
         if lattice is None:
             return []
         outcome = push_labels(lattice, k=None)
