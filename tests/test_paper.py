@@ -17,7 +17,7 @@ from parlay.layout import Order
 from parlay.paper import ERRATA, FACTS, Enumerations, check, read_rows
 from parlay.paper.lists import nondecreasing_layouts
 from parlay.paper.recompute import compare_decimals
-from parlay.solve import list_layouts
+from parlay.solver import list_layouts
 
 ROWS = read_rows()
 SOLVED = Enumerations()

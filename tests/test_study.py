@@ -21,7 +21,7 @@ from parlay.errors import InputError, StudyError
 from parlay.families import plain, resnet
 from parlay.layout import Layout
 from parlay.problem import Solution
-from parlay.solve import list_layouts
+from parlay.solver import list_layouts
 from parlay.study import COLUMNS, Kind, Planned, Row, Store, Watcher, csv_text, make_plan, run_study, select, strongest
 from parlay.study.selection import evenly
 from parlay.train import get_recipe

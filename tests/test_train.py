@@ -12,11 +12,11 @@ from torch import nn
 
 from parlay.data import Dataset, load
 from parlay.data.dataset import from_arrays
-from parlay.errors import InputError
+from parlay.errors import DivergedError, InputError
 from parlay.families import plain, resnet
 from parlay.nets import build
 from parlay.train import RECIPES, Recipe, get_recipe
-from parlay.train.loop import DivergedError, evaluate, set_threads, train, train_layout
+from parlay.train.loop import evaluate, set_threads, train, train_layout
 
 
 @pytest.fixture(scope="module")

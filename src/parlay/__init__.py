@@ -6,13 +6,17 @@
 ((35, 36, 37, 43), 173.0358)
 """
 
+from typing import TYPE_CHECKING, Any
+
 from parlay.energy import SCORES, Score, get_score
 from parlay.errors import CertificateError, InputError, MissingExtraError, ParlayError, StudyError
 from parlay.families import Family, plain, resnet
 from parlay.layout import Layout, Order, WidthGroup, WidthSpace, format_layout, parse_layout
 from parlay.problem import Constraint, Nearest, Problem, Proof, Result, Solution, Status
 from parlay.resources import PeakResource, Resource
-from parlay.solve import Certificate, certify, list_layouts, solve
+
+if TYPE_CHECKING:
+    from parlay.solver import Certificate, certify, list_layouts, solve
 
 __all__ = [
     "SCORES",
@@ -48,3 +52,14 @@ __all__ = [
 ]
 
 __version__ = "0.1.0"
+
+_SOLVER_NAMES = ("Certificate", "certify", "list_layouts", "solve")
+
+
+def __getattr__(name: str) -> Any:
+    """The solver's names, imported when first used: numpy takes longer to load than all the rest."""
+    if name in _SOLVER_NAMES:
+        import parlay.solver
+
+        return getattr(parlay.solver, name)
+    raise AttributeError(f"module 'parlay' has no attribute {name!r}")

@@ -6,6 +6,7 @@
     ├── InputError         something given is not allowed (also a ValueError)
     ├── MissingExtraError  an optional package is not installed (also an ImportError)
     ├── StudyError         a study's folder cannot be used as asked
+    ├── DivergedError      the loss of a training stopped being a finite number
     └── CertificateError   a result failed its independent recount
 
 Every message is one line: what was given, what is allowed, and the remedy. The command line prints it as it is.
@@ -13,7 +14,7 @@ Every message is one line: what was given, what is allowed, and the remedy. The 
 
 from __future__ import annotations
 
-__all__ = ["CertificateError", "InputError", "MissingExtraError", "ParlayError", "StudyError"]
+__all__ = ["CertificateError", "DivergedError", "InputError", "MissingExtraError", "ParlayError", "StudyError"]
 
 
 class ParlayError(Exception):
@@ -53,6 +54,10 @@ class MissingExtraError(ParlayError, ImportError):
 
 class StudyError(ParlayError):
     """A study's folder cannot be used as asked."""
+
+
+class DivergedError(ParlayError):
+    """The loss of a training run stopped being a finite number."""
 
 
 class CertificateError(ParlayError):

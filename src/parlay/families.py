@@ -194,6 +194,20 @@ class Family(ABC):
             )
         return layout
 
+    def amounts(self, layout: Layout) -> dict[str, int | None]:
+        """kernels, weights, params and macs of a layout; kernels are None where the kernels have different sizes.
+
+        >>> plain(depth=4).amounts((35, 36, 37, 43))
+        {'kernels': 4288, 'weights': 38592, 'params': 39334, 'macs': 4867486}
+        """
+        same = len(set(self.kernel_sizes)) == 1
+        return {
+            "kernels": self.kernels(layout) if same else None,
+            "weights": self.weights(layout),
+            "params": self.params(layout),
+            "macs": self.macs(layout),
+        }
+
     @property
     def title(self) -> str:
         """The family in words."""

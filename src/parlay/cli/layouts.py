@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -13,12 +12,13 @@ from parlay.cli.options import family_from, family_options, json_option, problem
 from parlay.documents import document, finite
 from parlay.families import ELEMENT_BYTES, Family
 from parlay.layout import Layout, format_layout, parse_layout
+from parlay.problem import Solution
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from parlay.problem import Result, Solution
-    from parlay.solve import Progress
+    from parlay.problem import Result
+    from parlay.solver import Progress
 
 __all__ = ["describe", "scores", "solve"]
 
@@ -54,7 +54,7 @@ def solve(top_k: int, time_limit: float | None, as_json: bool, **options: Any) -
 
     State the size with one of --kernels, --weights, --max-kernels, --max-weights. Exit code 1 when no layout has it.
     """
-    from parlay.solve import solve as solve_problem
+    from parlay.solver import solve as solve_problem
 
     family = family_from(options)
     problem = problem_from(family, options)
@@ -88,26 +88,15 @@ def describe_layout(family: Family, layout: Layout, dtype: str = "int8") -> dict
         "layout": list(layout),
         "family": family.name,
         "depth": family.depth,
-        **amounts(family, layout),
+        **family.amounts(layout),
         "peak_activation_bytes": family.peak_activation_bytes(dtype)(layout),
         "dtype": dtype,
-        "energy": finite(_exp(log_energy)),
+        "energy": finite(Solution(layout=layout, log_energy=log_energy).energy),
         "log_energy": finite(log_energy),
         "in_channels": family.in_channels,
         "kernel_sizes": list(family.kernel_sizes),
         "image": family.image,
         "classes": family.classes,
-    }
-
-
-def amounts(family: Family, layout: Layout) -> dict[str, int | None]:
-    """kernels, weights, params and macs; kernels are None when the kernels have different sizes."""
-    same = len(set(family.kernel_sizes)) == 1
-    return {
-        "kernels": family.kernels(layout) if same else None,
-        "weights": family.weights(layout),
-        "params": family.params(layout),
-        "macs": family.macs(layout),
     }
 
 
@@ -153,7 +142,7 @@ def _solution_facts(family: Family, solution: Solution) -> dict[str, Any]:
         "layout": list(solution.layout),
         "energy": finite(solution.energy),
         "log_energy": finite(solution.log_energy),
-        **amounts(family, solution.layout),
+        **family.amounts(solution.layout),
     }
 
 
@@ -173,10 +162,6 @@ def fences_reached(result: Result) -> list[str]:
             if (large + 1) * space.max_step.denominator > small * space.max_step.numerator:
                 reached.append(f"step {a} to {b} after {group.name}, at the largest ratio {space.max_step}")
     return reached
-
-
-def _exp(log_energy: float) -> float:
-    return math.exp(log_energy) if log_energy < 700 else math.inf
 
 
 def _print_facts(facts: dict[str, Any]) -> None:

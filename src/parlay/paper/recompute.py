@@ -18,7 +18,7 @@ from parlay.layout import Layout, Order, format_layout
 from parlay.paper.lists import nondecreasing_layouts
 from parlay.paper.tables import Panel, Row, panel_rows
 from parlay.problem import Result, Solution
-from parlay.solve import list_layouts, solve
+from parlay.solver import list_layouts, solve
 
 __all__ = ["Enumerations", "Finding", "claim_findings", "compare_decimals", "panel_findings"]
 

@@ -108,7 +108,7 @@ def _required(problem: Problem | None) -> Problem:
 
 
 def _top(problem: Problem, count: int) -> list[Layout]:
-    from parlay.solve import solve
+    from parlay.solver import solve
 
     result = solve(problem, top_k=count)
     if result.status is not Status.OPTIMAL:
@@ -117,7 +117,7 @@ def _top(problem: Problem, count: int) -> list[Layout]:
 
 
 def _everything(problem: Problem) -> list[Solution]:
-    from parlay.solve import list_layouts, solve
+    from parlay.solver import list_layouts, solve
 
     solutions = list_layouts(problem)
     if not solutions:

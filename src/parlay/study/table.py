@@ -39,10 +39,7 @@ def figures(family: Family, layout: Layout) -> dict[str, Any]:
         "layout": list(layout),
         "energy": finite(Solution(layout=layout, log_energy=log_energy).energy),
         "log_energy": finite(log_energy),
-        "kernels": family.kernels(layout) if len(set(family.kernel_sizes)) == 1 else None,
-        "weights": family.weights(layout),
-        "params": family.params(layout),
-        "macs": family.macs(layout),
+        **family.amounts(layout),
         "peak_activation_bytes": family.peak_activation_bytes()(layout),
     }
 

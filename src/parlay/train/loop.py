@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from parlay.data import Dataset, crop_and_flip
-from parlay.errors import InputError, ParlayError
+from parlay.errors import DivergedError, InputError
 from parlay.extras import Needs
 from parlay.families import Family
 from parlay.layout import Layout
@@ -20,17 +20,13 @@ with Needs("training", extra="train"):
     from torch import Tensor, nn
     from torch.nn import functional
 
-__all__ = ["DivergedError", "History", "evaluate", "set_threads", "train", "train_layout"]
+__all__ = ["History", "evaluate", "set_threads", "train", "train_layout"]
 
 Progress = Callable[[int, float], None]
 """Called after every step with the number of steps done and the loss of the last one."""
 
 EVALUATION_BATCH = 250
 LARGEST_SEED = 2**63 - 1
-
-
-class DivergedError(ParlayError):
-    """The loss of a run stopped being a finite number."""
 
 
 @dataclass(frozen=True, kw_only=True)

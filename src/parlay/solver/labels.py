@@ -17,8 +17,8 @@ import numpy as np
 
 from parlay.errors import InputError
 from parlay.layout import Layout
-from parlay.solve.bounds import Grid
-from parlay.solve.chain import Chain
+from parlay.solver.bounds import Grid
+from parlay.solver.chain import Chain
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

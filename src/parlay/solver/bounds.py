@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from parlay.solve.chain import Chain
+from parlay.solver.chain import Chain
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from parlay.errors import InputError
 from parlay.problem import Problem, Solution
-from parlay.solve.chain import compile_chain
-from parlay.solve.labels import LabelLimitError, Lattice, push_labels
-from parlay.solve.ranking import ranked
+from parlay.solver.chain import compile_chain
+from parlay.solver.labels import LabelLimitError, Lattice, push_labels
+from parlay.solver.ranking import ranked
 
 __all__ = ["list_layouts"]
 

@@ -4,8 +4,8 @@
 what is left, ``ranking`` orders ties, ``nearest`` explains an empty answer; ``certify`` shares none of these.
 """
 
-from parlay.solve.certify import Certificate, certify
-from parlay.solve.front import Progress, solve
-from parlay.solve.listing import list_layouts
+from parlay.solver.certify import Certificate, certify
+from parlay.solver.front import Progress, solve
+from parlay.solver.listing import list_layouts
 
 __all__ = ["Certificate", "Progress", "certify", "list_layouts", "solve"]

@@ -15,12 +15,12 @@ from parlay.errors import CertificateError, InputError
 from parlay.families import Family
 from parlay.layout import Layout, Order
 from parlay.problem import Nearest, Problem, Proof, Result, Solution, Status
-from parlay.solve.bounds import Windows, bounded_windows
-from parlay.solve.certify import certify
-from parlay.solve.chain import Chain, compile_chain
-from parlay.solve.labels import EPSILON, LabelLimitError, LabelPass, Lattice, push_labels
-from parlay.solve.nearest import nearest_amounts
-from parlay.solve.ranking import ranked
+from parlay.solver.bounds import Windows, bounded_windows
+from parlay.solver.certify import certify
+from parlay.solver.chain import Chain, compile_chain
+from parlay.solver.labels import EPSILON, LabelLimitError, LabelPass, Lattice, push_labels
+from parlay.solver.nearest import nearest_amounts
+from parlay.solver.ranking import ranked
 
 __all__ = ["Progress", "solve"]
 

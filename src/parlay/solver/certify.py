@@ -50,7 +50,7 @@ class Certificate:
         return not self.findings
 
 
-def certify(problem: Problem, result: Result, *, effort: int = 2_000_000) -> Certificate:
+def certify(problem: Problem, result: Result, *, effort: int = 10_000_000) -> Certificate:
     """Recount a result independently.
 
     Args:
