@@ -14,12 +14,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from parlay.solver.chain import Chain
+from parlay.solver.grid import INFEASIBLE, Dual, Grid
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,208 +27,16 @@ if TYPE_CHECKING:
     IntArray = NDArray[np.int64]
     FloatArray = NDArray[np.float64]
 
-__all__ = ["Dual", "Grid", "Windows", "bounded_windows", "minimise_dual"]
+__all__ = ["Windows", "bounded_windows", "minimise_dual"]
 
 GRADING = 0.04
 """A cell at distance d (in logs) from the centre spans about GRADING d^2, so its slack stays below what d itself
 costs."""
 
-LARGEST_GRID = 60_000_000
+LARGEST_GRID = 400_000_000
 """Products of neighbouring cells, summed over the chain, that one grid may hold."""
 
 DUAL_TOLERANCE = 2e-7
-INFEASIBLE = -math.inf
-
-
-@dataclass(frozen=True, kw_only=True)
-class Dual:
-    """One evaluation of the dual.
-
-    Attributes:
-        price: lambda.
-        bound: no layout in the cells scores more.
-        path: index of the best cell of each group.
-        cost: cost of that path as the bound counts it.
-    """
-
-    price: float
-    bound: float
-    path: tuple[int, ...]
-    cost: float
-
-
-class Grid:
-    """Cells of every group, with what neighbouring cells cost and score together.
-
-    ``low[g]`` and ``high[g]`` are the smallest and largest width of each cell, ascending and disjoint.
-    """
-
-    def __init__(self, chain: Chain, low: list[IntArray], high: list[IntArray]) -> None:
-        self.chain = chain
-        self.low = low
-        self.high = high
-        self._joint: dict[bool, list[FloatArray]] = {}
-        self._own: dict[bool, list[FloatArray]] = {}
-
-    @cached_property
-    def scores(self) -> list[FloatArray]:
-        """Score bound of every cell."""
-        return [self.chain.score_upper(g, self.low[g], self.high[g]) for g in range(self.chain.groups)]
-
-    @cached_property
-    def _pairs(self) -> list[FloatArray | None]:
-        return [self._pair_bounds(g) for g in range(self.chain.groups - 1)]
-
-    @property
-    def is_single(self) -> bool:
-        """Whether every cell is one width."""
-        return all(np.array_equal(a, b) for a, b in zip(self.low, self.high, strict=True))
-
-    @property
-    def size(self) -> int:
-        """Products of neighbouring cells, summed over the chain."""
-        return sum(len(a) * len(b) for a, b in zip(self.low, self.low[1:], strict=False))
-
-    def _pair_bounds(self, g: int) -> FloatArray | None:
-        """Score bound of neighbouring cells, -inf where order or step allow no pair; None where all is 0."""
-        low, high = self.low[g], self.high[g]
-        earliest, latest = self.chain.successors(low)[0], self.chain.successors(high)[1]
-        barred = (earliest[:, None] > self.high[g + 1][None, :]) | (latest[:, None] < self.low[g + 1][None, :])
-        terms = self.chain.pair_terms[g]
-        if not terms and not barred.any():
-            return None
-        total = np.where(barred, INFEASIBLE, 0.0)
-        for term in terms:
-            first = (low[:, None], high[:, None])
-            second = (self.low[g + 1][None, :], self.high[g + 1][None, :])
-            total = total + term.upper(first, second)
-        return total
-
-    def _ends(self, price: float) -> tuple[bool, list[IntArray]]:
-        """Widths at which costs are taken so that score minus price x cost is bounded from above."""
-        return (True, self.low) if price >= 0 else (False, self.high)
-
-    def _unary(self, price: float) -> list[FloatArray]:
-        key, ends = self._ends(price)
-        if key not in self._own:
-            self._own[key] = [_own_cost(self.chain, g, ends[g]) for g in range(self.chain.groups)]
-        return [score - price * cost for score, cost in zip(self.scores, self._own[key], strict=True)]
-
-    def _joint_costs(self, price: float) -> list[FloatArray]:
-        key, ends = self._ends(price)
-        if key not in self._joint:
-            self._joint[key] = [
-                self.chain.product[g] * np.multiply.outer(ends[g].astype(float), ends[g + 1].astype(float))
-                for g in range(self.chain.groups - 1)
-            ]
-        return self._joint[key]
-
-    def _transition(self, g: int, price: float, joint: list[FloatArray]) -> FloatArray:
-        matrix = joint[g] * -price
-        pairs = self._pairs[g]
-        if pairs is not None:
-            matrix += pairs
-        return matrix
-
-    def evaluate(self, price: float) -> Dual:
-        """The dual at one price, by a backward Viterbi pass; bound -inf when no path exists."""
-        unary, joint = self._unary(price), self._joint_costs(price)
-        choices: list[IntArray] = []
-        value = unary[-1]
-        for g in range(self.chain.groups - 2, -1, -1):
-            matrix = self._transition(g, price, joint)
-            matrix += value[None, :]
-            best = matrix.argmax(axis=1)
-            choices.append(best)
-            value = unary[g] + matrix[np.arange(len(best)), best]
-        index = int(value.argmax())
-        path = [index]
-        for best in reversed(choices):
-            index = int(best[index])
-            path.append(index)
-        _, ends = self._ends(price)
-        layout = [int(ends[g][i]) for g, i in enumerate(path)]
-        cost = _total_cost(self.chain, layout)
-        bound = float(value.max()) + price * (self.chain.high if price >= 0 else self.chain.low)
-        return Dual(price=price, bound=bound, path=tuple(path), cost=cost)
-
-    def marginals(self, price: float) -> list[FloatArray]:
-        """For every cell, a bound on the score of the layouts that pass through it."""
-        unary, joint = self._unary(price), self._joint_costs(price)
-        budget = price * (self.chain.high if price >= 0 else self.chain.low)
-        return _through(unary, lambda g: self._transition(g, price, joint), budget)
-
-    def suffixes(self, price: float) -> list[FloatArray]:
-        """For every cell, the best score minus price x cost of what follows it (its own part left out)."""
-        unary, joint = self._unary(price), self._joint_costs(price)
-        after: list[FloatArray] = [np.zeros(len(unary[-1]))]
-        for g in range(self.chain.groups - 2, -1, -1):
-            matrix = self._transition(g, price, joint)
-            matrix += (unary[g + 1] + after[0])[None, :]
-            after.insert(0, matrix.max(axis=1))
-        return after
-
-    def transition(self, g: int, price: float) -> FloatArray:
-        """Pair score minus price x pair cost between groups g and g + 1; -inf where fences bar the pair."""
-        return self._transition(g, price, self._joint_costs(price))
-
-    def unary(self, price: float) -> list[FloatArray]:
-        """Score minus price x cost of every cell."""
-        return self._unary(price)
-
-    def affordable(self) -> Grid | None:
-        """The grid without cells that no layout within low..high passes through; None when nothing is left."""
-        chain = self.chain
-        cheapest = _through(
-            [-_own_cost(chain, g, self.low[g]) for g in range(chain.groups)],
-            lambda g: self._barred(g) - self._joint_costs(1.0)[g],
-            0.0,
-        )
-        keep = [-values <= chain.high * (1 + 1e-12) + 0.5 for values in cheapest]
-        if chain.low > 0:
-            dearest = _through(
-                [_own_cost(chain, g, self.high[g]) for g in range(chain.groups)],
-                lambda g: self._barred(g) + self._joint_costs(-1.0)[g],
-                0.0,
-            )
-            keep = [a & (b >= chain.low * (1 - 1e-12) - 0.5) for a, b in zip(keep, dearest, strict=True)]
-        return self.kept(keep)
-
-    def _barred(self, g: int) -> FloatArray:
-        pairs = self._pairs[g]
-        if pairs is None:
-            return np.zeros((len(self.low[g]), len(self.low[g + 1])))
-        return np.where(np.isneginf(pairs), INFEASIBLE, 0.0)
-
-    def kept(self, keep: list[NDArray[np.bool_]]) -> Grid | None:
-        """The grid of the cells marked; None when a group has none left."""
-        if not all(mask.any() for mask in keep):
-            return None
-        if all(mask.all() for mask in keep):
-            return self
-        low = [a[mask] for a, mask in zip(self.low, keep, strict=True)]
-        high = [a[mask] for a, mask in zip(self.high, keep, strict=True)]
-        return Grid(self.chain, low, high)
-
-    def split(self, parts: int, around: tuple[int, ...] | None = None) -> Grid:
-        """Cells of several widths cut into ``parts``, or into single widths where they hold few.
-
-        Args:
-            parts: pieces a cell is cut into.
-            around: one cell a group; only these and their neighbours are cut. None: every cell is.
-        """
-        low: list[IntArray] = []
-        high: list[IntArray] = []
-        for g in range(self.chain.groups):
-            stride = self.chain.stride[g]
-            cut = self.low[g] < self.high[g]
-            if around is not None:
-                cut &= abs(np.arange(len(cut)) - around[g]) <= 1
-            cells = zip(self.low[g][cut].tolist(), self.high[g][cut].tolist(), strict=True)
-            pieces = [(self.low[g][~cut], self.high[g][~cut]), *(_pieces(a, b, stride, parts) for a, b in cells)]
-            low.append(np.sort(np.concatenate([start for start, _ in pieces])))
-            high.append(np.sort(np.concatenate([stop for _, stop in pieces])))
-        return Grid(self.chain, low, high)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -436,35 +244,3 @@ def _cells_from(starts: FloatArray, chain: Chain, g: int) -> tuple[IntArray, Int
         low = np.concatenate([[first], low]).astype(np.int64)
     high = np.concatenate([low[1:] - stride, [last]]).astype(np.int64)
     return low, high
-
-
-def _pieces(low: int, high: int, stride: int, parts: int) -> tuple[IntArray, IntArray]:
-    count = (high - low) // stride + 1
-    if count <= 2 * parts:
-        single = np.arange(low, high + 1, stride, dtype=np.int64)
-        return single, single
-    starts = low + (np.arange(parts, dtype=np.int64) * count // parts) * stride
-    stops = np.concatenate([starts[1:] - stride, [high]]).astype(np.int64)
-    return starts, stops
-
-
-def _own_cost(chain: Chain, g: int, widths: IntArray) -> FloatArray:
-    width = widths.astype(float)
-    return chain.linear[g] * width + chain.square[g] * width * width
-
-
-def _total_cost(chain: Chain, layout: list[int]) -> float:
-    own = sum(chain.linear[g] * w + chain.square[g] * w * w for g, w in enumerate(layout))
-    return float(own + sum(c * a * b for c, a, b in zip(chain.product, layout, layout[1:], strict=False)))
-
-
-def _through(unary: list[FloatArray], transition: Callable[[int], FloatArray], budget: float) -> list[FloatArray]:
-    """Best total of the paths through every cell: forward and backward Viterbi values added."""
-    groups = len(unary)
-    before: list[FloatArray] = [np.zeros(len(unary[0]))]
-    after: list[FloatArray] = [np.zeros(len(unary[-1]))]
-    for g in range(groups - 1):
-        before.append((transition(g) + (before[g] + unary[g])[:, None]).max(axis=0))
-    for g in range(groups - 2, -1, -1):
-        after.insert(0, (transition(g) + (unary[g + 1] + after[0])[None, :]).max(axis=1))
-    return [b + u + a + budget for b, u, a in zip(before, unary, after, strict=True)]

@@ -17,8 +17,8 @@ import numpy as np
 
 from parlay.errors import InputError
 from parlay.layout import Layout
-from parlay.solver.bounds import Grid
 from parlay.solver.chain import Chain
+from parlay.solver.grid import Grid
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -135,6 +135,45 @@ class Lattice:
                 joint = self.chain.product[g] * self.widths[g] * self.widths[g + 1][child]
                 values.insert(0, joint + self.own[g + 1][child] + values[0][child])
         return cheapest, dearest
+
+    def successors_within(self, g: int, choice: IntArray, used: IntArray) -> tuple[IntArray, IntArray]:
+        """Positions begin..end in the next group's widths that a layout of groups 0..g may go on with.
+
+        Successors stand together in the list of widths and cost grows along it, so two binary searches find those that
+        can still meet the budget: in the last group exactly those that do.
+
+        Args:
+            g: group of the last width chosen.
+            choice: position of that width, shape (n,).
+            used: cost so far, shape (n,).
+        """
+        chain = self.chain
+        start, stop = (ends[choice] for ends in self.ranges[g])
+        factor = chain.product[g] * self.widths[g][choice]
+        following = self.widths[g + 1]
+        if g + 1 == chain.groups - 1 and chain.square[g + 1] == 0:
+            price = factor + chain.linear[g + 1]  # the last width follows from the budget by division
+            if (price > 0).all():
+                end = np.searchsorted(following, (chain.high - used) // price, side="right")
+                begin = np.searchsorted(following, -((used - chain.low) // price), side="left")
+                begin = np.maximum(begin, start)
+                return begin, np.maximum(np.minimum(end, stop), begin)
+
+        def first_above(values: IntArray, limit: int, low: IntArray, high: IntArray) -> IntArray:
+            """Smallest position in low..high whose total cost exceeds ``limit``; high when none does."""
+            low, high = low.copy(), high.copy()
+            while (low < high).any():
+                middle = (low + high) // 2
+                probe = np.minimum(middle, len(following) - 1)
+                above = used + factor * following[probe] + values[probe] > limit
+                active = low < high
+                high = np.where(active & above, middle, high)
+                low = np.where(active & ~above, middle + 1, low)
+            return low
+
+        end = first_above(self.own[g + 1] + self.cheapest[g + 1], chain.high, start, stop)
+        begin = first_above(self.own[g + 1] + self.dearest[g + 1], chain.low - 1, start, end)
+        return begin, end
 
 
 @dataclass(kw_only=True)
@@ -289,29 +328,7 @@ class _Pusher:
             yield self._extended(layer, g, np.arange(start, stop, dtype=np.int64), count[start:stop], child)
 
     def _children_by_range(self, layer: _Layer, g: int) -> tuple[IntArray, Callable[[IntArray, IntArray], IntArray]]:
-        """Successors stand together in the list of widths and cost grows along it: two binary searches find them."""
-        lattice, chain = self.lattice, self.chain
-        start, stop = (ends[layer.choice] for ends in lattice.ranges[g])
-        factor = chain.product[g] * lattice.widths[g][layer.choice]
-        cheap = lattice.own[g + 1] + lattice.cheapest[g + 1]
-        dear = lattice.own[g + 1] + lattice.dearest[g + 1]
-        following = lattice.widths[g + 1]
-
-        def first_with(values: IntArray, limit: int, low: IntArray, high: IntArray) -> IntArray:
-            """Smallest index in low..high whose cost exceeds ``limit``."""
-            low, high = low.copy(), high.copy()
-            while True:
-                active = low < high
-                if not active.any():
-                    return low
-                middle = (low + high) // 2
-                probe = np.minimum(middle, len(following) - 1)
-                above = layer.used + factor * following[probe] + values[probe] > limit
-                high = np.where(active & above, middle, high)
-                low = np.where(active & ~above, middle + 1, low)
-
-        end = first_with(cheap, chain.high, start, stop)
-        begin = first_with(dear, chain.low - 1, start, end)
+        begin, end = self.lattice.successors_within(g, layer.choice, layer.used)
         return end - begin, lambda parent, offset: begin[parent] + offset
 
     def _children_by_bound(self, layer: _Layer, g: int) -> tuple[IntArray, Callable[[IntArray, IntArray], IntArray]]:

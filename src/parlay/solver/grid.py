@@ -1,0 +1,320 @@
+"""Cells of widths along a chain, and the passes over them that bound scores.
+
+A cell is a range of widths of one group. It takes the best score and the smallest cost (at a negative price: the largest) of
+the widths it contains, so whatever is bounded over cells is bounded for every width in them.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from parlay.solver.chain import Chain
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    IntArray = NDArray[np.int64]
+    FloatArray = NDArray[np.float64]
+
+__all__ = ["INFEASIBLE", "Dual", "Grid"]
+
+INFEASIBLE = -math.inf
+
+DENSE_PAIRS = 150_000
+"""Pairs of cells from which the sparse search for the best partner is the faster one."""
+
+STORE = 800 << 20
+"""Bytes of matrices that a grid keeps; what does not fit is made again at every pass."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dual:
+    """One evaluation of the dual.
+
+    Attributes:
+        price: lambda.
+        bound: no layout in the cells scores more.
+        path: index of the best cell of each group.
+        cost: cost of that path as the bound counts it.
+    """
+
+    price: float
+    bound: float
+    path: tuple[int, ...]
+    cost: float
+
+
+class Grid:
+    """Cells of every group, with what neighbouring cells cost and score together.
+
+    ``low[g]`` and ``high[g]`` are the smallest and largest width of each cell, ascending and disjoint.
+    """
+
+    def __init__(self, chain: Chain, low: list[IntArray], high: list[IntArray]) -> None:
+        self.chain = chain
+        self.low = low
+        self.high = high
+        self._stored: dict[tuple[str, int], FloatArray | None] = {}
+        self._bytes = 0
+        self._last: tuple[tuple[int, float, bool], FloatArray] | None = None
+
+    @cached_property
+    def scores(self) -> list[FloatArray]:
+        """Score bound of every cell."""
+        return [self.chain.score_upper(g, self.low[g], self.high[g]) for g in range(self.chain.groups)]
+
+    @property
+    def is_single(self) -> bool:
+        """Whether every cell is one width."""
+        return all(np.array_equal(a, b) for a, b in zip(self.low, self.high, strict=True))
+
+    @property
+    def size(self) -> int:
+        """Products of neighbouring cells, summed over the chain."""
+        return sum(len(a) * len(b) for a, b in pairwise(self.low))
+
+    @cached_property
+    def _kinds(self) -> list[int]:
+        """A number for each pair of neighbouring groups, equal where cells, product and terms are: deep chains repeat."""
+        names: dict[object, int] = {}
+        kinds: list[int] = []
+        ends = [(a.tobytes(), b.tobytes()) for a, b in zip(self.low, self.high, strict=True)]
+        for g in range(self.chain.groups - 1):
+            name = (ends[g], ends[g + 1], self.chain.product[g], self.chain.pair_terms[g])
+            kinds.append(names.setdefault(name, len(names)))
+        return kinds
+
+    def evaluate(self, price: float) -> Dual:
+        """The dual at one price, by a backward Viterbi pass; bound -inf when no path exists."""
+        unary = self.unary(price)
+        choices: list[IntArray] = []
+        value = unary[-1]
+        for g in range(self.chain.groups - 2, -1, -1):
+            best, index = self._onward(g, price, value)
+            choices.append(index)
+            value = unary[g] + best
+        place = int(value.argmax())
+        path = [place]
+        for index in reversed(choices):
+            place = int(index[place])
+            path.append(place)
+        ends = self.low if price >= 0 else self.high
+        cost = _total_cost(self.chain, [int(ends[g][i]) for g, i in enumerate(path)])
+        bound = float(value.max()) + price * (self.chain.high if price >= 0 else self.chain.low)
+        return Dual(price=price, bound=bound, path=tuple(path), cost=cost)
+
+    def marginals(self, price: float) -> list[FloatArray]:
+        """For every cell, a bound on the score of the layouts that pass through it."""
+        budget = price * (self.chain.high if price >= 0 else self.chain.low)
+        return [total + budget for total in self._through(self.unary(price), price, scored=True)]
+
+    def suffixes(self, price: float) -> list[FloatArray]:
+        """For every cell, the best score minus price x cost of what follows it (its own part left out)."""
+        unary = self.unary(price)
+        after: list[FloatArray] = [np.zeros(len(unary[-1]))]
+        for g in range(self.chain.groups - 2, -1, -1):
+            after.append(self._onward(g, price, unary[g + 1] + after[-1])[0])
+        return after[::-1]
+
+    def unary(self, price: float) -> list[FloatArray]:
+        """Score minus price x cost of every cell."""
+        return [score - price * cost for score, cost in zip(self.scores, self._own_costs(price >= 0), strict=True)]
+
+    def transition(self, g: int, price: float, *, scored: bool = True) -> FloatArray:
+        """Pair score minus price x pair cost between groups g and g + 1; -inf where fences bar the pair.
+
+        Callers must not change it. Without ``scored`` the pair score is left out.
+        """
+        key = (self._kinds[g], price, scored)
+        if self._last is None or self._last[0] != key:
+            matrix = self._joint(g, price >= 0) * -price
+            pairs = self._pairs(g) if scored else self._barred(g)
+            if pairs is not None:
+                matrix += pairs
+            self._last = (key, matrix)
+        return self._last[1]
+
+    def affordable(self) -> Grid | None:
+        """The grid without cells that no layout within low..high passes through; None when nothing is left."""
+        chain = self.chain
+        cheapest = self._through([-cost for cost in self._own_costs(True)], 1.0, scored=False)
+        keep = [-values <= chain.high * (1 + 1e-12) + 0.5 for values in cheapest]
+        if chain.low > 0:
+            dearest = self._through(self._own_costs(False), -1.0, scored=False)
+            keep = [a & (b >= chain.low * (1 - 1e-12) - 0.5) for a, b in zip(keep, dearest, strict=True)]
+        return self.kept(keep)
+
+    def kept(self, keep: list[NDArray[np.bool_]]) -> Grid | None:
+        """The grid of the cells marked; None when a group has none left."""
+        if not all(mask.any() for mask in keep):
+            return None
+        if all(mask.all() for mask in keep):
+            return self
+        low = [a[mask] for a, mask in zip(self.low, keep, strict=True)]
+        high = [a[mask] for a, mask in zip(self.high, keep, strict=True)]
+        return Grid(self.chain, low, high)
+
+    def split(self, parts: int, around: tuple[int, ...] | None = None) -> Grid:
+        """Cells of several widths cut into ``parts``, or into single widths where they hold few.
+
+        Args:
+            parts: pieces a cell is cut into.
+            around: one cell a group; only these and their neighbours are cut. None: every cell is.
+        """
+        low: list[IntArray] = []
+        high: list[IntArray] = []
+        for g in range(self.chain.groups):
+            stride = self.chain.stride[g]
+            cut = self.low[g] < self.high[g]
+            if around is not None:
+                cut &= abs(np.arange(len(cut)) - around[g]) <= 1
+            cells = zip(self.low[g][cut].tolist(), self.high[g][cut].tolist(), strict=True)
+            pieces = [(self.low[g][~cut], self.high[g][~cut]), *(_pieces(a, b, stride, parts) for a, b in cells)]
+            low.append(np.sort(np.concatenate([start for start, _ in pieces])))
+            high.append(np.sort(np.concatenate([stop for _, stop in pieces])))
+        return Grid(self.chain, low, high)
+
+    def _through(self, unary: list[FloatArray], price: float, *, scored: bool) -> list[FloatArray]:
+        """Best total of the paths through every cell: forward and backward Viterbi values added."""
+        groups = len(unary)
+        before: list[FloatArray] = [np.zeros(len(unary[0]))]
+        after: list[FloatArray] = [np.zeros(len(unary[-1]))]
+        for g in range(groups - 1):
+            before.append(self._onward(g, price, before[g] + unary[g], scored=scored, reverse=True)[0])
+        for g in range(groups - 2, -1, -1):
+            after.append(self._onward(g, price, unary[g + 1] + after[-1], scored=scored)[0])
+        return [b + u + a for b, u, a in zip(before, unary, reversed(after), strict=True)]
+
+    def _onward(
+        self, g: int, price: float, value: FloatArray, *, scored: bool = True, reverse: bool = False
+    ) -> tuple[FloatArray, IntArray]:
+        """For every cell of group g the best of transition + value over group g + 1, and where it is.
+
+        With ``reverse``, for every cell of group g + 1 over group g.
+        """
+        ends = self.low if price >= 0 else self.high
+        here, there = (ends[g + 1], ends[g]) if reverse else (ends[g], ends[g + 1])
+        if len(here) * len(there) > DENSE_PAIRS and self._is_bare(g, scored=scored):
+            return _best_partners(value, here * (price * self.chain.product[g]), there.astype(float))
+        matrix = self.transition(g, price, scored=scored)
+        totals = matrix.T + value[None, :] if reverse else matrix + value[None, :]
+        index = totals.argmax(axis=1)
+        return totals[np.arange(len(index)), index], index
+
+    def _is_bare(self, g: int, *, scored: bool) -> bool:
+        """Whether neighbours cost a product and nothing else: no fence bars a pair, no term scores one."""
+        return (not scored or not self.chain.pair_terms[g]) and not self._bars(g)
+
+    def _bars(self, g: int) -> bool:
+        """Whether some pair of cells is barred; successors grow with the width, so the corners tell."""
+        earliest, latest = self._successors(g)
+        return bool(earliest[-1] > self.high[g + 1][0] or latest[0] < self.low[g + 1][-1])
+
+    def _successors(self, g: int) -> tuple[IntArray, IntArray]:
+        return self.chain.successors(self.low[g])[0], self.chain.successors(self.high[g])[1]
+
+    def _own_costs(self, cheap: bool) -> list[FloatArray]:
+        ends = self.low if cheap else self.high
+        return [_own_cost(self.chain, g, ends[g]) for g in range(self.chain.groups)]
+
+    def _joint(self, g: int, cheap: bool) -> FloatArray:
+        ends = self.low if cheap else self.high
+        name = ("cheap" if cheap else "dear", self._kinds[g])
+        stored = self._stored.get(name)
+        if stored is not None:
+            return stored
+        made = np.multiply.outer(self.chain.product[g] * ends[g].astype(float), ends[g + 1].astype(float))
+        self._store(name, made)
+        return made
+
+    def _barred(self, g: int) -> FloatArray | None:
+        """0 where a pair of neighbouring cells is allowed, -inf where fences bar it; None where they bar none."""
+        if not self._bars(g):
+            return None
+        name = ("barred", self._kinds[g])
+        if name not in self._stored:
+            earliest, latest = self._successors(g)
+            barred = (earliest[:, None] > self.high[g + 1][None, :]) | (latest[:, None] < self.low[g + 1][None, :])
+            made = np.where(barred, INFEASIBLE, 0.0)
+            self._store(name, made)
+            return made
+        return self._stored[name]
+
+    def _pairs(self, g: int) -> FloatArray | None:
+        """Score bound of neighbouring cells, -inf where fences bar a pair; None where all is 0."""
+        terms = self.chain.pair_terms[g]
+        if not terms:
+            return self._barred(g)
+        name = ("pairs", self._kinds[g])
+        if name in self._stored:
+            return self._stored[name]
+        first = (self.low[g][:, None], self.high[g][:, None])
+        second = (self.low[g + 1][None, :], self.high[g + 1][None, :])
+        barred = self._barred(g)
+        total = np.zeros((len(self.low[g]), len(self.low[g + 1]))) if barred is None else barred
+        for term in terms:
+            total = total + term.upper(first, second)
+        self._store(name, total)
+        return total
+
+    def _store(self, name: tuple[str, int], matrix: FloatArray) -> None:
+        if self._bytes + matrix.nbytes <= STORE:
+            self._bytes += matrix.nbytes
+            self._stored[name] = matrix
+
+
+def _best_partners(value: FloatArray, price: FloatArray, width: FloatArray) -> tuple[FloatArray, IntArray]:
+    """max over j of value[j] - price[i] width[j] for every i, and where it is, in O(n log n).
+
+    ``width`` ascends and ``price`` is monotone: the dearer, the narrower the best partner. So the middle row's best
+    partner splits the search for the rows on either side, and all parts of one depth are searched together.
+    """
+    if len(price) > 1 and price[0] > price[-1]:
+        best, index = _best_partners(value, price[::-1], width)
+        return best[::-1], index[::-1]
+    best, index = np.empty(len(price)), np.empty(len(price), dtype=np.int64)
+    top, bottom = np.array([0]), np.array([len(price) - 1])
+    left, right = np.array([0]), np.array([len(width) - 1])
+    while len(top):
+        middle = (top + bottom) // 2
+        count = right - left + 1
+        offset = np.cumsum(count) - count
+        column = np.arange(int(count.sum())) + np.repeat(left - offset, count)
+        total = value[column] - np.repeat(price[middle], count) * width[column]
+        most = np.maximum.reduceat(total, offset)
+        hits = np.flatnonzero(total == np.repeat(most, count))
+        found = column[hits[np.searchsorted(hits, offset)]]
+        best[middle], index[middle] = most, found
+        top, bottom, left, right = (
+            np.concatenate(parts)
+            for parts in ((top, middle + 1), (middle - 1, bottom), (found, left), (right, found))
+        )
+        some = top <= bottom
+        top, bottom, left, right = top[some], bottom[some], left[some], right[some]
+    return best, index
+
+
+def _pieces(low: int, high: int, stride: int, parts: int) -> tuple[IntArray, IntArray]:
+    count = (high - low) // stride + 1
+    if count <= 2 * parts:
+        single = np.arange(low, high + 1, stride, dtype=np.int64)
+        return single, single
+    starts = low + (np.arange(parts, dtype=np.int64) * count // parts) * stride
+    stops = np.concatenate([starts[1:] - stride, [high]]).astype(np.int64)
+    return starts, stops
+
+
+def _own_cost(chain: Chain, g: int, widths: IntArray) -> FloatArray:
+    width = widths.astype(float)
+    return chain.linear[g] * width + chain.square[g] * width * width
+
+
+def _total_cost(chain: Chain, layout: list[int]) -> float:
+    own = sum(chain.linear[g] * w + chain.square[g] * w * w for g, w in enumerate(layout))
+    return float(own + sum(c * a * b for c, a, b in zip(chain.product, layout, layout[1:], strict=False)))
