@@ -129,7 +129,7 @@ def random_problem(seed: int) -> Problem:
     if rng.random() < 0.35:
         amount += rng.randint(-5, 5) * rng.choice([1, 3, 9])
     amount = max(amount, 1)
-    constraint = rng.choice([Constraint.equal, Constraint.equal, Constraint.at_most])(resource, amount)
+    constraint = rng.choice([Constraint.equal, Constraint.at_most])(resource, amount)
     if rng.random() < 0.1:
         constraint = Constraint(resource=resource, minimum=max(0, amount - 20), maximum=amount)
     score = rng.choice([EnergyGroup(), EnergyLayer(), PairHarmonic(), EnergyGroup()])

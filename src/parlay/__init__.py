@@ -16,7 +16,16 @@ from parlay.problem import Constraint, Nearest, Problem, Proof, Result, Solution
 from parlay.resources import PeakResource, Resource
 
 if TYPE_CHECKING:
-    from parlay.solver import Certificate, certify, list_layouts, solve
+    from parlay.solver import (
+        Certificate,
+        Sampler,
+        certify,
+        count_layouts,
+        list_layouts,
+        sample_layouts,
+        solve,
+        stream_layouts,
+    )
 
 __all__ = [
     "SCORES",
@@ -35,6 +44,7 @@ __all__ = [
     "Proof",
     "Resource",
     "Result",
+    "Sampler",
     "Score",
     "Solution",
     "Status",
@@ -42,18 +52,30 @@ __all__ = [
     "WidthGroup",
     "WidthSpace",
     "certify",
+    "count_layouts",
     "format_layout",
     "get_score",
     "list_layouts",
     "parse_layout",
     "plain",
     "resnet",
+    "sample_layouts",
     "solve",
+    "stream_layouts",
 ]
 
 __version__ = "0.1.0"
 
-_SOLVER_NAMES = ("Certificate", "certify", "list_layouts", "solve")
+_SOLVER_NAMES = (
+    "Certificate",
+    "Sampler",
+    "certify",
+    "count_layouts",
+    "list_layouts",
+    "sample_layouts",
+    "solve",
+    "stream_layouts",
+)
 
 
 def __getattr__(name: str) -> Any:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,11 +17,15 @@ from parlay.problem import Solution
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from types import FrameType
 
     from parlay.problem import Result
     from parlay.solver import Progress
 
 __all__ = ["describe", "scores", "solve"]
+
+LONG_LAYOUT = 40
+"""Characters from which layouts are printed below the table."""
 
 
 @click.command()
@@ -181,7 +186,7 @@ def _number(value: Any) -> str:
     if value is None:
         return "-"
     if isinstance(value, float):
-        return f"{value:,.4f}"
+        return f"{value:,.4f}" if abs(value) < 1e9 else f"{value:.6g}"
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
@@ -197,11 +202,16 @@ def _print_result(family: Family, result: Result) -> None:
         table.add_column("layout", style="bold", overflow="fold")
         for name in ("energy", "log energy", "kernels", "weights", "params", "macs"):
             table.add_column(name, justify="right", no_wrap=True)
-        for solution in result.solutions:
+        is_long = len(format_layout(result.best.layout)) > LONG_LAYOUT
+        for rank, solution in enumerate(result.solutions, start=1):
             facts = _solution_facts(family, solution)
             numbers = (facts[key] for key in ("energy", "log_energy", "kernels", "weights", "params", "macs"))
-            table.add_row(format_layout(solution.layout), *(_number(number) for number in numbers))
+            name = f"no. {rank}" if is_long else format_layout(solution.layout)
+            table.add_row(name, *(_number(number) for number in numbers))
         console.print(table)
+        if is_long:  # beside the numbers they would not fit a terminal
+            for rank, solution in enumerate(result.solutions, start=1):
+                console.print(f"no. {rank}: {format_layout(solution.layout)}", soft_wrap=True, highlight=False)
     gap = "" if result.gap is None else f", gap {result.gap:.3g} in log-energy"
     console.print(f"{result.status.value} in {result.runtime:.2f} s{gap}: {result.status.meaning}")
     if result.solutions and len(result.solutions) < result.top_k and result.proof is not None:
@@ -225,19 +235,31 @@ def _nearest_words(result: Result) -> str:
 
 
 @contextmanager
-def _progress(*, quiet: bool) -> Iterator[Callable[[Progress], None] | None]:
-    """A line on stderr with time, best and bound, once a solve takes longer than a second."""
-    if quiet:
-        yield None
-        return
+def _progress(*, quiet: bool) -> Iterator[Callable[[Progress], None]]:
+    """Time, best and bound on stderr; the first Ctrl-C ends the solve with what it has, the second one at once."""
     from rich.console import Console
 
-    console = Console(stderr=True)
-    with console.status("") as status:
+    from parlay.solver import StopSolvingError
 
-        def report(now: Progress) -> None:
+    is_stopped = False
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        nonlocal is_stopped
+        is_stopped = True
+        signal.signal(signal.SIGINT, before)
+
+    def report(now: Progress) -> None:
+        if is_stopped:
+            raise StopSolvingError
+        if status is not None:
             best = "none yet" if now.best is None else f"{now.best:.6f}"
             bound = "unknown" if now.bound is None else f"{now.bound:.6f}"
-            status.update(f"{now.seconds:.1f} s, best log-energy {best}, bound {bound}")
+            status.update(f"{now.seconds:.1f} s, best log-energy {best}, bound {bound}; Ctrl-C ends it")
 
-        yield report
+    before = signal.signal(signal.SIGINT, stop)
+    status = None if quiet else Console(stderr=True).status("solving")
+    try:
+        with status or nullcontext():
+            yield report
+    finally:
+        signal.signal(signal.SIGINT, before)

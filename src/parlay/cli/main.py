@@ -15,6 +15,9 @@ __all__ = ["COMMANDS", "cli", "main"]
 COMMANDS = {
     "describe": "parlay.cli.layouts:describe",
     "solve": "parlay.cli.layouts:solve",
+    "list": "parlay.cli.spaces:list_command",
+    "count": "parlay.cli.spaces:count",
+    "sample": "parlay.cli.spaces:sample",
     "scores": "parlay.cli.layouts:scores",
     "train": "parlay.cli.training:train",
     "study": "parlay.cli.studies:study",

@@ -21,7 +21,10 @@ def study() -> None:
 @study.command()
 @click.option("--study", "folder", required=True, type=click.Path(path_type=Path), help="The study's folder.")
 @click.option(
-    "--layouts", multiple=True, required=True, help="top:K, spread:K, all, or layouts joined by commas; repeatable."
+    "--layouts",
+    multiple=True,
+    required=True,
+    help="top:K, spread:K, sample:K[@SEED], all, or layouts joined by commas; repeatable.",
 )
 @click.option("--seeds", type=int, help="Runs of each layout, with seeds 0, 1, ...; default 1.")
 @click.option("--seed", "given", type=int, multiple=True, help="A seed of its own choice; repeatable.")

@@ -56,7 +56,14 @@ class Windows:
     bound: float
 
 
-def minimise_dual(grid: Grid, start: float, *, tolerance: float = DUAL_TOLERANCE, passes: int = 40) -> Dual:
+def minimise_dual(
+    grid: Grid,
+    start: float,
+    *,
+    tolerance: float = DUAL_TOLERANCE,
+    passes: int = 40,
+    tick: Callable[[], None] = lambda: None,
+) -> Dual:
     """The price of the lowest bound: the dual is convex and piecewise linear, so tangents bracket its minimum."""
     chain = grid.chain
     scale = start if start > 0 else 1.0 / max(chain.high, 1)
@@ -68,6 +75,7 @@ def minimise_dual(grid: Grid, start: float, *, tolerance: float = DUAL_TOLERANCE
     right: Dual | None = None  # too dear: costs less than allowed
     factor = 1.3
     for _ in range(passes):
+        tick()
         if now.bound < best.bound:
             best = now
         excess = now.cost - (chain.high if now.price >= 0 else chain.low)
@@ -132,7 +140,7 @@ def bounded_windows(chain: Chain, slack: float, *, tick: Callable[[], None] = la
     if math.isinf(slack):
         return _every_width(grid, tick)
     # A first idea of price and centre, then cells graded around it until the best path runs through single widths.
-    dual = minimise_dual(grid, _guess_price(chain), tolerance=1e-3)
+    dual = minimise_dual(grid, _guess_price(chain), tolerance=1e-3, tick=tick)
     if dual.bound == INFEASIBLE:
         return None
     for attempt in range(16):
@@ -142,7 +150,7 @@ def bounded_windows(chain: Chain, slack: float, *, tick: Callable[[], None] = la
         else:
             grid = grid.split(6, around=dual.path)
         _check_size(grid)
-        dual = minimise_dual(grid, dual.price)
+        dual = minimise_dual(grid, dual.price, tick=tick)
         if dual.bound == INFEASIBLE:
             return None
         if all(grid.low[g][i] == grid.high[g][i] for g, i in enumerate(dual.path)):
@@ -160,7 +168,7 @@ def bounded_windows(chain: Chain, slack: float, *, tick: Callable[[], None] = la
             break
         grid = grid.split(4)
         _check_size(grid)
-    dual = minimise_dual(grid, dual.price)
+    dual = minimise_dual(grid, dual.price, tick=tick)
     return Windows(grid=grid, dual=dual, threshold=threshold, bound=max(dual.bound, threshold))
 
 
@@ -173,7 +181,7 @@ def _every_width(grid: Grid, tick: Callable[[], None]) -> Windows | None:
         if kept is None:
             return None
         grid = kept
-    dual = minimise_dual(grid, _guess_price(grid.chain), tolerance=1e-5)
+    dual = minimise_dual(grid, _guess_price(grid.chain), tolerance=1e-5, tick=tick)
     if dual.bound == INFEASIBLE:
         return None
     return Windows(grid=grid, dual=dual, threshold=-math.inf, bound=dual.bound)

@@ -1,9 +1,9 @@
 """How many layouts there are, exactly, without listing them.
 
-Two partial layouts that end at the same width and have used the same budget can be completed in the same ways, so it is
-enough to know how many there are of each kind: a table (width, used) -> count per group, filled from the first group to the
-last but one. The last width follows from the budget. Counts outgrow 64 bits soon (2e24 at 31 layers), so they are kept as
-digits of 52 bits in 64-bit integers, so that rows of numbers are added without carrying.
+Two partial layouts that end at the same width and have used the same budget can be completed in the same ways, so it
+is enough to know how many there are of each kind: a table (width, used) -> count per group, filled from the first
+group to the last but one. The last width follows from the budget. Counts outgrow 64 bits soon (2e21 at
+31 layers and 51,248 kernels), so they are kept as digits of 52 bits in 64-bit integers, added without carrying.
 """
 
 from __future__ import annotations
@@ -171,9 +171,7 @@ class CountTable:
         return self.ways.total()
 
 
-def count_layouts(
-    problem: Problem, *, memory: int = MEMORY, tick: Callable[[float], None] = lambda _: None
-) -> int:
+def count_layouts(problem: Problem, *, memory: int = MEMORY, tick: Callable[[float], None] = lambda _: None) -> int:
     """The exact number of layouts of the problem, those of energy 0 included; scores do not matter.
 
     Args:

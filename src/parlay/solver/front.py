@@ -22,10 +22,10 @@ from parlay.solver.labels import EPSILON, LabelLimitError, LabelPass, Lattice, p
 from parlay.solver.nearest import nearest_amounts
 from parlay.solver.ranking import ranked
 
-__all__ = ["Progress", "solve"]
+__all__ = ["Progress", "StopSolvingError", "solve"]
 
 LARGEST_TOP_K = 1_000_000
-FIRST_DELTA = {Order.FREE: 2e-5, Order.NONDECREASING: 3e-4, Order.INCREASING: 3e-4}
+FIRST_DELTA = {Order.FREE: 2e-6, Order.NONDECREASING: 3e-4, Order.INCREASING: 3e-4}
 FIRST_SLACK = {Order.FREE: 4e-3, Order.NONDECREASING: 3e-2, Order.INCREASING: 3e-2}
 PRICE_FACTORS = (1.0, 0.97, 1.03, 0.93, 1.07, 0.87, 1.14, 0.8, 1.25)
 EXHAUSTIVE_PAIRS = 200_000
@@ -45,8 +45,12 @@ class Progress:
     bound: float | None
 
 
+class StopSolvingError(Exception):
+    """Raised by a ``progress`` callback to end a solve: the best found so far is returned, with its true gap."""
+
+
 class _OutOfTimeError(Exception):
-    """The time limit passed, or the caller asked to stop."""
+    """The time limit passed."""
 
 
 def solve(
@@ -63,7 +67,7 @@ def solve(
         question: a problem, or a family together with a size and fences as ``Family.problem`` takes them.
         top_k: how many layouts, at least 1.
         time_limit: seconds; when they pass, the best found so far is returned as FEASIBLE with a true gap.
-        progress: called now and then while solving.
+        progress: called now and then while solving; raises ``StopSolvingError`` to end it early.
         **size_and_fences: ``kernels=4288``, ``order="free"``, ...; only with a family.
 
     Returns:
@@ -120,13 +124,15 @@ class _Run:
                 self.bound = -math.inf
                 return self._exhausted(chain, [])
             return self._prove(chain, positive)
-        except (_OutOfTimeError, LabelLimitError, MemoryError):
+        except (_OutOfTimeError, StopSolvingError, LabelLimitError, MemoryError):
             return self._unproven(positive)
 
     def tick(self) -> None:
         """Report, and stop when time is up."""
+        if self.has_stopped:
+            return
         now = time.perf_counter() - self.started
-        if self.time_limit is not None and now > self.time_limit and not self.has_stopped:
+        if self.time_limit is not None and now > self.time_limit:
             raise _OutOfTimeError
         if self.progress is not None:
             self.progress(Progress(seconds=now, best=self.best, bound=self.bound))

@@ -1,7 +1,7 @@
 """Cells of widths along a chain, and the passes over them that bound scores.
 
-A cell is a range of widths of one group. It takes the best score and the smallest cost (at a negative price: the largest) of
-the widths it contains, so whatever is bounded over cells is bounded for every width in them.
+A cell is a range of widths of one group. It takes the best score and the smallest cost (at a negative price: the
+largest) of the widths it contains, so whatever is bounded over cells is bounded for every width in them.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class Grid:
 
     @cached_property
     def _kinds(self) -> list[int]:
-        """A number for each pair of neighbouring groups, equal where cells, product and terms are: deep chains repeat."""
+        """A number for each pair of neighbouring groups, equal where cells, product and terms are."""
         names: dict[object, int] = {}
         kinds: list[int] = []
         ends = [(a.tobytes(), b.tobytes()) for a, b in zip(self.low, self.high, strict=True)]
@@ -201,7 +201,7 @@ class Grid:
         ends = self.low if price >= 0 else self.high
         here, there = (ends[g + 1], ends[g]) if reverse else (ends[g], ends[g + 1])
         if len(here) * len(there) > DENSE_PAIRS and self._is_bare(g, scored=scored):
-            return _best_partners(value, here * (price * self.chain.product[g]), there.astype(float))
+            return _best_partners(value, here.astype(float) * (price * self.chain.product[g]), there.astype(float))
         matrix = self.transition(g, price, scored=scored)
         totals = matrix.T + value[None, :] if reverse else matrix + value[None, :]
         index = totals.argmax(axis=1)
@@ -292,8 +292,7 @@ def _best_partners(value: FloatArray, price: FloatArray, width: FloatArray) -> t
         found = column[hits[np.searchsorted(hits, offset)]]
         best[middle], index[middle] = most, found
         top, bottom, left, right = (
-            np.concatenate(parts)
-            for parts in ((top, middle + 1), (middle - 1, bottom), (found, left), (right, found))
+            np.concatenate(parts) for parts in ((top, middle + 1), (middle - 1, bottom), (found, left), (right, found))
         )
         some = top <= bottom
         top, bottom, left, right = top[some], bottom[some], left[some], right[some]

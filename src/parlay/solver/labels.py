@@ -376,6 +376,9 @@ class _Pusher:
         if layer.tag is not None:
             order = np.lexsort((np.arange(len(key)), layer.tag, key))
             fresh = np.concatenate([[True], (np.diff(key[order]) != 0) | (np.diff(layer.tag[order].astype(int)) != 0)])
+        elif self.k == 1:
+            order = np.argsort(key, kind="stable")
+            fresh = np.concatenate([[True], np.diff(key[order]) != 0])
         else:
             order = np.lexsort((-layer.value, key))
             fresh = np.concatenate([[True], np.diff(key[order]) != 0])
@@ -385,7 +388,9 @@ class _Pusher:
         if layer.tag is not None:
             keep = np.arange(len(order)) - starts[group] < self.k
         else:
-            worst = layer.value[order][starts + np.minimum(sizes, self.k) - 1]
+            value = layer.value[order]
+            last = starts + np.minimum(sizes, self.k) - 1
+            worst = np.maximum.reduceat(value, starts) if self.k == 1 else value[last]
             keep = layer.value[order] >= worst[group] - EPSILON
         return layer.taken(np.sort(order[keep]))
 

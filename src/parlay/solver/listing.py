@@ -1,18 +1,32 @@
-"""Every layout of a problem, best first."""
+"""Every layout of a problem: streamed in order of widths, or all at once, best first."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
 from parlay.errors import InputError
+from parlay.layout import Layout
 from parlay.problem import Problem, Solution
 from parlay.solver.chain import compile_chain
 from parlay.solver.labels import LabelLimitError, Lattice, push_labels
 from parlay.solver.ranking import ranked
 
-__all__ = ["list_layouts"]
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    IntArray = NDArray[np.int64]
+
+__all__ = ["list_layouts", "stream_layouts"]
+
+BLOCK = 8_192
+"""Partial layouts that are extended together; what is in memory is at most a few such blocks a group."""
 
 
 def list_layouts(problem: Problem, *, limit: int = 1_000_000) -> list[Solution]:
-    """All layouts of the problem, energy 0 included, in the stated order.
+    """All layouts of the problem, energy 0 included, best first in the stated order.
 
     Raises:
         InputError: when there are more than ``limit``, or too many partial layouts to hold.
@@ -26,7 +40,7 @@ def list_layouts(problem: Problem, *, limit: int = 1_000_000) -> list[Solution]:
         "list of all layouts",
         given="more than fit",
         allowed=f"at most {limit} layouts",
-        remedy="narrow the widths with --min-width, --max-width, --multiple-of or --max-step",
+        remedy="narrow the widths with --min-width, --max-width, --multiple-of or --max-step, or draw a sample",
     )
     try:
         lattice = Lattice.whole(chain)
@@ -38,3 +52,53 @@ def list_layouts(problem: Problem, *, limit: int = 1_000_000) -> list[Solution]:
     if len(outcome.layouts) > limit:
         raise too_many
     return ranked(problem, outcome.layouts)
+
+
+def stream_layouts(problem: Problem) -> Iterator[Layout]:
+    """The layouts of the problem one by one, in order of their widths; memory stays small however many there are.
+
+    Raises:
+        InputError: when a group has too many widths to list.
+
+    >>> from itertools import islice
+    >>> from parlay import plain
+    >>> list(islice(stream_layouts(plain(depth=31).problem(max_kernels=10**6)), 2))[1][-3:]
+    (29, 30, 32)
+    """
+    try:
+        lattice = Lattice.whole(compile_chain(problem))
+    except MemoryError:
+        raise InputError(
+            "widths of a group", given="too many to list", allowed="millions", remedy="set a largest width"
+        ) from None
+    if lattice is None:
+        return
+    last = lattice.chain.groups - 1
+    first = np.arange(len(lattice.widths[0]), dtype=np.int64)
+    if last == 0:
+        first = first[(lattice.own[0] >= lattice.chain.low) & (lattice.own[0] <= lattice.chain.high)]
+    stack: list[tuple[IntArray, IntArray]] = [
+        (first[:, None], lattice.own[0][first])
+    ]  # prefixes (n, groups), costs (n,)
+    while stack:
+        prefixes, used = stack.pop()
+        g = prefixes.shape[1] - 1
+        if g == last:
+            columns = [lattice.widths[i][prefixes[:, i]] for i in range(last + 1)]
+            yield from map(tuple, np.stack(columns, axis=1).tolist())
+            continue
+        begin, end = lattice.successors_within(g, prefixes[:, -1], used)
+        total = np.cumsum(end - begin)
+        if total[-1] > BLOCK and len(total) > 1:
+            half = min(max(1, int(np.searchsorted(total, BLOCK))), len(total) - 1)
+            stack += [(prefixes[half:], used[half:]), (prefixes[:half], used[:half])]
+            continue
+        count = end - begin
+        parent = np.repeat(np.arange(len(used), dtype=np.int64), count)
+        choice = np.repeat(begin - (total - count), count) + np.arange(int(total[-1]), dtype=np.int64)
+        before: IntArray = lattice.widths[g][prefixes[parent, -1]]
+        following: IntArray = lattice.widths[g + 1][choice]
+        joint: IntArray = lattice.chain.product[g] * before * following
+        if len(parent):
+            longer = np.concatenate([prefixes[parent], choice[:, None]], axis=1)
+            stack.append((longer, used[parent] + joint + lattice.own[g + 1][choice]))

@@ -1,6 +1,6 @@
 """Layouts drawn at random, each as likely as every other.
 
-The tables of ``counting`` number all layouts from 0 to total - 1. A number is drawn, and the layout that bears it is found by
+The tables of ``counting`` number all layouts from 0 to total - 1. A number is drawn, and its layout is found by
 walking back from the last width: at each group the widths before stand for as many layouts as the table counts.
 No layout is favoured, however uneven the space, and nothing is rejected.
 """
@@ -119,7 +119,7 @@ def _parent(table: CountTable, g: int, column: int, rest: int) -> tuple[int, int
     choice = int(table.states[g].choice[column])
     start, stop = lattice.ranges[g - 1]
     rows = np.flatnonzero((start <= choice) & (choice < stop))
-    joint = chain.product[g - 1] * lattice.widths[g - 1][rows] * lattice.widths[g][choice]
+    joint: IntArray = chain.product[g - 1] * lattice.widths[g - 1][rows] * int(lattice.widths[g][choice])
     used = table.states[g].used[column] - joint - lattice.own[g][choice]
     rows, used = rows[used >= 0], used[used >= 0]
     key = before.keys(chain.high)

@@ -24,6 +24,7 @@ class Kind(StrEnum):
     TOP = "top"
     GIVEN = "given"
     SPREAD = "spread"
+    SAMPLE = "sample"
     ALL = "all"
 
 

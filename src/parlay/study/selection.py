@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from parlay.errors import InputError
 from parlay.families import Family
@@ -12,7 +13,7 @@ from parlay.study.plan import Kind
 
 __all__ = ["evenly", "select"]
 
-ALLOWED = "top:K, spread:K, all, or layouts such as 35-36-37-43,8-16-44-78"
+ALLOWED = "top:K, spread:K, sample:K, sample:K@SEED, all, or layouts such as 35-36-37-43,8-16-44-78"
 LARGEST_CHOICE = 100_000
 
 
@@ -21,7 +22,8 @@ def select(choices: Sequence[str], *, family: Family, problem: Problem | None) -
 
     Args:
         choices: each ``top:K`` (the K best), ``spread:K`` (the K nearest to K evenly spaced energies, from the lowest
-            to the highest of all layouts), ``all``, or layouts joined by commas.
+            to the highest of all layouts), ``sample:K`` or ``sample:K@SEED`` (K drawn at random, each layout as likely
+            as every other), ``all``, or layouts joined by commas.
         family: the network but for its widths.
         problem: size, fences and score; may be None when only layouts are named.
 
@@ -36,22 +38,25 @@ def select(choices: Sequence[str], *, family: Family, problem: Problem | None) -
     if not choices:
         raise InputError("layouts", given="none", allowed=ALLOWED)
     plan = [_parse(choice) for choice in choices]  # every choice is read before anything is solved
-    given = [layout for _, _, layouts in plan for layout in layouts]
+    given = [layout for choice in plan for layout in choice.layouts]
     for layout in given:
         _check(layout, family, problem)
     everything: list[Solution] = []
-    if any(kind in (Kind.SPREAD, Kind.ALL) for kind, _, _ in plan):
+    if any(choice.kind in (Kind.SPREAD, Kind.ALL) for choice in plan):
         everything = _everything(_required(problem))
     chosen: dict[Layout, set[Kind]] = {}
-    for kind, count, layouts in plan:
-        if kind is Kind.TOP:
-            layouts = _top(_required(problem), count)
-        elif kind is Kind.SPREAD:
-            layouts = [solution.layout for solution in evenly(everything, count)]
-        elif kind is Kind.ALL:
+    for choice in plan:
+        layouts = choice.layouts
+        if choice.kind is Kind.TOP:
+            layouts = _top(_required(problem), choice.count)
+        elif choice.kind is Kind.SPREAD:
+            layouts = [solution.layout for solution in evenly(everything, choice.count)]
+        elif choice.kind is Kind.SAMPLE:
+            layouts = _sample(_required(problem), choice.count, choice.seed)
+        elif choice.kind is Kind.ALL:
             layouts = [solution.layout for solution in everything]
         for layout in layouts:
-            chosen.setdefault(layout, set()).add(kind)
+            chosen.setdefault(layout, set()).add(choice.kind)
     return {layout: frozenset(kinds) for layout, kinds in chosen.items()}
 
 
@@ -76,17 +81,31 @@ def evenly(solutions: Sequence[Solution], count: int) -> list[Solution]:
     return taken
 
 
-def _parse(choice: str) -> tuple[Kind, int, list[Layout]]:
-    name, _, number = choice.strip().partition(":")
-    if choice.strip() == Kind.ALL:
-        return Kind.ALL, 0, []
-    if name in (Kind.TOP, Kind.SPREAD):
-        if not (number.isascii() and number.isdigit() and 1 <= int(number[:9]) <= LARGEST_CHOICE and len(number) < 9):
-            raise InputError("layouts", given=repr(choice), allowed=f"{name}:K with K from 1 to {LARGEST_CHOICE}")
-        return Kind(name), int(number), []
-    if not choice.strip()[:1].isdigit():
-        raise InputError("layouts", given=repr(choice), allowed=ALLOWED)
-    return Kind.GIVEN, 0, [parse_layout(part) for part in choice.split(",")]
+@dataclass(frozen=True, kw_only=True)
+class _Choice:
+    kind: Kind
+    count: int = 0
+    seed: int = 0
+    layouts: Sequence[Layout] = ()
+
+
+def _parse(text: str) -> _Choice:
+    name, _, number = text.strip().partition(":")
+    if text.strip() == Kind.ALL:
+        return _Choice(kind=Kind.ALL)
+    if name in (Kind.TOP, Kind.SPREAD, Kind.SAMPLE):
+        number, _, seed = number.partition("@") if name == Kind.SAMPLE else (number, "", "")
+        if not (_is_small(number) and 1 <= int(number) <= LARGEST_CHOICE and (not seed or _is_small(seed))):
+            at = " or K@SEED" if name == Kind.SAMPLE else ""
+            raise InputError("layouts", given=repr(text), allowed=f"{name}:K{at} with K from 1 to {LARGEST_CHOICE}")
+        return _Choice(kind=Kind(name), count=int(number), seed=int(seed or 0))
+    if not text.strip()[:1].isdigit():
+        raise InputError("layouts", given=repr(text), allowed=ALLOWED)
+    return _Choice(kind=Kind.GIVEN, layouts=[parse_layout(part) for part in text.split(",")])
+
+
+def _is_small(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < 9
 
 
 def _check(layout: Layout, family: Family, problem: Problem | None) -> None:
@@ -114,6 +133,16 @@ def _top(problem: Problem, count: int) -> list[Layout]:
     if result.status is not Status.OPTIMAL:
         raise _no_answer(result)
     return [solution.layout for solution in result.solutions]
+
+
+def _sample(problem: Problem, count: int, seed: int) -> list[Layout]:
+    """All layouts where there are no more than ``count``."""
+    from parlay.solver import Sampler, solve
+
+    sampler = Sampler(problem)
+    if sampler.total == 0:
+        raise _no_answer(solve(problem, top_k=1))
+    return sampler.draw(min(count, sampler.total), seed=seed)
 
 
 def _everything(problem: Problem) -> list[Solution]:
