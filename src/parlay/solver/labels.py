@@ -67,7 +67,7 @@ class Lattice:
         chain = grid.chain
         self.grid = grid
         self.chain = chain
-        self.widths = grid.low
+        self.widths: list[IntArray] = grid.low
         tops = [int(w[-1]) for w in self.widths]
         ceiling = sum(chain.linear[g] * t + chain.square[g] * t * t for g, t in enumerate(tops))
         ceiling += sum(c * a * b for c, a, b in zip(chain.product, tops, tops[1:], strict=False))

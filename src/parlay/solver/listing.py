@@ -93,12 +93,18 @@ def stream_layouts(problem: Problem) -> Iterator[Layout]:
             half = min(max(1, int(np.searchsorted(total, BLOCK))), len(total) - 1)
             stack += [(prefixes[half:], used[half:]), (prefixes[:half], used[:half])]
             continue
-        count = end - begin
-        parent = np.repeat(np.arange(len(used), dtype=np.int64), count)
-        choice = np.repeat(begin - (total - count), count) + np.arange(int(total[-1]), dtype=np.int64)
-        before: IntArray = lattice.widths[g][prefixes[parent, -1]]
-        following: IntArray = lattice.widths[g + 1][choice]
-        joint: IntArray = lattice.chain.product[g] * before * following
-        if len(parent):
-            longer = np.concatenate([prefixes[parent], choice[:, None]], axis=1)
-            stack.append((longer, used[parent] + joint + lattice.own[g + 1][choice]))
+        if total[-1]:
+            stack.append(_extended(lattice, prefixes, used, begin, end - begin))
+
+
+def _extended(
+    lattice: Lattice, prefixes: IntArray, used: IntArray, begin: IntArray, count: IntArray
+) -> tuple[IntArray, IntArray]:
+    """Every prefix with each of its ``count`` successors from position ``begin`` on, and what it costs."""
+    g = prefixes.shape[1] - 1
+    parent = np.repeat(np.arange(len(used), dtype=np.int64), count)
+    offset = np.repeat(np.cumsum(count) - count, count)
+    choice = np.repeat(begin, count) + np.arange(len(parent), dtype=np.int64) - offset
+    joint = lattice.chain.product[g] * lattice.widths[g][prefixes[parent, -1]] * lattice.widths[g + 1][choice]
+    longer = np.concatenate([prefixes[parent], choice[:, None]], axis=1)
+    return longer, used[parent] + joint + lattice.own[g + 1][choice]

@@ -119,8 +119,8 @@ def _parent(table: CountTable, g: int, column: int, rest: int) -> tuple[int, int
     choice = int(table.states[g].choice[column])
     start, stop = lattice.ranges[g - 1]
     rows = np.flatnonzero((start <= choice) & (choice < stop))
-    joint: IntArray = chain.product[g - 1] * lattice.widths[g - 1][rows] * int(lattice.widths[g][choice])
-    used = table.states[g].used[column] - joint - lattice.own[g][choice]
+    joint = lattice.widths[g - 1][rows] * (chain.product[g - 1] * int(lattice.widths[g][choice]))
+    used = int(table.states[g].used[column]) - int(lattice.own[g][choice]) - joint
     rows, used = rows[used >= 0], used[used >= 0]
     key = before.keys(chain.high)
     wanted = rows * (chain.high + 1) + used
