@@ -82,7 +82,7 @@ def stream_layouts(problem: Problem) -> Iterator[Layout]:
     ]  # prefixes (n, groups), costs (n,)
     while stack:
         prefixes, used = stack.pop()
-        g = prefixes.shape[1] - 1
+        g = int(prefixes.shape[1]) - 1
         if g == last:
             columns = [lattice.widths[i][prefixes[:, i]] for i in range(last + 1)]
             yield from map(tuple, np.stack(columns, axis=1).tolist())
@@ -101,10 +101,10 @@ def _extended(
     lattice: Lattice, prefixes: IntArray, used: IntArray, begin: IntArray, count: IntArray
 ) -> tuple[IntArray, IntArray]:
     """Every prefix with each of its ``count`` successors from position ``begin`` on, and what it costs."""
-    g = prefixes.shape[1] - 1
+    g = int(prefixes.shape[1]) - 1
     parent = np.repeat(np.arange(len(used), dtype=np.int64), count)
     offset = np.repeat(np.cumsum(count) - count, count)
     choice = np.repeat(begin, count) + np.arange(len(parent), dtype=np.int64) - offset
-    joint = lattice.chain.product[g] * lattice.widths[g][prefixes[parent, -1]] * lattice.widths[g + 1][choice]
+    joint = lattice.chain.product[g] * lattice.widths[g][prefixes[:, -1][parent]] * lattice.widths[g + 1][choice]
     longer = np.concatenate([prefixes[parent], choice[:, None]], axis=1)
     return longer, used[parent] + joint + lattice.own[g + 1][choice]
