@@ -6,12 +6,16 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 
 from oracle import brute_force, random_problem
 from parlay import Constraint, InputError, Problem, Resource, Status, get_score, list_layouts, plain, resnet, solve
 from parlay.energy import EnergyGroup
 from parlay.layout import Layout, Order, WidthGroup, WidthSpace
+from parlay.solver import StopSolvingError
+from parlay.solver.grid import best_partners
+from parlay.solver.labels import push_labels
 
 TABLE_5 = {
     4_288: [
@@ -112,6 +116,7 @@ def test_equals_brute_force(block: int) -> None:
 def test_equals_brute_force_by_bounds_alone(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same when small problems get no exhaustive shortcut, so that cells and labels carry the proof."""
     monkeypatch.setattr(sys.modules[solve.__module__], "EXHAUSTIVE_PAIRS", 0)
+    monkeypatch.setattr(sys.modules[solve.__module__], "SMALL_LAYER", 0)
     for seed in range(1000 + 20 * block, 1000 + 20 * block + 20):
         check_against_brute_force(seed)
 
@@ -122,6 +127,60 @@ def test_equals_brute_force_at_length(block: int) -> None:
     """Two thousand problems more."""
     for seed in range(5000 + 50 * block, 5000 + 50 * block + 50):
         check_against_brute_force(seed)
+
+
+@pytest.mark.parametrize("block", range(4))
+def test_equals_brute_force_where_everything_merges(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same with merging switched on for the smallest tables."""
+    monkeypatch.setattr(sys.modules[push_labels.__module__], "WORTH_MERGING", 1)
+    monkeypatch.setattr(sys.modules[solve.__module__], "SMALL_LAYER", 0 if block % 2 else 20_000)
+    for seed in range(2000 + 25 * block, 2000 + 25 * block + 25):
+        check_against_brute_force(seed)
+
+
+def test_partners_by_divide_and_conquer_equal_a_table() -> None:
+    """The search that large free windows use gives the maxima of the full table, ties and both directions included."""
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        rows, columns = rng.integers(1, 40, 2)
+        width = np.sort(rng.integers(1, 500, columns)).astype(float)
+        price = np.sort(rng.integers(0, 9, rows)) * rng.choice([-0.01, 0.01])
+        value = rng.integers(0, 5, columns).astype(float)
+        table = value[None, :] - price[:, None] * width[None, :]
+        best, index = best_partners(value, price, width)
+        assert np.allclose(best, table.max(axis=1), atol=1e-12)
+        assert np.allclose(table[np.arange(rows), index], best, atol=1e-12)
+
+
+def test_vgg16_at_its_own_size() -> None:
+    """Free order, thousands of widths a layer, a linear layer in the size: the known optimum, proven."""
+    linear, quadratic = {0: 27, 12: 10}, {(i, i + 1): 9 for i in range(12)}
+    weights = Resource.of("weights", 13, linear=linear, quadratic=quadratic)
+    groups = tuple(WidthGroup(name=f"conv{i}") for i in range(1, 14))
+    size = Constraint.equal(weights, 14_715_584)
+    result = solve(Problem(space=WidthSpace(groups=groups), score=EnergyGroup(), constraints=(size,)))
+    assert result.status is Status.OPTIMAL
+    assert result.best.log_energy == pytest.approx(23.202669, abs=1e-6)
+
+
+@pytest.mark.slow
+def test_a_thousand_layers() -> None:
+    """A thousand nondecreasing layers are proven; the energy overflows a float, its logarithm does not."""
+    result = solve(plain(depth=1_000), kernels=100_000_000, order="nondecreasing")
+    assert result.status is Status.OPTIMAL
+    assert result.best.energy == math.inf
+    assert result.best.log_energy == pytest.approx(1750.436036, abs=1e-6)
+
+
+def test_a_callback_can_stop_a_solve() -> None:
+    """StopSolvingError from the callback gives the best so far, with its gap, as a time limit does."""
+
+    def stop(_: object) -> None:
+        raise StopSolvingError
+
+    result = solve(plain(depth=31), kernels=66_304, order="free", progress=stop)
+    assert result.status in (Status.FEASIBLE, Status.UNKNOWN)
+    assert result.proof is None
 
 
 def test_exact_ties_are_ordered_by_widths() -> None:

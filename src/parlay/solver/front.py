@@ -18,7 +18,7 @@ from parlay.problem import Nearest, Problem, Proof, Result, Solution, Status
 from parlay.solver.bounds import Windows, bounded_windows
 from parlay.solver.certify import certify
 from parlay.solver.chain import Chain, compile_chain
-from parlay.solver.labels import EPSILON, LabelLimitError, LabelPass, Lattice, push_labels
+from parlay.solver.labels import EPSILON, LARGEST_LAYER, LabelLimitError, LabelPass, Lattice, push_labels
 from parlay.solver.nearest import nearest_amounts
 from parlay.solver.ranking import ranked
 
@@ -30,6 +30,8 @@ FIRST_SLACK = {Order.FREE: 4e-3, Order.NONDECREASING: 3e-2, Order.INCREASING: 3e
 PRICE_FACTORS = (1.0, 0.97, 1.03, 0.93, 1.07, 0.87, 1.14, 0.8, 1.25)
 EXHAUSTIVE_PAIRS = 200_000
 LARGEST_SLACK = 2.0
+SMALL_LAYER = 20_000
+"""Spaces whose partial layouts stay below this are listed outright, which is quicker than any bound."""
 BEAMS = (500, 5_000, 50_000)
 QUICK_CERTIFICATE = 4_000
 NEAREST_SECONDS = 4.0
@@ -139,6 +141,10 @@ class _Run:
 
     def _prove(self, chain: Chain, positive: Chain) -> Result:
         """Widen the slack below the bound until it holds ``top_k`` layouts, or everything."""
+        try:
+            return self._exhausted(chain, self._everything(positive, largest_layer=SMALL_LAYER))
+        except (LabelLimitError, MemoryError):
+            pass  # not small enough to list
         slack = FIRST_SLACK[self.problem.space.order]
         delta = FIRST_DELTA[self.problem.space.order]
         while True:
@@ -171,12 +177,12 @@ class _Run:
             slack *= 8
             delta = max(delta, slack / 8)
 
-    def _everything(self, positive: Chain) -> list[Solution]:
+    def _everything(self, positive: Chain, *, largest_layer: int = LARGEST_LAYER) -> list[Solution]:
         """All layouts (the best ``top_k`` of equal futures), without any bound."""
         lattice = Lattice.whole(positive)
         if lattice is None:
             return []
-        outcome = push_labels(lattice, k=self.top_k, tick=self.tick)
+        outcome = push_labels(lattice, k=self.top_k, largest_layer=largest_layer, tick=self.tick)
         self._note(outcome)
         return self._ranked()
 
@@ -237,6 +243,8 @@ class _Run:
         """Every layout of positive energy is known; those of energy 0 rank after them."""
         if len(solutions) < self.top_k:
             solutions = solutions + self._zero_energy(chain, self.top_k - len(solutions))
+        if solutions:
+            self.root = min(self.root, solutions[0].log_energy)  # everything is known, so the best bounds itself
         proof = self._proof(-math.inf)
         if solutions:
             return self._result(Status.OPTIMAL, solutions, solutions[0].log_energy, proof)

@@ -27,13 +27,15 @@ if TYPE_CHECKING:
     FloatArray = NDArray[np.float64]
     BoolArray = NDArray[np.bool_]
 
-__all__ = ["EPSILON", "LabelLimitError", "LabelPass", "Lattice", "push_labels"]
+__all__ = ["EPSILON", "LARGEST_LAYER", "LabelLimitError", "LabelPass", "Lattice", "push_labels"]
 
 EPSILON = 1e-9
 """Scores closer than this are told apart by exact comparison, never by floats."""
 
 CHUNK = 2_000_000
 LARGEST_LAYER = 12_000_000
+WORTH_MERGING = 2_000
+"""Merging saves work and changes no answer; below so many labels it costs more than it saves."""
 
 
 class LabelLimitError(Exception):
@@ -322,6 +324,8 @@ class _Pusher:
         """The successors of all labels, a few million at a time, in order of their labels."""
         count, child = self._children_by_range(layer, g) if by_range else self._children_by_bound(layer, g)
         total = np.cumsum(count)
+        if by_range and g < self.chain.groups - 2 and total[-1] > 8 * self.largest_layer:
+            raise LabelLimitError  # merging seldom saves more than that, so nothing needs to be tried
         stops = np.searchsorted(total, np.arange(CHUNK, int(total[-1]) + CHUNK, CHUNK), side="left") + 1
         edges = np.unique(np.minimum(np.concatenate([[0], stops, [len(layer)]]), len(layer)))
         for start, stop in zip(edges.tolist(), edges[1:].tolist(), strict=False):
@@ -370,7 +374,7 @@ class _Pusher:
 
     def _merged(self, layer: _Layer) -> _Layer:
         """Of labels with one future the best k and their ties; with tags, the first k in order of widths."""
-        if self.k is None or len(layer) == 0:
+        if self.k is None or len(layer) < WORTH_MERGING:
             return layer
         key = layer.choice * (self.chain.high + 1) + layer.used
         if layer.tag is not None:

@@ -45,7 +45,7 @@ class Sampler:
     >>> from parlay import plain
     >>> sampler = Sampler(plain(depth=3).problem(kernels=4288))
     >>> sampler.total, sampler.layout(0)
-    (29, (1, 2, 2142))
+    (29, (1, 5, 856))
     """
 
     def __init__(
