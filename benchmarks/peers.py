@@ -1,7 +1,7 @@
 """The solvers compared, each with the best model of the problem we know for it.
 
 Every peer is given, at no cost to its clock, the bound that convexity gives (the problem is a geometric program in the
-logarithms of the widths) as a cut on its objective, and the tightest bounds on widths that follow from budget and order. Their
+logarithms of the widths) as a cut on its objective, and the bounds on widths that follow from budget and order. Their
 answers are recounted in exact integers and 60-digit energies before they count.
 """
 
@@ -145,8 +145,8 @@ def run_gurobi(problem: Problem, top_k: int, limit: float) -> Answer:
 
 
 def run_cpsat(problem: Problem, top_k: int, limit: float) -> Answer:
-    """CP-SAT: products by multiplication constraints, energies by tables of integers scaled by 10^9 (so proven to 1e-9 a group);
-    the top k by solving again without what was found.
+    """CP-SAT: products by multiplication constraints, energies by tables of integers scaled by 10^9 (so proven to 1e-9
+    a group); the top k by solving again without what was found.
     """
     from ortools.sat.python import cp_model
 

@@ -14,6 +14,15 @@ from benchmarks.problems import CASES, Case
 from parlay.documents import write_atomically
 from parlay.formal import decimal_value
 
+INTRODUCTION = """
+Written by `make bench` from `measurements.jsonl`; do not edit. Seconds from building the model to the answer, median of n
+runs (smallest to largest), process start and imports excluded; in the last column with them. Every run has a process of
+its own and two cores; all solvers take turns, problem by problem. Limit 200 s; runs above 20 s are not repeated. *open*:
+best log-energy found, by exact recount, and bound, at the limit. *worse*: claimed optimal inside the solver's tolerance.
+Each peer has the bound of the geometric program as a cut and the bounds on widths that follow from the budget, free of
+charge.
+"""
+
 PACKAGES = {"parlay": "parlay", "SCIP": "pyscipopt", "CP-SAT": "ortools", "Gurobi": "gurobipy", "numpy": "numpy"}
 
 
@@ -43,11 +52,7 @@ def write_results(path: Path, rows: list[dict[str, Any]]) -> None:
     lines = [
         "# parlay beside general solvers",
         "",
-        "Written by `make bench` from `measurements.jsonl`; do not edit. Seconds from building the model to the answer, median of",
-        "n runs (smallest to largest), process start and imports excluded; in the last column with them. Every run has a process of its",
-        "own and two cores; all solvers take turns, problem by problem. Limit 200 s; runs above 20 s are not repeated. *open*: best",
-        "log-energy found by exact recount, and bound, at the limit. A *worse* answer was claimed optimal inside a solver's tolerance.",
-        "Each peer has the bound of the geometric program as a cut and the bounds on widths that follow from the budget, free of charge.",
+        *INTRODUCTION.strip().split("\n"),
         "",
         f"Hardware: {_hardware()}. Versions: {', '.join(_versions())}. The free Gurobi licence admits 2,000 variables.",
         "",

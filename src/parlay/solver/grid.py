@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     IntArray = NDArray[np.int64]
     FloatArray = NDArray[np.float64]
 
-__all__ = ["INFEASIBLE", "Dual", "Grid"]
+__all__ = ["INFEASIBLE", "Dual", "Grid", "best_partners"]
 
 INFEASIBLE = -math.inf
 
@@ -201,7 +201,7 @@ class Grid:
         ends = self.low if price >= 0 else self.high
         here, there = (ends[g + 1], ends[g]) if reverse else (ends[g], ends[g + 1])
         if len(here) * len(there) > DENSE_PAIRS and self._is_bare(g, scored=scored):
-            return _best_partners(value, here.astype(float) * (price * self.chain.product[g]), there.astype(float))
+            return best_partners(value, here.astype(float) * (price * self.chain.product[g]), there.astype(float))
         matrix = self.transition(g, price, scored=scored)
         totals = matrix.T + value[None, :] if reverse else matrix + value[None, :]
         index = totals.argmax(axis=1)
@@ -269,14 +269,14 @@ class Grid:
             self._stored[name] = matrix
 
 
-def _best_partners(value: FloatArray, price: FloatArray, width: FloatArray) -> tuple[FloatArray, IntArray]:
+def best_partners(value: FloatArray, price: FloatArray, width: FloatArray) -> tuple[FloatArray, IntArray]:
     """max over j of value[j] - price[i] width[j] for every i, and where it is, in O(n log n).
 
     ``width`` ascends and ``price`` is monotone: the dearer, the narrower the best partner. So the middle row's best
     partner splits the search for the rows on either side, and all parts of one depth are searched together.
     """
     if len(price) > 1 and price[0] > price[-1]:
-        best, index = _best_partners(value, price[::-1], width)
+        best, index = best_partners(value, price[::-1], width)
         return best[::-1], index[::-1]
     best, index = np.empty(len(price)), np.empty(len(price), dtype=np.int64)
     top, bottom = np.array([0]), np.array([len(price) - 1])
