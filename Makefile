@@ -10,7 +10,7 @@ PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo lint types imports test test-all wheel clean
+.PHONY: help setup demo lint types imports test test-all bench wheel clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -35,6 +35,10 @@ test: lint types imports ## lint, types, import rules, then the tests in about t
 
 test-all: lint types imports ## the same with the tests marked slow or data
 	$(PYTEST) -m ""
+
+bench: $(STAMP) ## measure the solver beside SCIP, CP-SAT and Gurobi into benchmarks/RESULTS.md (hours; resumable)
+	$(BIN)/python -m pip install --quiet -e '.[gurobi]'
+	$(BIN)/python -m benchmarks
 
 wheel: $(STAMP) ## build the wheel into dist/
 	$(BIN)/python -m build --wheel --no-isolation

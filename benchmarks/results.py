@@ -15,11 +15,11 @@ from parlay.documents import write_atomically
 from parlay.formal import decimal_value
 
 INTRODUCTION = """
-Written by `make bench` from `measurements.jsonl`; do not edit. Seconds from building the model to the answer, median of n
-runs (smallest to largest), process start and imports excluded; in the last column with them. Every run has a process of
-its own and two cores; all solvers take turns, problem by problem. Limit 200 s; runs above 20 s are not repeated. *open*:
-best log-energy found, by exact recount, and bound, at the limit. *worse*: claimed optimal inside the solver's tolerance.
-Each peer has the bound of the geometric program as a cut and the bounds on widths that follow from the budget, free of
+Written by `make bench` from `measurements.jsonl`; do not edit. Seconds from building the model to the answer, median
+of n runs (smallest to largest), process start and imports excluded; in the last column with them. Every run has a
+process of its own and two cores; all solvers take turns, problem by problem. Limit 200 s; runs above 20 s are not
+repeated. *open*: best log-energy found, by exact recount, and bound, at the limit. *worse*: claimed optimal inside the
+solver's tolerance. Each peer has the bound of the geometric program as a cut and the bounds on widths that follow from the budget, free of
 charge.
 """
 
