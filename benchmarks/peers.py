@@ -72,7 +72,7 @@ def _shape(problem: Problem) -> _Shape:
 
 def run_scip(problem: Problem, top_k: int, limit: float) -> Answer:
     """SCIP: integer widths, one bilinear equality, ln ln as nonlinear constraints."""
-    from pyscipopt import Model, log, quicksum
+    from pyscipopt import Model, exp, log, quicksum
 
     assert top_k == 1, "SCIP has no solution pool that is complete"
     shape = _shape(problem)
@@ -91,8 +91,20 @@ def run_scip(problem: Problem, top_k: int, limit: float) -> Answer:
     own = quicksum(chain.linear[g] * w + chain.square[g] * w * w for g, w in enumerate(widths))
     joint = quicksum(c * a * b for c, (a, b) in zip(chain.product, pairwise(widths), strict=True))
     model.addCons(own + joint == shape.amount)
-    for score, width in zip(scores, widths, strict=True):
-        model.addCons(score <= log(log(width)))
+    # In the logarithms of the widths the size is a convex function: said as a constraint of its own, it cuts deep.
+    logs = [
+        model.addVar(lb=math.log(first), ub=math.log(last)) for first, last in zip(chain.first, chain.last, strict=True)
+    ]
+    for score, logarithm, width in zip(scores, logs, widths, strict=True):
+        model.addCons(logarithm == log(width))
+        model.addCons(score <= log(logarithm))
+    own_size = quicksum(
+        chain.linear[g] * exp(x) + chain.square[g] * exp(2 * x)
+        for g, x in enumerate(logs)
+        if chain.linear[g] or chain.square[g]
+    )
+    joint_size = quicksum(c * exp(a + b) for c, (a, b) in zip(chain.product, pairwise(logs), strict=True))
+    model.addCons(own_size + joint_size <= shape.amount)
     for a, b in pairwise(widths) if shape.order is not Order.FREE else []:
         model.addCons(b >= a + (1 if shape.order is Order.INCREASING else 0))
     model.addCons(quicksum(scores) <= shape.cut)
@@ -127,8 +139,16 @@ def run_gurobi(problem: Problem, top_k: int, limit: float) -> Answer:
         own = gp.quicksum(chain.linear[g] * w + chain.square[g] * w * w for g, w in enumerate(widths))
         joint = gp.quicksum(c * a * b for c, (a, b) in zip(chain.product, pairwise(widths), strict=True))
         model.addConstr(own + joint == shape.amount)
-        for score, width in zip(scores, widths, strict=True):
-            model.addGenConstrNL(score, nlfunc.log(nlfunc.log(width)))
+        logs = [model.addVar(lb=math.log(a), ub=math.log(b)) for a, b in ranges]
+        for score, logarithm, width in zip(scores, logs, widths, strict=True):
+            model.addGenConstrNL(logarithm, nlfunc.log(width))
+            model.addGenConstrNL(score, nlfunc.log(logarithm))
+        sizes = [model.addVar(lb=0.0, ub=shape.amount) for _ in range(2 * shape.groups - 1)]
+        factors = [*chain.linear, *chain.product]
+        for size, exponent in zip(sizes, [*logs, *(a + b for a, b in pairwise(logs))], strict=True):
+            model.addGenConstrNL(size, nlfunc.exp(exponent))
+        squares = gp.quicksum(c * w * w for c, w in zip(chain.square, widths, strict=True) if c)
+        model.addConstr(gp.quicksum(c * size for c, size in zip(factors, sizes, strict=True)) + squares <= shape.amount)
         for a, b in pairwise(widths) if shape.order is not Order.FREE else []:
             model.addConstr(b >= a + (1 if shape.order is Order.INCREASING else 0))
         model.addConstr(gp.quicksum(scores) <= shape.cut)

@@ -37,6 +37,8 @@ def vgg16() -> Problem:
     return Problem(space=WidthSpace(groups=groups), score=get_score("energy-group"), constraints=(constraint,))
 
 
+WARM_UP = _plain("increasing", 500, 3)
+
 CASES: tuple[Case, ...] = (
     _plain("increasing", 4_288, 4),
     _plain("increasing", 66_304, 4),

@@ -19,8 +19,9 @@ Written by `make bench` from `measurements.jsonl`; do not edit. Seconds from bui
 of n runs (smallest to largest), process start and imports excluded; in the last column with them. Every run has a
 process of its own and two cores; all solvers take turns, problem by problem. Limit 200 s; runs above 20 s are not
 repeated. *open*: best log-energy found, by exact recount, and bound, at the limit. *worse*: claimed optimal inside the
-solver's tolerance. Each peer has the bound of the geometric program as a cut and the bounds on widths that follow from the budget, free of
-charge.
+solver's tolerance. Each solver has solved a problem of three layers before its clock starts. Each peer has the bound of
+the geometric program as a cut and the bounds on widths that follow from the budget, free of charge; SCIP and Gurobi
+also have the size as a convex function of the logarithms.
 """
 
 PACKAGES = {"parlay": "parlay", "SCIP": "pyscipopt", "CP-SAT": "ortools", "Gurobi": "gurobipy", "numpy": "numpy"}
