@@ -83,6 +83,9 @@ JSON_COMMANDS = {
     "describe": ["35-36-37-43"],
     "solve": QUICK,
     "scores": [],
+    "list": ["--depth", "3", "--kernels", "4288", "--limit", "3"],
+    "count": ["--depth", "3", "--kernels", "4288"],
+    "sample": ["--depth", "3", "--kernels", "4288", "--n-samples", "3"],
     "paper check": [],
     "train": ["4-6-8", "--data", "digits", "--steps", "2"],
     "study run": [
