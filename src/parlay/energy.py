@@ -62,13 +62,7 @@ class GroupTerm(ABC):
 
 
 class PairTerm(ABC):
-    """A function of the widths of two adjacent groups.
-
-    Attributes:
-        concave_in_logs: whether it is concave in (ln a, ln b), which lets the solver bound it by tangents.
-    """
-
-    concave_in_logs: bool = False
+    """A function of the widths of two adjacent groups."""
 
     @abstractmethod
     def values(self, first: IntArray, second: IntArray) -> FloatArray:
@@ -109,7 +103,6 @@ class Harmonic(PairTerm):
     """count x ln(a b / (a + b)) for layers from width a to width b."""
 
     count: int = 1
-    concave_in_logs = True
 
     def values(self, first: IntArray, second: IntArray) -> FloatArray:
         import numpy as np

@@ -27,6 +27,9 @@ ELEMENT_BYTES = {"int8": 1, "float16": 2, "bfloat16": 2, "float32": 4}
 """Bytes an activation takes."""
 
 LARGEST_DEPTH = 10_000
+LARGEST_SIZE = 10**10
+"""Kernels or weights that a size may have: ten times the largest networks of vision."""
+
 POOLED_LAYERS = 3
 
 
@@ -168,16 +171,17 @@ class Family(ABC):
                 allowed="exactly one of weights, kernels, max-weights, max-kernels",
             )
         [(name, amount)] = given.items()
-        _require(name, amount, largest=10**12)
+        _require(name, amount, largest=LARGEST_SIZE)
         resource = self.weights if name.endswith("weights") else self.kernels
         constraint = (
             Constraint.at_most(resource, amount) if name.startswith("max") else Constraint.equal(resource, amount)
         )
-        chosen = get_score(self.default_score if score is None else score) if not isinstance(score, Score) else score
+        if not isinstance(score, Score):
+            score = get_score(self.default_score if score is None else str(score))
         space = self.space(
             order=order, max_step=max_step, min_width=min_width, max_width=max_width, multiple_of=multiple_of
         )
-        return Problem(space=space, score=chosen, constraints=(constraint,))
+        return Problem(space=space, score=score, constraints=(constraint,))
 
     def check(self, layout: Layout) -> Layout:
         """The layout, if it has one positive width a group.

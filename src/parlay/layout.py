@@ -7,6 +7,7 @@ A layout (n_1, ..., n_G) gives the number of kernels of every width group of a n
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -61,13 +62,16 @@ def parse_step(step: str | float | int | Fraction) -> Fraction:
     >>> parse_step("1.1")
     Fraction(11, 10)
     """
-    try:
-        value = Fraction(str(step))
-    except (ValueError, ZeroDivisionError, OverflowError):
-        raise InputError("max step", given=repr(step), allowed="a number of at least 1, such as 2 or 1.5") from None
-    if value < 1 or value.denominator > 10**6 or value > 10**6:
-        allowed = "a number from 1 to 1000000 with at most six decimals, such as 2 or 1.5"
-        raise InputError("max step", given=step, allowed=allowed)
+    allowed = "a number from 1 to 1000000 with at most six decimals, such as 2 or 1.5"
+    text = str(step).strip()
+    if not re.fullmatch(r"[0-9]{1,7}(\.[0-9]{1,6})?|[0-9]{1,7}/[0-9]{1,7}", text):
+        raise InputError("max step", given=repr(text[:40]), allowed=allowed)
+    whole, _, part = text.partition("/")
+    if part and not int(part):
+        raise InputError("max step", given=repr(text), allowed=allowed)
+    value = Fraction(whole) / Fraction(part or 1)
+    if not 1 <= value <= 10**6:
+        raise InputError("max step", given=text, allowed=allowed)
     return value
 
 
@@ -117,9 +121,9 @@ class WidthGroup:
             ("smallest width", self.minimum),
             ("multiple-of", self.multiple_of),
         ):
-            if value < 1:
-                raise InputError(f"{what} of {self.name}", given=value, allowed="an integer of at least 1")
-        if self.maximum is not None and self.maximum < self.first:
+            if type(value) is not int or value < 1:
+                raise InputError(f"{what} of {self.name}", given=repr(value), allowed="an integer of at least 1")
+        if self.maximum is not None and (type(self.maximum) is not int or self.maximum < self.first):
             raise InputError(
                 f"largest width of {self.name}",
                 given=self.maximum,

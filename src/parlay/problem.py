@@ -36,8 +36,8 @@ class Constraint:
 
     def __post_init__(self) -> None:
         for what, value in (("smallest", self.minimum), ("largest", self.maximum)):
-            if value is not None and value < 0:
-                raise InputError(f"{what} {self.resource.name}", given=value, allowed="an integer of at least 0")
+            if value is not None and (type(value) is not int or value < 0):
+                raise InputError(f"{what} {self.resource.name}", given=repr(value), allowed="an integer of at least 0")
         if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
             raise InputError(
                 f"range of {self.resource.name}", given=f"{self.minimum}..{self.maximum}", allowed="an ascending range"
@@ -121,7 +121,7 @@ class Status(StrEnum):
             Status.OPTIMAL: "proven: no layout that satisfies the constraints is better",
             Status.FEASIBLE: "the best found so far; a better layout is not excluded, see the gap",
             Status.INFEASIBLE: "proven: no layout satisfies the constraints",
-            Status.UNKNOWN: "neither a layout nor a proof that there is none was found in the time given",
+            Status.UNKNOWN: "neither a layout nor a proof that there is none was found within time and memory",
         }[self]
 
 

@@ -196,7 +196,9 @@ def _print_result(family: Family, result: Result) -> None:
 
     console = Console()
     size = str(result.problem.constraints[0])
-    console.print(f"{family.title}, {size}, order {result.problem.space.order}, score {result.problem.score.name}")
+    console.print(
+        f"{family.title}, {size}, order {result.problem.space.order}, score {result.problem.score.name}", soft_wrap=True
+    )
     if result.solutions:
         table = Table(box=None, pad_edge=False)
         table.add_column("layout", style="bold", overflow="fold")
@@ -208,18 +210,19 @@ def _print_result(family: Family, result: Result) -> None:
             numbers = (facts[key] for key in ("energy", "log_energy", "kernels", "weights", "params", "macs"))
             name = f"no. {rank}" if is_long else format_layout(solution.layout)
             table.add_row(name, *(_number(number) for number in numbers))
-        console.print(table)
+        Console(width=max(console.width, 120)).print(table)  # a narrow terminal wraps lines, not columns
         if is_long:  # beside the numbers they would not fit a terminal
             for rank, solution in enumerate(result.solutions, start=1):
                 console.print(f"no. {rank}: {format_layout(solution.layout)}", soft_wrap=True, highlight=False)
     gap = "" if result.gap is None else f", gap {result.gap:.3g} in log-energy"
-    console.print(f"{result.status.value} in {result.runtime:.2f} s{gap}: {result.status.meaning}")
+    console.print(f"{result.status.value} in {result.runtime:.2f} s{gap}: {result.status.meaning}", soft_wrap=True)
     if result.solutions and len(result.solutions) < result.top_k and result.proof is not None:
-        console.print(f"these {len(result.solutions)} are all there are")
+        some = len(result.solutions)
+        console.print("this is the only one" if some == 1 else f"these {some} are all there are", soft_wrap=True)
     for fence in fences_reached(result):
-        console.print(f"on a fence: {fence}")
+        console.print(f"on a fence: {fence}", soft_wrap=True)
     if result.nearest is not None:
-        console.print(_nearest_words(result))
+        console.print(_nearest_words(result), soft_wrap=True)
 
 
 def _nearest_words(result: Result) -> str:
@@ -247,6 +250,7 @@ def _progress(*, quiet: bool) -> Iterator[Callable[[Progress], None]]:
         nonlocal is_stopped
         is_stopped = True
         signal.signal(signal.SIGINT, before)
+        click.echo("parlay: stopping with the best found so far; Ctrl-C again to quit at once", err=True)
 
     def report(now: Progress) -> None:
         if is_stopped:

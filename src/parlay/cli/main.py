@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 
@@ -11,6 +12,8 @@ import click
 from parlay.errors import ParlayError
 
 __all__ = ["COMMANDS", "cli", "main"]
+
+OUT_OF_MEMORY = "out of memory; ask for fewer layouts, a smaller network or size, or narrower bounds"
 
 COMMANDS = {
     "describe": "parlay.cli.layouts:describe",
@@ -49,7 +52,7 @@ def cli() -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line; exit 0 on success, 1 when there is no answer, 2 on bad input, 130 on Ctrl-C.
+    """Run the command line; exit 0 on success, 1 when there is no answer, 2 on bad input, 3 on a bug, 130 on Ctrl-C.
 
     Every error is one line on stderr.
     """
@@ -78,9 +81,17 @@ def run(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.close()
         return 1
     except MemoryError:
-        return _complain("out of memory; ask for fewer layouts, a smaller size or narrower bounds")
+        return _complain(OUT_OF_MEMORY)
     except OSError as error:
         return _complain(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}")
+    except Exception as error:
+        if os.environ.get("PARLAY_TRACEBACK"):
+            raise
+        if "allocate memory" in str(error) or "out of memory" in str(error):  # torch's own kinds of MemoryError
+            return _complain(OUT_OF_MEMORY)
+        text = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        _complain(f"unexpected {text}; please report it; PARLAY_TRACEBACK=1 shows where")
+        return 3
 
 
 def _complain(message: str) -> int:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from parlay.documents import document
 from parlay.evidence import Relation, relate
+from parlay.extras import Needs
 from parlay.problem import Problem
 from parlay.report.scatter import save_scatter, scatter_data
 from parlay.report.tables import relation_table, trials_table
@@ -85,6 +86,8 @@ def conduct(
         kept[:] = [row for row in rows if alike(row.trial, first, problem)]
         save_scatter(scatter_data(kept), folder / "scatter.png")
 
+    with Needs("the figure", extra="train"):  # better missed before hours of training than after
+        import matplotlib as _  # noqa: F401
     with Store(folder, family=first.family, data=data.fingerprint, data_name=data.name) as store:
         outcome = run_study(store, plan, data, watcher=watcher, after=report)
     return Conducted(folder=folder, outcome=outcome, rows=tuple(kept), relation=relate(kept))

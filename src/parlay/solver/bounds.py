@@ -36,6 +36,12 @@ costs."""
 LARGEST_GRID = 400_000_000
 """Products of neighbouring cells, summed over the chain, that one grid may hold."""
 
+LARGEST_TABLE = 25_000_000
+"""The same for one pair of groups, where fences or terms need them all at once."""
+
+LARGEST_WIDTHS = 5_000_000
+"""Widths of all groups together that may be listed one by one."""
+
 DUAL_TOLERANCE = 2e-7
 
 
@@ -138,6 +144,8 @@ def bounded_windows(chain: Chain, slack: float, *, tick: Callable[[], None] = la
     if grid is None:
         return None
     if math.isinf(slack):
+        if sum(chain.choice_count(g) for g in range(chain.groups)) > LARGEST_WIDTHS:
+            raise MemoryError("too many widths to list")
         return _every_width(grid, tick)
     # A first idea of price and centre, then cells graded around it until the best path runs through single widths.
     dual = minimise_dual(grid, _guess_price(chain), tolerance=1e-3, tick=tick)
@@ -188,7 +196,7 @@ def _every_width(grid: Grid, tick: Callable[[], None]) -> Windows | None:
 
 
 def _check_size(grid: Grid) -> None:
-    if grid.size > LARGEST_GRID:
+    if grid.size > LARGEST_GRID or grid.largest_table > LARGEST_TABLE:
         raise MemoryError(f"{grid.size} pairs of neighbouring widths")
 
 

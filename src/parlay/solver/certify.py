@@ -9,6 +9,7 @@ a proof that covers it is refused.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Context, Decimal
 from itertools import pairwise
@@ -18,7 +19,7 @@ import numpy as np
 
 from parlay.formal import decimal_value
 from parlay.layout import Layout, Order, WidthSpace, format_layout
-from parlay.problem import Problem, Result, Status
+from parlay.problem import Constraint, Problem, Result, Status
 from parlay.resources import PeakResource, Resource
 
 if TYPE_CHECKING:
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 __all__ = ["Certificate", "certify"]
 
 TOLERANCE = 1e-9
+LARGEST_DEPTH = 64
+"""Groups from which a problem is not enumerated: it would hardly ever be small."""
+
 DIGITS = Context(prec=45)
 
 
@@ -50,7 +54,7 @@ class Certificate:
         return not self.findings
 
 
-def certify(problem: Problem, result: Result, *, effort: int = 10_000_000) -> Certificate:
+def certify(problem: Problem, result: Result, *, effort: int = 2_000_000) -> Certificate:
     """Recount a result independently.
 
     Args:
@@ -70,6 +74,9 @@ def certify(problem: Problem, result: Result, *, effort: int = 10_000_000) -> Ce
         findings.append("the result answers another problem")
     if len(result.solutions) > result.top_k:
         findings.append(f"{len(result.solutions)} solutions are listed though {result.top_k} were asked for")
+    findings += _malformed(result)
+    if findings:
+        return Certificate(findings=tuple(findings), is_enumerated=False)
     for solution in result.solutions:
         name = format_layout(solution.layout)
         broken = problem.violations(solution.layout)
@@ -87,8 +94,27 @@ def certify(problem: Problem, result: Result, *, effort: int = 10_000_000) -> Ce
     return Certificate(findings=tuple(findings), is_enumerated=table is not None)
 
 
+def _malformed(result: Result) -> list[str]:
+    """Values that no result can have, whatever the problem."""
+    faults = [
+        f"{solution.layout!r} is not a tuple of integers"
+        for solution in result.solutions
+        if type(solution.layout) is not tuple or any(type(width) is not int for width in solution.layout)
+    ]
+    proof = result.proof
+    numbers = [result.bound, *(solution.log_energy for solution in result.solutions)]
+    numbers += [] if proof is None else [proof.threshold, proof.bound, proof.multiplier]
+    if any(number is not None and math.isnan(number) for number in numbers):
+        faults.append("a bound, threshold, multiplier or log-energy is not a number")
+    if type(result.status) is not Status:
+        faults.append(f"{result.status!r} is no status")
+    if result.runtime < 0 or (proof is not None and proof.labels < 0):
+        faults.append("a runtime or a number of labels is negative")
+    return faults
+
+
 def _close(a: float, b: float) -> bool:
-    return a == b or abs(a - b) <= TOLERANCE * max(1.0, abs(a))
+    return a == b or abs(a - b) <= TOLERANCE * max(1.0, abs(a) / 100)
 
 
 def _recounted(problem: Problem, layout: Layout) -> float:
@@ -139,6 +165,8 @@ def _claim_faults(result: Result) -> list[str]:
                 faults.append(f"the proof covers log-energies from {proof.threshold} on, not all that is listed")
             if proof.bound < best - TOLERANCE and not math.isinf(best):
                 faults.append(f"the proof's bound {proof.bound} lies below the best log-energy {best}")
+    elif status is Status.INFEASIBLE and result.bound != -math.inf:
+        faults.append(f"INFEASIBLE is claimed with bound {result.bound} instead of -inf")
     elif status is Status.INFEASIBLE and proof is not None and proof.threshold != -math.inf:
         faults.append(f"INFEASIBLE is claimed though the proof covers only log-energies from {proof.threshold} on")
     return faults
@@ -148,7 +176,7 @@ def _enumeration_faults(problem: Problem, result: Result, table: IntArray) -> li
     """Compare with every layout there is."""
     scores = _scores(problem, table)
     if len(table) == 0:
-        return ["layouts are listed though none exists"] if result.solutions else []
+        return ["layouts are listed though none exists"] if result.solutions else _nearest_faults(problem, result)
     if result.status is Status.INFEASIBLE:
         return [f"INFEASIBLE is claimed though {format_layout(table[0].tolist())} satisfies every constraint"]
     if result.status is not Status.OPTIMAL:
@@ -167,6 +195,19 @@ def _enumeration_faults(problem: Problem, result: Result, table: IntArray) -> li
     return [f"a better layout is missing: {', '.join(missing[:3])}"] if missing else []
 
 
+def _nearest_faults(problem: Problem, result: Result) -> list[str]:
+    """Whether the nearest sizes named lie on the right side of what was asked."""
+    nearest, [constraint, *_] = result.nearest, problem.constraints
+    if nearest is None:
+        return []
+    low, high = constraint.minimum, constraint.maximum
+    wrong_below = nearest.below is not None and (low is None or nearest.below >= low)
+    wrong_above = nearest.above is not None and (high is None or nearest.above <= high)
+    return (
+        [f"sizes {nearest.below} and {nearest.above} are not around {constraint}"] if wrong_below or wrong_above else []
+    )
+
+
 def _scores(problem: Problem, table: IntArray) -> NDArray[np.float64]:
     total = np.zeros(len(table))
     terms = problem.terms
@@ -180,36 +221,102 @@ def _scores(problem: Problem, table: IntArray) -> NDArray[np.float64]:
 
 
 def _enumerated(problem: Problem, effort: int) -> IntArray | None:
-    """Every layout that keeps fences and constraints, one a row; None when that would cost more than ``effort``."""
+    """Every layout that keeps fences and constraints, one a row; None when that would cost more than ``effort``.
+
+    Group by group; each partial layout goes on with the widths that fences allow and that fit the budget with the
+    cheapest widths behind them, in the last group with exactly those that meet it.
+    """
     space = problem.space
-    smallest = [group.first for group in space.groups]
-    tops = [1] * len(smallest)
+    if len(space.groups) > LARGEST_DEPTH:
+        return None
     table = np.zeros((1, 0), dtype=np.int64)
     spent = 0
     for g, group in enumerate(space.groups):
         top = _largest_width(problem, g)
-        if top is None:
+        if top is None or _overflows(problem, g, top):
             return None
-        tops[g] = max(top, 1)
-        spent += max(0, (top - group.first) // group.multiple_of + 1) * max(1, len(table))
-        if spent > effort or any(c.resource(tuple(tops)) >= 1 << 62 for c in problem.constraints):
-            return None
-        choices = np.arange(group.first, top + 1, group.multiple_of, dtype=np.int64)
-        parts: list[IntArray] = []
-        for width in choices.tolist():
-            rows = table[_may_follow(space, table[:, -1], width)] if g else table
-            if len(rows):
-                parts.append(np.concatenate([rows, np.full((len(rows), 1), width, dtype=np.int64)], axis=1))
-        table = np.concatenate(parts) if parts else np.zeros((0, g + 1), dtype=np.int64)
-        cheapest = np.concatenate([table, *_least_after(space, table[:, -1:], g)], axis=1)
+        low, high = _fenced(space, g, table, top)
+        count = (high - low) // group.multiple_of + 1
         for constraint in problem.constraints:
-            if constraint.maximum is not None:
-                keep = _amounts(constraint.resource, cheapest) <= constraint.maximum
-                table, cheapest = table[keep], cheapest[keep]
-    for constraint in problem.constraints:
-        if constraint.minimum is not None:
-            table = table[_amounts(constraint.resource, table) >= constraint.minimum]
+            count = _count_within(problem, constraint, table, low, count)
+        skip = np.zeros_like(count)
+        if g == len(space.groups) - 1:
+            for constraint in problem.constraints:
+                skip = np.maximum(skip, _count_below(problem, constraint, table, low, count))
+        count = np.maximum(count - skip, 0)
+        spent += int(count.sum())
+        if spent > effort:
+            return None
+        rows = np.repeat(np.arange(len(table)), count)
+        place = np.arange(len(rows)) - np.repeat(np.cumsum(count) - count, count)
+        widths = low[rows] + (skip[rows] + place) * group.multiple_of
+        table = np.concatenate([table[rows], widths[:, None]], axis=1)
     return table
+
+
+def _overflows(problem: Problem, g: int, top: int) -> bool:
+    tops = tuple(max(top, 1) if h >= g else 1 for h in range(len(problem.space.groups)))
+    return any(constraint.resource(tops) >= 1 << 62 for constraint in problem.constraints)
+
+
+def _fenced(space: WidthSpace, g: int, table: IntArray, top: int) -> tuple[IntArray, IntArray]:
+    """Smallest and largest width of group g that order, step and bounds allow after each partial layout."""
+    group = space.groups[g]
+    low, high = np.full(len(table), group.first, dtype=np.int64), np.full(len(table), top, dtype=np.int64)
+    if g:
+        before = table[:, -1]
+        if space.order is not Order.FREE:
+            low = np.maximum(low, before + (1 if space.order is Order.INCREASING else 0))
+        if space.max_step is not None:
+            up, down = space.max_step.numerator, space.max_step.denominator
+            low = np.maximum(low, -(-before * down // up))
+            high = np.minimum(high, before * up // down)
+    low = -(-low // group.multiple_of) * group.multiple_of
+    return low, np.maximum(high, low - 1)
+
+
+def _cheapest(problem: Problem, table: IntArray, widths: IntArray) -> IntArray:
+    """Partial layouts with one more width each and the smallest conceivable ones behind."""
+    after = _least_after(problem.space, widths[:, None], int(table.shape[1]))
+    return np.concatenate([table, widths[:, None], *after], axis=1)
+
+
+def _count_within(
+    problem: Problem, constraint: Constraint, table: IntArray, low: IntArray, count: IntArray
+) -> IntArray:
+    """How many of the widths from ``low`` on fit a constraint's upper bound; its amounts grow with every width."""
+    if constraint.maximum is None:
+        return np.maximum(count, 0)
+    limit = constraint.maximum
+    return _first(problem, constraint, table, low, count, lambda amounts: amounts > limit)
+
+
+def _count_below(problem: Problem, constraint: Constraint, table: IntArray, low: IntArray, count: IntArray) -> IntArray:
+    """How many of the widths from ``low`` on stay below a constraint's lower bound, in the last group."""
+    if constraint.minimum is None:
+        return np.zeros_like(count)
+    limit = constraint.minimum
+    return _first(problem, constraint, table, low, count, lambda amounts: amounts >= limit)
+
+
+def _first(
+    problem: Problem,
+    constraint: Constraint,
+    table: IntArray,
+    low: IntArray,
+    count: IntArray,
+    is_reached: Callable[[IntArray], NDArray[np.bool_]],
+) -> IntArray:
+    """By bisection, the first of ``count`` widths from ``low`` on at which the amount reaches something."""
+    left, right = np.zeros_like(count), np.maximum(count, 0)
+    stride = problem.space.groups[int(table.shape[1])].multiple_of
+    while (left < right).any():
+        middle = (left + right) // 2
+        reached = is_reached(_amounts(constraint.resource, _cheapest(problem, table, low + middle * stride)))
+        active = left < right
+        right = np.where(active & reached, middle, right)
+        left = np.where(active & ~reached, middle + 1, left)
+    return left
 
 
 def _least_after(space: WidthSpace, last: IntArray, g: int) -> list[IntArray]:
@@ -220,18 +327,6 @@ def _least_after(space: WidthSpace, last: IntArray, g: int) -> list[IntArray]:
         least = np.full_like(last, group.first)
         columns.append(least if step is None else np.maximum(least, last + step))
     return columns
-
-
-def _may_follow(space: WidthSpace, before: IntArray, width: int) -> NDArray[np.bool_]:
-    allowed = np.ones(len(before), dtype=bool)
-    if space.order is Order.INCREASING:
-        allowed &= before < width
-    elif space.order is Order.NONDECREASING:
-        allowed &= before <= width
-    if space.max_step is not None:
-        up, down = space.max_step.numerator, space.max_step.denominator
-        allowed &= (before * down <= width * up) & (width * down <= before * up)
-    return allowed
 
 
 def _amounts(resource: Resource | PeakResource, table: IntArray) -> IntArray:

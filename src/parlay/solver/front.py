@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from inspect import signature
 from itertools import pairwise
 from typing import Any
 
@@ -29,12 +30,15 @@ FIRST_DELTA = {Order.FREE: 2e-6, Order.NONDECREASING: 3e-4, Order.INCREASING: 3e
 FIRST_SLACK = {Order.FREE: 4e-3, Order.NONDECREASING: 3e-2, Order.INCREASING: 3e-2}
 PRICE_FACTORS = (1.0, 0.97, 1.03, 0.93, 1.07, 0.87, 1.14, 0.8, 1.25)
 EXHAUSTIVE_PAIRS = 200_000
-LARGEST_SLACK = 2.0
+SMALLEST_SLACK, LARGEST_SLACK = 1e-7, 2.0
 SMALL_LAYER = 20_000
 """Spaces whose partial layouts stay below this are listed outright, which is quicker than any bound."""
 BEAMS = (500, 5_000, 50_000)
 QUICK_CERTIFICATE = 4_000
 NEAREST_SECONDS = 4.0
+SHORTEST_GRACE, LONGEST_GRACE = 1.0, 3.0
+"""Seconds in which a search that was stopped may still look for a layout, at most."""
+
 METHOD = "Lagrangian bounds over cells, then exact labels on the chain"
 
 
@@ -85,15 +89,20 @@ def solve(
     ('OPTIMAL', [(35, 36, 37, 43), (33, 35, 37, 47)])
     """
     if isinstance(question, Family):
+        unknown = sorted(set(size_and_fences) - set(signature(question.problem).parameters))
+        if unknown:
+            known = ", ".join(signature(question.problem).parameters)
+            raise InputError("option", given=", ".join(unknown), allowed=known)
         question = question.problem(**size_and_fences)
     elif size_and_fences:
         raise InputError(
             "solve", given=", ".join(size_and_fences), allowed="sizes and fences together with a family only"
         )
-    if not 1 <= top_k <= LARGEST_TOP_K:
+    if type(top_k) is not int or not 1 <= top_k <= LARGEST_TOP_K:
         raise InputError("top-k", given=top_k, allowed=f"an integer from 1 to {LARGEST_TOP_K}")
-    if time_limit is not None and not (math.isfinite(time_limit) and time_limit > 0):
-        raise InputError("time limit", given=time_limit, allowed="seconds above 0")
+    is_number = isinstance(time_limit, int | float)
+    if time_limit is not None and not (is_number and math.isfinite(time_limit) and time_limit > 0):
+        raise InputError("time limit", given=repr(time_limit), allowed="seconds above 0")
     result = _Run(problem=question, top_k=top_k, time_limit=time_limit, progress=progress).run()
     certificate = certify(question, result, effort=QUICK_CERTIFICATE)
     if not certificate.holds:
@@ -115,7 +124,8 @@ class _Run:
     labels: int = 0
     price: float = 0.0
     root: float = math.inf
-    has_stopped: bool = False
+    grace: float | None = None
+    latest: tuple[Windows, Lattice] | None = None
     seek_nearest: bool = True
 
     def run(self) -> Result:
@@ -131,9 +141,11 @@ class _Run:
 
     def tick(self) -> None:
         """Report, and stop when time is up."""
-        if self.has_stopped:
-            return
         now = time.perf_counter() - self.started
+        if self.grace is not None:
+            if now > self.grace:
+                raise _OutOfTimeError
+            return
         if self.time_limit is not None and now > self.time_limit:
             raise _OutOfTimeError
         if self.progress is not None:
@@ -152,11 +164,20 @@ class _Run:
                 slack = math.inf
             elif slack > LARGEST_SLACK:
                 return self._exhausted(chain, self._everything(positive))
-            windows = bounded_windows(positive, slack, tick=self.tick)
+            try:
+                windows = bounded_windows(positive, slack, tick=self.tick)
+            except MemoryError:
+                if slack <= SMALLEST_SLACK or self.latest is not None:
+                    raise
+                slack = min(slack / 8, 1.0)  # narrower windows may do
+                delta = min(delta, slack / 8)
+                continue
             if windows is None:  # no layout keeps the budget
                 return self._exhausted(chain, [])
             self._note_bound(windows)
             lattice = None if windows.grid is None else Lattice.of(windows.grid)
+            if lattice is not None and not math.isinf(windows.threshold):
+                self.latest = windows, lattice
             while lattice is not None:
                 threshold = max(self.root - delta, windows.threshold)
                 is_everything = math.isinf(windows.threshold) and delta > self._span(positive)
@@ -188,7 +209,8 @@ class _Run:
 
     def _note(self, outcome: LabelPass) -> None:
         self.labels += outcome.labels
-        self.values.update(zip(outcome.layouts, outcome.values.tolist(), strict=True))
+        found = zip(outcome.layouts, outcome.values.tolist(), strict=True)
+        self.values.update((layout, value) for layout, value in found if value > -math.inf)
 
     def _wider(self, delta: float, labels: int, groups: int) -> float:
         """The next distance below the root. Labels grow like its power groups / 2, so once there are many, deep
@@ -260,7 +282,8 @@ class _Run:
             ranged = replace(constraint, minimum=low, maximum=high)
             problem = replace(self.problem, constraints=(ranged,))
             is_below = constraint.minimum is not None and high < constraint.minimum
-            allowed = NEAREST_SECONDS / 2 if is_below else NEAREST_SECONDS
+            longest = NEAREST_SECONDS if self.time_limit is None else min(NEAREST_SECONDS, self.time_limit)
+            allowed = longest / 2 if is_below else longest
             seconds = started + allowed - time.perf_counter()
             if seconds <= 0:
                 raise TimeoutError
@@ -288,7 +311,8 @@ class _Run:
 
     def _unproven(self, positive: Chain) -> Result:
         """Time or memory ran out: a beam looks for layouts, the bound stands."""
-        self.has_stopped = True
+        spent = time.perf_counter() - self.started
+        self.grace = spent + min(LONGEST_GRACE, max(SHORTEST_GRACE, spent / 4))
         if len(self.values) < self.top_k:
             self._beam(positive)
         solutions = self._ranked()
@@ -296,21 +320,34 @@ class _Run:
         return self._result(status, solutions, self.bound, None)
 
     def _beam(self, positive: Chain) -> None:
+        """Keep the most promising labels only: no proof, but layouts."""
         try:
-            windows = bounded_windows(positive, FIRST_SLACK[self.problem.space.order])
-            lattice = None if windows is None or windows.grid is None else Lattice.of(windows.grid)
-        except MemoryError:
+            if self.latest is None:
+                self.latest = self._some_windows(positive)
+            if self.latest is None:
+                return
+            windows, lattice = self.latest
+            for beam in BEAMS:
+                self._pass(lattice, windows, max(windows.threshold, self.root - 1.0), beam)
+                if len(self.values) >= self.top_k:
+                    return
+        except (_OutOfTimeError, LabelLimitError, MemoryError):
             return
-        if windows is None or lattice is None:
-            return
-        self._note_bound(windows)
-        for beam in BEAMS:
+
+    def _some_windows(self, positive: Chain) -> tuple[Windows, Lattice] | None:
+        slack = FIRST_SLACK[self.problem.space.order]
+        while slack > SMALLEST_SLACK:
             try:
-                self._pass(lattice, windows, windows.threshold, beam)
-            except (LabelLimitError, MemoryError):
-                return
-            if len(self.values) >= self.top_k:
-                return
+                windows = bounded_windows(positive, slack, tick=self.tick)
+            except MemoryError:
+                slack /= 8
+                continue
+            lattice = None if windows is None or windows.grid is None else Lattice.of(windows.grid)
+            if windows is None or lattice is None:
+                return None
+            self._note_bound(windows)
+            return windows, lattice
+        return None
 
     def _proof(self, threshold: float) -> Proof:
         return Proof(threshold=threshold, bound=self.root, multiplier=self.price, labels=self.labels, method=METHOD)

@@ -79,6 +79,12 @@ class Grid:
         """Products of neighbouring cells, summed over the chain."""
         return sum(len(a) * len(b) for a, b in pairwise(self.low))
 
+    @property
+    def largest_table(self) -> int:
+        """Products of neighbouring cells of one pair of groups, at most, where all of them are needed at once."""
+        dense = (g for g in range(self.chain.groups - 1) if not self._is_bare(g, scored=True))
+        return max((len(self.low[g]) * len(self.low[g + 1]) for g in dense), default=0)
+
     @cached_property
     def _kinds(self) -> list[int]:
         """A number for each pair of neighbouring groups, equal where cells, product and terms are."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from parlay.layout import WidthSpace
+from parlay.layout import Layout, Order, WidthSpace
 from parlay.problem import Constraint, Nearest
 from parlay.resources import PeakResource
 
@@ -23,7 +23,12 @@ def nearest_amounts(constraint: Constraint, space: WidthSpace, amount_within: Am
     Ranges are widened until one holds an amount, which is then drawn nearer by bisection.
     """
     low, high = constraint.minimum, constraint.maximum
-    smallest = constraint.resource(tuple(group.first for group in space.groups))
+    cheapest = _cheapest_layout(space)
+    if cheapest is None and space.order is Order.INCREASING and space.max_step == 1:
+        return Nearest()  # equal and increasing at once: no size has a layout
+    smallest = constraint.resource(cheapest or tuple(group.first for group in space.groups))
+    if cheapest is not None and high is not None and high < smallest:
+        return Nearest(above=smallest)
     largest: int | None = None
     tops = [group.maximum for group in space.groups]
     if all(top is not None for top in tops) and not isinstance(constraint.resource, PeakResource):
@@ -33,6 +38,16 @@ def nearest_amounts(constraint: Constraint, space: WidthSpace, amount_within: Am
     if high is not None:
         above, above_proven = _nearest_above(max(high + 1, smallest), largest, amount_within)
     return Nearest(below=below, above=above, proven=below_proven and above_proven)
+
+
+def _cheapest_layout(space: WidthSpace) -> Layout | None:
+    """The smallest widths that fences allow one after the other; None where these lead to a dead end."""
+    widths: list[int] = []
+    for group in space.groups:
+        least = max(group.first, space.successors(widths[-1])[0]) if widths else group.first
+        widths.append(-(-least // group.multiple_of) * group.multiple_of)
+    layout = tuple(widths)
+    return layout if layout in space else None
 
 
 def _nearest_above(start: int, largest: int | None, amount_within: AmountWithin) -> tuple[int | None, bool]:

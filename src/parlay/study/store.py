@@ -89,6 +89,12 @@ class Store:
     def __init__(self, folder: Path | str, *, family: Family, data: str, data_name: str) -> None:
         self.folder = Path(folder)
         self.path = self.folder / "study.sqlite"
+        others = [name for name in ("trials.csv", "scatter.png") if (self.folder / name).exists()]
+        if others and not self.path.exists():
+            raise StudyError(
+                f"study {self.folder}: there is a {others[0]} but no study.sqlite, so it is not a study of"
+                " parlay's and would lose that file; use another --study folder"
+            )
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._lock = _lock(self.folder / "study.lock")
@@ -117,13 +123,15 @@ class Store:
 
     def rows(self) -> list[Row]:
         """Every trial that ended, in the order in which the trials were first written."""
-        found = self._connection.execute(f"SELECT {COLUMNS} FROM trials ORDER BY rowid")
-        return [_row(values) for values in found]
+        with self._reading():
+            found = self._connection.execute(f"SELECT {COLUMNS} FROM trials ORDER BY rowid")
+            return [_row(values) for values in found]
 
     def complete(self) -> set[str]:
         """Identities of the trials that need not be run again."""
-        found = self._connection.execute("SELECT trial FROM trials WHERE status = ?", (COMPLETE,))
-        return {identity for (identity,) in found}
+        with self._reading():
+            found = self._connection.execute("SELECT trial FROM trials WHERE status = ?", (COMPLETE,))
+            return {identity for (identity,) in found}
 
     def write(self, row: Row) -> None:
         """Keep a trial that ended, in one transaction; an earlier row of the same trial (a failed one) is replaced."""
@@ -148,9 +156,9 @@ class Store:
 
     def remember_kinds(self, plan: Iterable[Planned]) -> dict[str, frozenset[Kind]]:
         """Add the plan's reasons to those of trials that ended earlier; returns all reasons of the plan's trials."""
-        known = {
-            identity: _split(kinds) for identity, kinds in self._connection.execute("SELECT trial, kinds FROM trials")
-        }
+        with self._reading():
+            found = self._connection.execute("SELECT trial, kinds FROM trials")
+            known = {identity: _split(kinds) for identity, kinds in found}
         union = {p.trial.identity: p.kinds | known.get(p.trial.identity, frozenset()) for p in plan}
         with self._transaction():
             self._connection.executemany(
@@ -158,6 +166,17 @@ class Store:
                 [(_join(kinds), identity) for identity, kinds in union.items() if known.get(identity, kinds) != kinds],
             )
         return union
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[None]:
+        """A file that was changed by hand, or by another program, is met with one line."""
+        try:
+            yield
+        except (sqlite3.Error, ValueError, KeyError, TypeError) as error:
+            raise StudyError(
+                f"study {self.path} is damaged ({type(error).__name__}: {error}); restore it, or use another --study"
+                " folder"
+            ) from None
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -170,7 +189,10 @@ class Store:
 
     def _settle(self, question: dict[str, Any]) -> None:
         """Write down what the study is about, or make sure that it still is."""
-        stored = {key: json.loads(value) for key, value in self._connection.execute("SELECT key, value FROM meta")}
+        with self._reading():
+            stored = {key: json.loads(value) for key, value in self._connection.execute("SELECT key, value FROM meta")}
+            if stored:
+                _ = [stored[key] for key in question]  # a study that lost one of them is damaged
         if not stored:
             with self._transaction():
                 self._connection.executemany(
