@@ -127,3 +127,44 @@ def test_certify_imports_no_solver() -> None:
     package = solve.__module__.rsplit(".", 1)[0]
     assert not any(str(name).startswith(package) for name in imported)
     assert parlay.certify is certify
+
+
+@pytest.mark.parametrize("size", [4_288, 66_304])
+def test_the_papers_own_sizes_are_enumerated(size: int) -> None:
+    """Four layers of 4,288 and of 66,304 kernels count as small: a missing layout or a forged INFEASIBLE is found."""
+    problem = plain(depth=4).problem(kernels=size)
+    result = solve(problem, top_k=6)
+    assert certify(problem, result, effort=4_000_000).is_enumerated
+    rest = result.solutions[1:]
+    shorter = replace(result, solutions=rest, top_k=5, bound=rest[0].log_energy)
+    assert "a better layout is missing" in "; ".join(certify(problem, shorter, effort=4_000_000).findings)
+    assert result.proof is not None
+    complete = replace(result.proof, threshold=-math.inf)
+    forged = replace(result, status=Status.INFEASIBLE, solutions=(), bound=-math.inf, proof=complete)
+    assert "INFEASIBLE is claimed though" in "; ".join(certify(problem, forged, effort=4_000_000).findings)
+
+
+@pytest.mark.parametrize(("changes", "match"), [
+    ({"bound": math.nan}, "not a number"),
+    ({"runtime": -1.0}, "negative"),
+    ({"status": "OPTIMAL"}, "is no status"),
+])  # fmt: skip
+def test_values_no_result_can_have(changes: dict[str, object], match: str) -> None:
+    """Not-a-number, negative times and statuses of another type are named instead of compared."""
+    assert match in faults(replace(RESULT, **changes))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("layout", [(35.0, 36, 37), ("35", "36", "37"), [36, 38, 74]])
+def test_layouts_are_tuples_of_integers(layout: object) -> None:
+    """A float, a string or a list in place of a layout is a finding, not an error."""
+    assert "is not a tuple of integers" in faults(with_first(layout=layout))
+
+
+def test_nearest_sizes_lie_around_what_was_asked() -> None:
+    """A nearest size on the wrong side is found."""
+    problem = plain(depth=4).problem(kernels=4_288, multiple_of=8)
+    result = solve(problem)
+    assert certify(problem, result).holds
+    assert result.nearest is not None
+    wrong = replace(result, nearest=replace(result.nearest, below=4_312))
+    assert "are not around" in faults(wrong, problem)

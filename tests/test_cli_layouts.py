@@ -147,3 +147,25 @@ def test_mistakes_get_one_line_and_exit_2(arguments: str, capsys: pytest.Capture
     assert out == ""
     assert err.startswith("parlay: ")
     assert err.count("\n") == 1
+
+
+def test_unexpected_errors_are_one_line_too(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bug shows its type and asks for a report, exit 3; a library's out-of-memory error is called what it is."""
+    from parlay.cli import layouts
+
+    for text, code, shown in (
+        ("odd\nthing", 3, "unexpected RuntimeError: odd thing"),
+        ("can't allocate memory", 2, "out of"),
+    ):
+
+        def fail(*_: object, message: str = text) -> None:
+            raise RuntimeError(message)
+
+        monkeypatch.setattr(layouts, "describe_layout", fail)
+        assert ask(capsys, "describe", "3-4")[0] == code
+        _, out, err = ask(capsys, "describe", "3-4")
+        assert out == ""
+        assert shown in err
+        assert err.count("\n") == 1

@@ -11,7 +11,7 @@ import pytest
 
 from oracle import brute_force, random_problem
 from parlay import Constraint, InputError, Problem, Resource, Status, get_score, list_layouts, plain, resnet, solve
-from parlay.energy import EnergyGroup
+from parlay.energy import EnergyGroup, GroupTerm, Score, Terms
 from parlay.layout import Layout, Order, WidthGroup, WidthSpace
 from parlay.solver import StopSolvingError
 from parlay.solver.grid import best_partners
@@ -304,3 +304,64 @@ def test_import_is_quick_and_loads_no_torch() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
     assert time.perf_counter() - started < 10
+
+
+class Bar(GroupTerm):
+    """ln w, but -inf at 7."""
+
+    def values(self, widths):  # type: ignore[no-untyped-def]
+        return np.where(widths == 7, -math.inf, np.log(widths))
+
+    def upper(self, low, high):  # type: ignore[no-untyped-def]
+        return np.log(high)
+
+
+class Barred(Score):
+    """A score of a user's own that takes a width in the middle for worthless."""
+
+    name, source, summary = "barred", "a test", "ln w, -inf at 7"
+
+    def terms(self, space: WidthSpace) -> Terms:
+        return Terms(groups=tuple((Bar(),) for _ in space.groups), pairs={})
+
+
+def test_scores_may_be_minus_infinity_anywhere() -> None:
+    """Layouts of score -inf rank last, each once, also when the width is not the smallest."""
+    problem = plain(depth=2).problem(kernels=84, order="free", score=Barred())
+    result = solve(problem, top_k=20)
+    layouts = [solution.layout for solution in result.solutions]
+    assert sorted(layouts) == [layout for layout, _ in sorted((s.layout, 0) for s in list_layouts(problem))]
+    lost = [solution.layout for solution in result.solutions if solution.log_energy == -math.inf]
+    assert lost == sorted(layout for layout in layouts if 7 in layout)
+    assert layouts[-len(lost) :] == lost
+
+
+def test_fences_that_contradict_each_other() -> None:
+    """Increasing widths with steps of at most 1 do not exist at any size, and that is what is said."""
+    nearest = solve(plain(depth=4), kernels=4_288, max_step=1).nearest
+    assert nearest is not None
+    assert (nearest.below, nearest.above, nearest.proven) == (None, None, True)
+
+
+def test_deep_networks_below_their_smallest_size() -> None:
+    """The nearest size is that of the smallest layout the order allows, found at once."""
+    result = solve(plain(depth=300), max_weights=1_000)
+    assert result.status is Status.INFEASIBLE
+    assert result.nearest is not None
+    assert result.nearest.above == plain(depth=300).weights(tuple(range(1, 301)))
+    assert result.runtime < 5
+
+
+@pytest.mark.parametrize(("call", "match"), [
+    (lambda: solve(plain(depth=4), kernels=4_288, top_k=1.5), "top-k"),
+    (lambda: solve(plain(depth=4), kernels=4_288, top_k=None), "top-k"),
+    (lambda: solve(plain(depth=4), kernels=4_288, time_limit="5"), "time limit"),
+    (lambda: solve(plain(depth=4), kernels=4_288, bogus=3), "option: got bogus"),
+    (lambda: solve(plain(depth=4), kernels=4_288, score=3), "score"),
+    (lambda: Constraint.equal(Resource.of("r", 1), 4.5), "an integer"),
+    (lambda: WidthGroup(name="g", minimum=1.5), "an integer"),
+])  # fmt: skip
+def test_values_of_the_wrong_type(call: object, match: str) -> None:
+    """Floats and strings in place of integers get a line, not a traceback from inside."""
+    with pytest.raises(InputError, match=match):
+        call()  # type: ignore[operator]

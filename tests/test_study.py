@@ -333,3 +333,55 @@ def test_planning_a_study_loads_no_torch():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+DAMAGE = [
+    "DROP TABLE trials",
+    "UPDATE trials SET config = '{bad'",
+    "DELETE FROM meta WHERE key = 'data'",
+    "DROP TABLE meta",
+]
+
+
+@pytest.mark.parametrize("statement", DAMAGE)
+def test_a_damaged_study_is_met_with_a_line(statement: str, tmp_path: Path, trained: list[Layout]):
+    """A file whose header is intact but whose contents are not says that it is damaged, and is left as it is."""
+    with store_in(tmp_path) as store:
+        run_study(store, plan_for((8, 12, 33)), DATA)  # type: ignore[arg-type]
+    connection = sqlite3.connect(tmp_path / "study.sqlite")
+    connection.execute(statement)
+    connection.commit()
+    connection.close()
+
+    def read():
+        with store_in(tmp_path) as store:
+            store.remember_kinds(plan_for((8, 12, 33)))
+            store.rows()
+
+    with pytest.raises(StudyError, match="is damaged") as caught:
+        read()
+    assert "\n" not in str(caught.value)
+    assert len(trained) == 1
+
+
+@pytest.mark.parametrize("name", ["trials.csv", "scatter.png"])
+def test_files_that_are_not_a_studys_are_not_overwritten(name: str, tmp_path: Path):
+    """A folder that has such a file but no study is refused, and the file stays what it was."""
+    (tmp_path / name).write_text("my own data")
+    with pytest.raises(StudyError, match=f"{name} but no study.sqlite"):
+        store_in(tmp_path)
+    assert (tmp_path / name).read_text() == "my own data"
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_samples_are_drawn_for_studies():
+    """sample:K draws K layouts uniformly, another seed others, all where there are no more."""
+    drawn = select(["sample:5"], family=FAMILY, problem=PROBLEM)
+    assert len(drawn) == 5
+    assert all(kinds == {Kind.SAMPLE} for kinds in drawn.values())
+    assert set(drawn) == set(select(["sample:5@0"], family=FAMILY, problem=PROBLEM))
+    assert set(drawn) != set(select(["sample:5@3"], family=FAMILY, problem=PROBLEM))
+    assert len(select(["sample:500"], family=FAMILY, problem=PROBLEM)) == len(list_layouts(PROBLEM))
+    for bad in ("sample:0", "sample:", "sample:3@x", "spread:3@1"):
+        with pytest.raises(InputError, match="layouts"):
+            select([bad], family=FAMILY, problem=PROBLEM)
