@@ -26,13 +26,13 @@ from parlay.solver.ranking import ranked
 __all__ = ["Progress", "StopSolvingError", "solve"]
 
 LARGEST_TOP_K = 1_000_000
-FIRST_DELTA = {Order.FREE: 2e-6, Order.NONDECREASING: 3e-4, Order.INCREASING: 3e-4}
+FIRST_DELTA = 3e-4
 FIRST_SLACK = {Order.FREE: 4e-3, Order.NONDECREASING: 3e-2, Order.INCREASING: 3e-2}
 PRICE_FACTORS = (1.0, 0.97, 1.03, 0.93, 1.07, 0.87, 1.14, 0.8, 1.25)
 EXHAUSTIVE_PAIRS = 200_000
 SMALLEST_SLACK, LARGEST_SLACK = 1e-7, 2.0
-SMALL_LAYER = 20_000
-"""Spaces whose partial layouts stay below this are listed outright, which is quicker than any bound."""
+SMALL_LAYER, SMALL_WIDTHS = 20_000, 30_000
+"""Spaces with no more partial layouts a group, and widths in all, are listed outright: quicker than any bound."""
 BEAMS = (500, 5_000, 50_000)
 QUICK_CERTIFICATE = 4_000
 NEAREST_SECONDS = 4.0
@@ -153,12 +153,13 @@ class _Run:
 
     def _prove(self, chain: Chain, positive: Chain) -> Result:
         """Widen the slack below the bound until it holds ``top_k`` layouts, or everything."""
-        try:
-            return self._exhausted(chain, self._everything(positive, largest_layer=SMALL_LAYER))
-        except (LabelLimitError, MemoryError):
-            pass  # not small enough to list
+        if sum(positive.choice_count(g) for g in range(positive.groups)) <= SMALL_WIDTHS:
+            try:
+                return self._exhausted(chain, self._everything(positive, largest_layer=SMALL_LAYER))
+            except LabelLimitError:
+                pass  # not small enough to list
         slack = FIRST_SLACK[self.problem.space.order]
-        delta = FIRST_DELTA[self.problem.space.order]
+        delta = _first_delta(positive)
         while True:
             if _pairs(positive) <= EXHAUSTIVE_PAIRS:
                 slack = math.inf
@@ -189,6 +190,7 @@ class _Run:
                     return self._optimal(threshold)
                 self._lower_bound(max(above, default=threshold + EPSILON))
                 if threshold <= windows.threshold:
+                    delta = 1.5 * (self.root - windows.threshold)
                     break
                 delta = self._wider(delta, outcome.labels, positive.groups)
             if lattice is None:
@@ -196,7 +198,6 @@ class _Run:
                     return self._exhausted(chain, [])
                 self._lower_bound(windows.threshold)
             slack *= 8
-            delta = max(delta, slack / 8)
 
     def _everything(self, positive: Chain, *, largest_layer: int = LARGEST_LAYER) -> list[Solution]:
         """All layouts (the best ``top_k`` of equal futures), without any bound."""
@@ -370,6 +371,14 @@ class _Run:
             proof=proof,
             nearest=nearest,
         )
+
+
+def _first_delta(chain: Chain) -> float:
+    """A first guess at the gap between root and optimum: in free order it falls with the square of the widths."""
+    if chain.problem.space.order is not Order.FREE:
+        return FIRST_DELTA
+    width_squared = chain.high / max(1, sum(chain.product) + sum(chain.square))
+    return min(FIRST_DELTA, max(1e-7, 0.03 / max(width_squared, 1.0)))
 
 
 def _pairs(chain: Chain) -> int:
