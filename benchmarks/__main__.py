@@ -29,6 +29,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--one", nargs=2, metavar=("CASE", "SOLVER"), help=argparse.SUPPRESS)
     parser.add_argument("--only", default="", help="problems whose name contains this")
+    parser.add_argument("--solvers", default=",".join(SOLVERS), help="solvers to measure, joined by commas")
     parser.add_argument("--limit", type=float, default=LIMIT, help="seconds a run may take")
     parser.add_argument("--report", action="store_true", help="write RESULTS.md from what was measured, run nothing")
     options = parser.parse_args()
@@ -39,15 +40,16 @@ def main() -> None:
         print(json.dumps(recounted(case, answer)))
         return
     if not options.report:
-        _measure([case for case in CASES if options.only in case.name], options.limit)
+        wanted = [solver for solver in SOLVERS if solver in options.solvers.split(",")]
+        _measure([case for case in CASES if options.only in case.name], wanted, options.limit)
     write_results(HERE / "RESULTS.md", _read())
 
 
-def _measure(cases: list[Case], limit: float) -> None:
+def _measure(cases: list[Case], solvers: list[str], limit: float) -> None:
     console = Console(stderr=True)
     for case in cases:
         for repeat in range(REPEATS):
-            for solver in SOLVERS:
+            for solver in solvers:
                 done = [row for row in _read() if (row["case"], row["solver"]) == (case.name, solver)]
                 if len(done) > repeat or (done and (done[0]["seconds"] > SLOW or done[0]["error"])):
                     continue

@@ -190,7 +190,7 @@ class _Run:
                     return self._optimal(threshold)
                 self._lower_bound(max(above, default=threshold + EPSILON))
                 if threshold <= windows.threshold:
-                    delta = 1.5 * (self.root - windows.threshold)
+                    delta = max(_first_delta(positive), 1.5 * (self.root - windows.threshold))
                     break
                 delta = self._wider(delta, outcome.labels, positive.groups)
             if lattice is None:
