@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from inspect import signature
 from itertools import pairwise
@@ -33,7 +34,10 @@ EXHAUSTIVE_PAIRS = 200_000
 SMALLEST_SLACK, LARGEST_SLACK = 1e-7, 2.0
 SMALL_LAYER, SMALL_WIDTHS = 20_000, 30_000
 """Spaces with no more partial layouts a group, and widths in all, are listed outright: quicker than any bound."""
-BEAMS = (500, 5_000, 50_000)
+NARROWINGS = ((0, 500), (0, 5_000), (1, 0), (2, 0), (0, 50_000))
+"""What a search that was stopped tries: widths within so many of the best path, or else so many labels a group."""
+
+AROUND_LAYER = 100_000
 QUICK_CERTIFICATE = 4_000
 NEAREST_SECONDS = 4.0
 SHORTEST_GRACE, LONGEST_GRACE = 1.0, 3.0
@@ -328,12 +332,27 @@ class _Run:
             if self.latest is None:
                 return
             windows, lattice = self.latest
-            for beam in BEAMS:
-                self._pass(lattice, windows, max(windows.threshold, self.root - 1.0), beam)
+            for reach, beam in NARROWINGS:
+                with suppress(LabelLimitError):
+                    if reach:
+                        self._around(windows, reach)
+                    else:
+                        self._pass(lattice, windows, max(windows.threshold, self.root - 1.0), beam)
                 if len(self.values) >= self.top_k:
                     return
         except (_OutOfTimeError, LabelLimitError, MemoryError):
             return
+
+    def _around(self, windows: Windows, reach: int) -> None:
+        """All layouts within a few widths of the best path: few labels, and among them mostly one of the exact size."""
+        grid, path = windows.grid, windows.dual.path
+        if grid is None or len(path) != len(grid.low):
+            return
+        keep = [abs(np.arange(len(low)) - place) <= reach for low, place in zip(grid.low, path, strict=True)]
+        near = grid.kept(keep)
+        lattice = None if near is None else Lattice.of(near)
+        if lattice is not None:
+            self._note(push_labels(lattice, k=self.top_k, largest_layer=AROUND_LAYER, tick=self.tick))
 
     def _some_windows(self, positive: Chain) -> tuple[Windows, Lattice] | None:
         slack = FIRST_SLACK[self.problem.space.order]
