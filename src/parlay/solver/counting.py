@@ -3,7 +3,8 @@
 Two partial layouts that end at the same width and have used the same budget can be completed in the same ways, so it
 is enough to know how many there are of each kind: a table (width, used) -> count per group, filled from the first
 group to the last but one. The last width follows from the budget. Counts outgrow 64 bits soon (2e24 at
-31 nondecreasing layers and 51,248 kernels), so they are kept as digits of 52 bits in 64-bit integers, added without carrying.
+31 nondecreasing layers and 51,248 kernels), so they are kept as digits of 52 bits in 64-bit integers, which add up
+without carrying.
 """
 
 from __future__ import annotations
