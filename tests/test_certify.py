@@ -20,7 +20,7 @@ def faults(result: Result, problem: Problem = PROBLEM) -> str:
 
 def with_first(**changes: object) -> Result:
     first, *rest = RESULT.solutions
-    return replace(RESULT, solutions=(replace(first, **changes), *rest))  # type: ignore[arg-type]
+    return replace(RESULT, solutions=(replace(first, **changes), *rest))
 
 
 def test_a_true_result_holds_and_was_enumerated() -> None:
@@ -151,7 +151,7 @@ def test_the_papers_own_sizes_are_enumerated(size: int) -> None:
 ])  # fmt: skip
 def test_values_no_result_can_have(changes: dict[str, object], match: str) -> None:
     """Not-a-number, negative times and statuses of another type are named instead of compared."""
-    assert match in faults(replace(RESULT, **changes))  # type: ignore[arg-type]
+    assert match in faults(replace(RESULT, **changes))
 
 
 @pytest.mark.parametrize("layout", [(35.0, 36, 37), ("35", "36", "37"), [36, 38, 74]])

@@ -81,6 +81,6 @@ def test_space_of_the_paper() -> None:
 def test_bad_input_gets_one_line(make: object, match: str) -> None:
     """Every bad value is met when it is given, with what is allowed."""
     with pytest.raises(InputError, match=match) as caught:
-        make()  # type: ignore[operator]
+        make()
     assert "\n" not in str(caught.value)
     assert "allowed" in str(caught.value)

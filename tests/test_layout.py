@@ -57,7 +57,7 @@ def test_step_is_decided_in_integers_and_agrees_with_successors(a: int, b: int, 
 def test_bad_step_is_refused(step: object) -> None:
     """Steps below 1, not numbers, or finer than six decimals are refused."""
     with pytest.raises(InputError, match="max step"):
-        parse_step(step)  # type: ignore[arg-type]
+        parse_step(step)
 
 
 @pytest.mark.parametrize(("options", "what"), [
@@ -69,7 +69,7 @@ def test_bad_step_is_refused(step: object) -> None:
 def test_groups_without_a_width_are_refused(options: dict[str, int], what: str) -> None:
     """Bounds that leave no width are refused when the group is made."""
     with pytest.raises(InputError, match=what):
-        WidthGroup(name="g", **options)  # type: ignore[arg-type]
+        WidthGroup(name="g", **options)
 
 
 def test_violation_names_groups_and_widths() -> None:

@@ -216,8 +216,10 @@ def test_sizes_below_the_smallest_network() -> None:
     assert solve(plain(depth=4), max_kernels=5).status is Status.INFEASIBLE
 
 
-def test_time_limit_gives_a_feasible_layout_with_a_true_gap() -> None:
+def test_time_limit_gives_a_feasible_layout_with_a_true_gap(monkeypatch: pytest.MonkeyPatch) -> None:
     """A limit too short for the proof still gives a layout of the exact size and a bound above the optimum."""
+    for name in ("SHORTEST_GRACE", "LONGEST_GRACE"):  # a busy machine must not decide what this test sees
+        monkeypatch.setattr(sys.modules[solve.__module__], name, 600.0)
     problem = plain(depth=31).problem(kernels=66_304, order="free")
     result = solve(problem, time_limit=1e-6)
     assert result.status in (Status.FEASIBLE, Status.UNKNOWN)
@@ -309,10 +311,10 @@ def test_import_is_quick_and_loads_no_torch() -> None:
 class Bar(GroupTerm):
     """ln w, but -inf at 7."""
 
-    def values(self, widths):  # type: ignore[no-untyped-def]
+    def values(self, widths):
         return np.where(widths == 7, -math.inf, np.log(widths))
 
-    def upper(self, low, high):  # type: ignore[no-untyped-def]
+    def upper(self, low, high):
         return np.log(high)
 
 
@@ -358,10 +360,11 @@ def test_deep_networks_below_their_smallest_size() -> None:
     (lambda: solve(plain(depth=4), kernels=4_288, time_limit="5"), "time limit"),
     (lambda: solve(plain(depth=4), kernels=4_288, bogus=3), "option: got bogus"),
     (lambda: solve(plain(depth=4), kernels=4_288, score=3), "score"),
+    (lambda: solve(plain(depth=2), max_kernels=10**10, order="free", max_step="999999.999999"), "fewer decimals"),
     (lambda: Constraint.equal(Resource.of("r", 1), 4.5), "an integer"),
     (lambda: WidthGroup(name="g", minimum=1.5), "an integer"),
 ])  # fmt: skip
 def test_values_of_the_wrong_type(call: object, match: str) -> None:
     """Floats and strings in place of integers get a line, not a traceback from inside."""
     with pytest.raises(InputError, match=match):
-        call()  # type: ignore[operator]
+        call()

@@ -154,7 +154,7 @@ def test_rows_come_back_as_they_were_written(tmp_path: Path, trained: list[Layou
     """Trial, reasons and numbers survive the file to the bit."""
     plan = plan_for((8, 12, 33), seeds=(0, 7))
     with store_in(tmp_path) as store:
-        outcome = run_study(store, plan, DATA)  # type: ignore[arg-type]
+        outcome = run_study(store, plan, DATA)
         rows = store.rows()
     with store_in(tmp_path) as store:
         assert store.rows() == rows
@@ -167,13 +167,13 @@ def test_rows_come_back_as_they_were_written(tmp_path: Path, trained: list[Layou
 def test_a_second_call_runs_only_what_is_left(tmp_path: Path, trained: list[Layout]):
     """Complete trials are reused, failed ones tried again, reasons added; trials.csv is always written."""
     with store_in(tmp_path) as store:
-        first = run_study(store, plan_for((8, 12, 33), (7, 17, 22)), DATA)  # type: ignore[arg-type]
+        first = run_study(store, plan_for((8, 12, 33), (7, 17, 22)), DATA)
     assert (first.trained, first.failed) == (1, 1)
     (tmp_path / "trials.csv").unlink()
     chosen = {layout: frozenset({Kind.TOP}) for layout in ((8, 12, 33), (7, 17, 22))}
     plan = make_plan(FAMILY, chosen, data=DATA.fingerprint, recipe=RECIPE, steps=3)
     with store_in(tmp_path) as store:
-        second = run_study(store, plan, DATA)  # type: ignore[arg-type]
+        second = run_study(store, plan, DATA)
         rows = {row.trial.layout: row for row in store.rows()}
     assert (second.reused, second.trained, second.failed) == (1, 0, 1)
     assert trained == [(8, 12, 33), (7, 17, 22), (7, 17, 22)]
@@ -188,11 +188,11 @@ def test_ctrl_c_keeps_what_ended(tmp_path: Path, trained: list[Layout]):
     plan = plan_for((8, 12, 33), (9, 10, 11), (10, 14, 25))
     reported: list[int] = []
     with store_in(tmp_path) as store, pytest.raises(KeyboardInterrupt):
-        run_study(store, plan, DATA, after=lambda rows: reported.append(len(rows)))  # type: ignore[arg-type]
+        run_study(store, plan, DATA, after=lambda rows: reported.append(len(rows)))
     assert reported == [1]
     assert len((tmp_path / "trials.csv").read_text().splitlines()) == 2
     with store_in(tmp_path) as store:
-        outcome = run_study(store, plan[2:], DATA)  # type: ignore[arg-type]
+        outcome = run_study(store, plan[2:], DATA)
     assert outcome.trained == 1
 
 
@@ -211,7 +211,7 @@ def test_watchers_see_every_trial(tmp_path: Path, trained: list[Layout]):
             seen.append(row.status)
 
     with store_in(tmp_path) as store:
-        run_study(store, plan_for((8, 12, 33), (7, 17, 22)), DATA, watcher=Told())  # type: ignore[arg-type]
+        run_study(store, plan_for((8, 12, 33), (7, 17, 22)), DATA, watcher=Told())
     assert seen == ["1/2", "step 3", "complete", "2/2", "failed"]
 
 
@@ -347,7 +347,7 @@ DAMAGE = [
 def test_a_damaged_study_is_met_with_a_line(statement: str, tmp_path: Path, trained: list[Layout]):
     """A file whose header is intact but whose contents are not says that it is damaged, and is left as it is."""
     with store_in(tmp_path) as store:
-        run_study(store, plan_for((8, 12, 33)), DATA)  # type: ignore[arg-type]
+        run_study(store, plan_for((8, 12, 33)), DATA)
     connection = sqlite3.connect(tmp_path / "study.sqlite")
     connection.execute(statement)
     connection.commit()

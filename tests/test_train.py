@@ -128,9 +128,9 @@ def test_batch_norm_and_biases_have_no_weight_decay(data: Dataset):
     model = build(FAMILY, (4, 4))
     decayed, free = _groups(model, RECIPE)
     assert decayed["weight_decay"] == RECIPE.weight_decay and free["weight_decay"] == 0
-    assert {p.ndim for p in decayed["params"]} == {2, 4}  # type: ignore[union-attr]
-    assert {p.ndim for p in free["params"]} == {1}  # type: ignore[union-attr]
-    assert len(decayed["params"]) + len(free["params"]) == len(list(model.parameters()))  # type: ignore[arg-type]
+    assert {p.ndim for p in decayed["params"]} == {2, 4}
+    assert {p.ndim for p in free["params"]} == {1}
+    assert len(decayed["params"]) + len(free["params"]) == len(list(model.parameters()))
 
 
 @pytest.mark.parametrize(

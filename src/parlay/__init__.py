@@ -66,21 +66,10 @@ __all__ = [
 
 __version__ = "0.1.0"
 
-_SOLVER_NAMES = (
-    "Certificate",
-    "Sampler",
-    "certify",
-    "count_layouts",
-    "list_layouts",
-    "sample_layouts",
-    "solve",
-    "stream_layouts",
-)
-
 
 def __getattr__(name: str) -> Any:
     """The solver's names, imported when first used: numpy takes longer to load than all the rest."""
-    if name in _SOLVER_NAMES:
+    if name in __all__:
         import parlay.solver
 
         return getattr(parlay.solver, name)

@@ -62,7 +62,7 @@ class GroupTerm(ABC):
 
 
 class PairTerm(ABC):
-    """A function of the widths of two adjacent groups."""
+    """A function of the widths of two adjacent groups, finite everywhere: only terms of one width may be -inf."""
 
     @abstractmethod
     def values(self, first: IntArray, second: IntArray) -> FloatArray:

@@ -134,8 +134,9 @@ def _question_words(facts: dict[str, Any]) -> str:
 
 def _stream_lines(rows: Iterator[dict[str, Any]]) -> int:
     listed = 0
-    for listed, row in enumerate(rows, start=1):  # noqa: B007
+    for row in rows:
         click.echo(format_layout(row["layout"]))
+        listed += 1
     return listed
 
 

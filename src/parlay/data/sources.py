@@ -15,7 +15,7 @@ from parlay.errors import InputError
 __all__ = ["SOURCES", "load"]
 
 SOURCES: dict[str, Callable[[Path], Dataset]] = {
-    "digits": lambda folder: digits(),  # noqa: ARG005
+    "digits": lambda _: digits(),
     "cifar10": lambda folder: cifar("cifar10", folder),
     "cifar100": lambda folder: cifar("cifar100", folder),
 }

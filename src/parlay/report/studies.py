@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -87,7 +88,7 @@ def conduct(
         save_scatter(scatter_data(kept), folder / "scatter.png")
 
     with Needs("the figure", extra="train"):  # better missed before hours of training than after
-        import matplotlib as _  # noqa: F401
+        import_module("matplotlib")
     with Store(folder, family=first.family, data=data.fingerprint, data_name=data.name) as store:
         outcome = run_study(store, plan, data, watcher=watcher, after=report)
     return Conducted(folder=folder, outcome=outcome, rows=tuple(kept), relation=relate(kept))

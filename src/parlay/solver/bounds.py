@@ -1,12 +1,11 @@
 """Upper bounds by Lagrangian duality, over ranges of widths instead of single ones.
 
-For a price lambda of one unit of cost, the best score minus lambda x cost is found by one Viterbi pass along the
-chain, and
-adding lambda x budget gives a bound for every layout that keeps the budget. The same holds when each group's widths are
-collected in cells (ranges): a cell takes the best score and the smallest cost it contains. So widths by the million are
-excluded a cell at a time, without a cap that somebody would have to believe in: cells are small around the best layout
-and grow with the distance from it, those whose bound is too low are dropped, those left are split until single widths
-remain.
+For a price lambda of one unit of cost, the best score minus lambda x cost is found by one Viterbi pass along the chain,
+and adding lambda x budget gives a bound for every layout that keeps the budget. The same holds when each group's widths
+are collected in cells (ranges): a cell takes the best score and the smallest cost it contains. So widths by the million
+are excluded a cell at a time, without a cap that somebody would have to believe in: cells are small around the best
+layout and grow with the distance from it, those whose bound is too low are dropped, those left are split until single
+widths remain.
 """
 
 from __future__ import annotations
@@ -30,8 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["Windows", "bounded_windows", "minimise_dual"]
 
 GRADING = 0.04
-"""A cell at distance d (in logs) from the centre spans about GRADING d^2, so its slack stays below what d itself
-costs."""
+"""A cell at distance d (in logs) from the centre spans about GRADING d^2: its slack stays below what d costs."""
 
 LARGEST_GRID = 400_000_000
 """Products of neighbouring cells, summed over the chain, that one grid may hold."""

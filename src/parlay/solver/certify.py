@@ -256,6 +256,9 @@ def _enumerated(problem: Problem, effort: int) -> IntArray | None:
 
 def _overflows(problem: Problem, g: int, top: int) -> bool:
     tops = tuple(max(top, 1) if h >= g else 1 for h in range(len(problem.space.groups)))
+    step = problem.space.max_step
+    if step is not None and top * max(step.numerator, step.denominator) >= 1 << 62:
+        return True
     return any(constraint.resource(tops) >= 1 << 62 for constraint in problem.constraints)
 
 

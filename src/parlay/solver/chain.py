@@ -154,7 +154,13 @@ def compile_chain(problem: Problem) -> Chain:
         group_terms=terms.groups,
         pair_terms=tuple(terms.pairs.get((g, g + 1), ()) for g in range(groups - 1)),
     )
-    return _tightened(chain)
+    chain = _tightened(chain)
+    step = problem.space.max_step
+    if step is not None and max(chain.last) * max(step.numerator, step.denominator) >= 1 << 62:
+        raise InputError(
+            "max step", given=step, allowed="fewer decimals, or smaller widths", remedy="set a largest width"
+        )
+    return chain
 
 
 def _single_constraint(problem: Problem) -> tuple[Resource, int | None, int]:
