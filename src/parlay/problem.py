@@ -16,7 +16,7 @@ from parlay.errors import InputError
 from parlay.layout import Layout, WidthSpace
 from parlay.resources import PeakResource, Resource
 
-__all__ = ["Constraint", "Nearest", "Problem", "Proof", "Result", "Solution", "Status"]
+__all__ = ["Constraint", "Dual", "Nearest", "Problem", "Proof", "Result", "Solution", "Status"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,6 +142,28 @@ class Solution:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Dual:
+    """Prices and a point that bound the score of every layout within some widths; ``certify`` recomputes the bound.
+
+    Score minus prices times excess bounds the score of every layout that keeps the constraints. Products of two groups
+    are replaced by their tangents at ``centre`` in ln w, so that the bound is a maximum a group.
+
+    Attributes:
+        centre: one real width a group.
+        upper, lower: (index of a constraint, point of a peak, price of one unit of its upper or lower limit).
+        fences: (``order``, ``rise`` or ``fall``, first group, price) of fences between neighbours, in units of ln w.
+        low, high: the widths it leaves: no layout that is better than the proof's threshold has any other.
+    """
+
+    centre: tuple[float, ...]
+    upper: tuple[tuple[int, int, float], ...]
+    lower: tuple[tuple[int, int, float], ...] = ()
+    fences: tuple[tuple[str, int, float], ...] = ()
+    low: Layout
+    high: Layout
+
+
+@dataclass(frozen=True, kw_only=True)
 class Proof:
     """What a solver claims to have established; ``certify`` checks it against the result.
 
@@ -151,6 +173,7 @@ class Proof:
         multiplier: price of one unit of the constrained resource, in log-energy.
         labels: partial layouts kept while proving.
         method: name of the method.
+        duals: bounds that can be recomputed, each within the widths that the one before it left.
     """
 
     threshold: float
@@ -158,6 +181,7 @@ class Proof:
     multiplier: float
     labels: int
     method: str
+    duals: tuple[Dual, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
