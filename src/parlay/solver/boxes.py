@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,9 +17,10 @@ if TYPE_CHECKING:
     IntArray = NDArray[np.int64]
     FloatArray = NDArray[np.float64]
 
-__all__ = ["list_box", "tightened"]
+__all__ = ["about_how_many", "list_box", "solved_group", "tightened"]
 
 ROUNDS = 4
+BINS = 65
 CHECKED = 30_000_000
 """Multiplications that testing partial layouts against the rows may cost at once."""
 
@@ -78,54 +80,113 @@ def _root(squares: FloatArray, slopes: FloatArray, budget: FloatArray) -> FloatA
     return np.where(budget < 0, -1.0, found * (1 + 1e-12) + 1e-6)
 
 
-def list_box(general: General, separated: Separated | None, threshold: float, limit: int) -> IntArray | None:
+def about_how_many(separated: Separated, slacks: FloatArray, skip: int | None = None) -> FloatArray:
+    """Roughly how many layouts the bound lets come within each of some distances of it.
+
+    What each width loses against the best of its group is rounded to a bin; the bins of all groups are convolved.
+
+    Args:
+        separated: the bound.
+        slacks: distances below it, at least 0, shape (slacks,).
+        skip: a group whose width follows from the others.
+    """
+    counts: list[float] = []
+    for slack in slacks.tolist():
+        total = np.zeros(BINS)
+        total[0] = 1.0
+        for g, gain in enumerate(separated.gains):
+            if g == skip:
+                continue
+            lost = (float(gain.max()) - gain) * ((BINS - 1) / max(slack, 1e-300))
+            each = np.bincount(np.rint(np.minimum(lost, BINS)).astype(np.int64), minlength=BINS)[:BINS]
+            total = np.convolve(total, each)[:BINS] if each[1:].any() else total * each[0]
+        counts.append(float(total.sum()))
+    return np.array(counts)
+
+
+def solved_group(general: General) -> tuple[int, int] | None:
+    """An equality and the group with the most widths in it, whose width follows from all others; None without one."""
+    best: tuple[int, int, int] | None = None
+    for row in np.flatnonzero(general.lows == general.highs).tolist():
+        costs = general.slopes(general.high)[row] > 0
+        group = int(np.where(costs, general.counts, 0).argmax())
+        if costs[group] and (best is None or general.counts[group] > best[0]):
+            best = int(general.counts[group]), row, group
+    return None if best is None else (best[1], best[2])
+
+
+def list_box(general: General, bounds: Sequence[Separated], threshold: float, limit: int) -> IntArray | None:
     """Every layout of the box that keeps everything and may score ``threshold``; None when that takes too many.
 
-    Group by group, partial layouts go on only if the bound leaves them a chance and the rows can still be kept.
+    Group by group, partial layouts go on only if every one of the bounds leaves them a chance and the rows can still be kept; where
+    there is an equality, the last width follows from it.
 
     Returns:
         The layouts, one a row, shape (found, groups).
     """
     groups = general.groups
-    order = np.argsort(general.counts, kind="stable")
-    table = np.repeat(general.low[None], 1, axis=0)
-    reach = np.zeros(1)
-    rest = 0.0
-    if separated is not None:
-        rest = math.fsum(float(gain.max()) for gain in separated.gains) + separated.constant
+    solved = solved_group(general)
+    order = np.argsort(general.counts, kind="stable").tolist()
+    if solved is not None:
+        order.remove(solved[1])
+        order.append(solved[1])
+    table, reach = general.low[None].copy(), np.zeros((len(bounds), 1))
+    rest = np.array([bound.bound for bound in bounds])
     done: set[int] = set()
-    for place, g in enumerate(order.tolist()):
-        widths = general.choices(g)
-        if separated is None:
-            gains = np.zeros(len(widths))
-        else:
-            gains = separated.gains[g]
-            if len(gains) != len(widths):
-                return None
-            rest -= float(gains.max())
-            kept = float(reach.max(initial=-math.inf)) + gains + rest >= threshold
-            widths, gains = widths[kept], gains[kept]
-        if len(table) * len(widths) > 20 * limit:
+    for place, g in enumerate(order):
+        widths, gains = general.choices(g), np.array([bound.gains[g] for bound in bounds])
+        if gains.shape[1] != len(widths):
             return None
-        total = reach[:, None] + gains[None, :]
-        row, column = np.nonzero(total + rest >= threshold) if separated is not None else np.nonzero(total == total)
-        table, reach = table[row], total[row, column]
-        table[:, g] = widths[column]
         done.add(g)
+        if place == groups - 1 and solved is not None:
+            table = _solve_last(general, solved[0], g, table)
+        else:
+            rest -= gains.max(axis=1)
+            kept = (reach.max(axis=1, initial=-math.inf)[:, None] + gains + rest[:, None] >= threshold).all(axis=0)
+            widths, gains = widths[kept], gains[:, kept]
+            if len(table) * len(widths) > 20 * limit:
+                return None
+            good = reach[0][:, None] + gains[0][None, :] + rest[0] >= threshold
+            row, column = np.nonzero(good)
+            new = reach[:, row] + gains[:, column]
+            good = (new[1:] + rest[1:, None] >= threshold).all(axis=0)
+            row, column, reach = row[good], column[good], new[:, good]
+            table = table[row]
+            table[:, g] = widths[column]
+        if place == groups - 1:
+            return table[general.within(table)]
         good = np.ones(len(table), dtype=bool)
         for fence in general.fences:
             if fence.first in done and fence.second in done and g in (fence.first, fence.second):
                 good &= fence.holds(table[:, fence.first], table[:, fence.second])
-        table, reach = table[good], reach[good]
-        last = place == groups - 1
-        if len(general.rows) and (last or (len(table) > 64 and len(table) * groups * len(general.rows) < CHECKED)):
-            good = (general.amounts(table) <= general.highs).all(axis=1)
+        if len(general.rows) and len(table) > 64 and len(table) * groups * len(general.rows) < CHECKED:
+            good &= (general.amounts(table) <= general.highs).all(axis=1)
             if np.isfinite(general.lows).any():
                 full = table.copy()
                 behind = [h for h in range(groups) if h not in done]
                 full[:, behind] = general.high[behind]
                 good &= (general.amounts(full) >= general.lows).all(axis=1)
-            table, reach = table[good], reach[good]
+        table, reach = table[good], reach[:, good]
         if len(table) > limit:
             return None
+    return table
+
+
+def _solve_last(general: General, row: int, group: int, table: IntArray) -> IntArray:
+    """Layouts whose last width, which the equality gives, is allowed; the caller tests them exactly."""
+    table = table.copy()
+    table[:, group] = 0
+    missing = general.highs[row] - general.amounts(table)[:, row].astype(float)
+    slope = table.astype(float) @ general.products[row][group].astype(float) if row in general.products else 0.0
+    slope = slope + float(general.linear[row, group])
+    square = float(general.squares[row, group])
+    if square:
+        width = (np.sqrt(np.maximum(slope**2 + 4 * square * missing, 0.0)) - slope) / (2 * square)
+    else:
+        width = missing / np.maximum(slope, 1e-300)
+    low, stride = int(general.low[group]), int(general.stride[group])
+    steps = np.rint((np.clip(width, 0, general.high[group] + stride) - low) / stride).astype(np.int64)
+    kept = (steps >= 0) & (steps < general.counts[group]) & (np.abs(low + steps * stride - width) < 1e-6 * (1 + width))
+    table = table[kept]
+    table[:, group] = low + steps[kept] * stride
     return table

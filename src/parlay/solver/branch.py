@@ -9,14 +9,14 @@ from __future__ import annotations
 import heapq
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from parlay.layout import Layout
 from parlay.problem import Dual
-from parlay.solver.boxes import list_box, tightened
+from parlay.solver.boxes import about_how_many, list_box, solved_group, tightened
 from parlay.solver.dual import Separated, document_of, separate
 from parlay.solver.general import General
 from parlay.solver.moves import Climber
@@ -37,6 +37,9 @@ LISTED = 100_000
 """Partial layouts that listing one box may hold."""
 
 NARROWINGS = 4
+PRICED_ROWS, FACTORS = 3, (0.75, 1.3)
+"""Rows whose prices are varied in further bounds of a listing, and by how much."""
+
 CLIMBS = 12
 """Boxes from whose relaxation a layout is sought in any case; later ones only while no layout is known."""
 
@@ -76,6 +79,7 @@ class Search:
     climbs: int = 0
     seen: set[Layout] = field(default_factory=set[Layout])
     climber: Climber | None = None
+    starts: list[Layout] = field(default_factory=list[Layout])
 
     @property
     def threshold(self) -> float:
@@ -116,7 +120,11 @@ class Search:
         relaxed = relax(root)
         self.climber = Climber(root, relaxed.upper, relaxed.lower, self.tick)
         self.prices = relaxed.upper, relaxed.lower
-        self._seek(root, relaxed, starts)
+        self.starts = list(starts)
+        for layout in self.starts:
+            row = np.array(layout, dtype=np.int64)
+            if ((row >= root.low) & (row <= root.high)).all() and root.within(row[None])[0]:
+                self.add(row[None])
         self.queue = [_Box(key=(-math.inf, 0), general=root, start=relaxed.widths, place=0)]
         count = 0
         while self.queue:
@@ -147,6 +155,8 @@ class Search:
             if separated.bound < self.threshold or self._hopeless(general, relaxed):
                 return []
             start = relaxed.widths
+            if not self.climbs:
+                self._seek(general, relaxed, self.starts)
             if self.threshold == -math.inf:
                 break
             windows = separated.windows(self.threshold)
@@ -165,19 +175,52 @@ class Search:
         if any(len(gain) != count for gain, count in zip(separated.gains, general.counts.tolist(), strict=True)):
             separated = separate(general, relaxed)
             self.current = min(self.current, separated.bound)
-        table = list_box(general, separated, self.threshold, LISTED)
-        if table is not None:
-            self.add(table)
-            return []
+        bound = separated.bound
+        threshold = self._reachable(general, separated)
+        if threshold is not None:
+            table = list_box(general, [separated, *self._others(general, relaxed)], threshold, LISTED)
+            if table is not None:
+                self.add(table)
+                if threshold <= self.threshold:
+                    return []
+                bound = min(bound, threshold)
         if self.climbs < CLIMBS or not self.pool or self.boxes % 10 == 0:
             self._seek(general, relaxed, ())
         group, width = self._cut(general, relaxed, separated)
         below, above = general.high.copy(), general.low.copy()
         below[group], above[group] = width, width + general.stride[group]
         return [
-            (general.narrowed(general.low, below), start, separated.bound),
-            (general.narrowed(above, general.high), start, separated.bound),
+            (general.narrowed(general.low, below), start, bound),
+            (general.narrowed(above, general.high), start, bound),
         ]
+
+    def _reachable(self, general: General, separated: Separated) -> float | None:
+        """A score down to which the box can be listed; None when that hardly lowers its bound."""
+        solved = solved_group(general)
+        skip = None if solved is None else solved[1]
+        threshold = self.threshold
+        if threshold == -math.inf:
+            sizes = general.counts.astype(float)
+            if float(np.prod(sizes)) / (1.0 if skip is None else sizes[skip]) <= LISTED:
+                return threshold
+            return None
+        slacks = max(separated.bound - threshold, 0.0) * np.array([1.0, 0.7, 0.4, 0.2])
+        fits = np.flatnonzero(about_how_many(separated, slacks, skip) <= LISTED / 2)
+        if not len(fits):
+            return None
+        return threshold if fits[0] == 0 else separated.bound - float(slacks[fits[0]])
+
+    def _others(self, general: General, relaxed: Relaxed) -> list[Separated]:
+        """Bounds at other prices: they see what leaves a limit unspent."""
+        worth = relaxed.upper * np.where(np.isfinite(general.highs), general.highs, 0.0)
+        found: list[Separated] = []
+        for row in np.argsort(-worth)[:PRICED_ROWS].tolist():
+            if worth[row] > 1e-6:
+                for factor in FACTORS:
+                    upper = relaxed.upper.copy()
+                    upper[row] *= factor
+                    found.append(separate(general, replace(relaxed, upper=upper)))
+        return found
 
     def _hopeless(self, general: General, relaxed: Relaxed) -> bool:
         """Whether prices prove that no layout of the box keeps the constraints."""
@@ -196,9 +239,9 @@ class Search:
             key = tuple(layout.tolist())
             if key in self.seen or ((layout < climber.general.low) | (layout > climber.general.high)).any():
                 continue
+            if self.pool and layout is not begin[0]:
+                break  # a layout given is climbed from only while the relaxation led to none
             self.seen.add(key)
-            if climber.general.within(layout[None])[0]:
-                self.add(layout[None])
             climbed = climber.climb(layout)
             if climber.general.within(climbed[None])[0]:
                 self.add(climbed[None])

@@ -52,6 +52,12 @@ class Row:
     high: int | None
 
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether no amount is allowed."""
+        return self.low is not None and self.high is not None and self.low > self.high
+
+
 @dataclass(frozen=True, kw_only=True)
 class Fence:
     """w_first + shift <= ratio w_second: order and step between neighbours.
@@ -231,6 +237,7 @@ def compile_general(problem: Problem) -> General:
     tops = [NO_LIMIT if group.maximum is None else min(group.maximum, NO_LIMIT) for group in groups]
     high = np.array(tops, dtype=np.int64) // stride * stride
     fences = tuple(_fences(problem, stride))
+    rows = [_on_lattice(row, low, stride) for row in rows]
     low, high = _drawn_together(rows, fences, low, high, stride)
     for g, group in enumerate(groups):
         if high[g] >= NO_LIMIT // 2:
@@ -240,7 +247,8 @@ def compile_general(problem: Problem) -> General:
                 allowed="widths that a size or a largest width limits",
                 remedy="set a largest width",
             )
-    if (low > high).any():
+    if (low > high).any() or any(row.is_empty for row in rows):
+        high = np.minimum(high, low - 1)
         return General(problem, tuple(rows), fences, low, high, stride, has_peak_minimum, np.float64)
     top: Layout = tuple(int(width) for width in high)
     largest = max((row.resource(top) for row in rows), default=0)
@@ -266,6 +274,24 @@ def _fences(problem: Problem, stride: IntArray) -> list[Fence]:
             if space.order is Order.FREE:
                 found.append(Fence(kind="fall", first=g, second=g + 1, shift=0, up=up, down=down))
     return found
+
+
+def _on_lattice(row: Row, low: IntArray, stride: IntArray) -> Row:
+    """Limits moved to amounts that widths in steps of ``stride`` can reach at all, by the greatest common divisor."""
+    first, step = [int(width) for width in low], [int(apart) for apart in stride]
+    linear = [c * apart for c, apart in zip(row.resource.linear, step, strict=True)]
+    divisor = 0
+    for g, h, c in row.resource.quadratic:
+        divisor = math.gcd(divisor, c * step[g] * step[h])
+        linear[g] += c * step[g] * first[h]
+        linear[h] += c * step[h] * first[g]
+    divisor = math.gcd(divisor, *linear)
+    if divisor <= 1:
+        return row
+    base = row.resource(tuple(first)) % divisor
+    lowest = None if row.low is None else row.low + (base - row.low) % divisor
+    highest = None if row.high is None else row.high - (row.high - base) % divisor
+    return replace(row, low=lowest, high=highest)
 
 
 def _drawn_together(

@@ -29,9 +29,10 @@ LARGEST_PAIRING = 500
 FURTHEST = 24
 """Strides that a closing step goes, at most."""
 
-PAIRS_LISTED, PARTNERS, CANDIDATES = 60_000, 3, 40_000
+PAIRS_LISTED, PARTNERS, CANDIDATES = 60_000, 12, 20_000
 """Pairs that are matched with one another, partners of each, and candidates that are tried, at most."""
 
+LARGEST_ROWS = 6
 TRIED = 60
 MOVE_LIMIT = 2_000
 
@@ -219,6 +220,12 @@ class Climber:
                 found = self._closing(best, int(row), steps)
         return best
 
+    def _worth(self, layout: IntArray, group: IntArray, move: IntArray, change: FloatArray) -> FloatArray:
+        """What single steps add to the score, less the price of what they use."""
+        table = np.repeat(layout[None], len(group), axis=0)
+        table[np.arange(len(group)), group] += move
+        return self.score(table) - float(self.score(layout[None])[0]) - self.net @ change
+
     def _closing(self, layout: IntArray, row: int, steps: tuple[int, ...]) -> IntArray | None:
         general = self.general
         self.tick()
@@ -226,34 +233,38 @@ class Climber:
         if len(group) == 0:
             return None
         change = self.changes(layout, group, move, np.arange(len(general.rows)))
-        table = np.repeat(layout[None], len(group), axis=0)
-        table[np.arange(len(group)), group] += move
-        worth = self.score(table) - float(self.score(layout[None])[0]) - self.net @ change
+        worth = self._worth(layout, group, move, change)
         kept = np.sort(np.argsort(-worth)[:LARGEST_PAIRING])
         group, move, change, worth = group[kept], move[kept], change[:, kept], worth[kept]
         # a step that does nothing stands first, so that singles and lone pairs are among the pairs
         group, move = np.append(group[0], group), np.append(0, move)
         worth, change = np.append(0.0, worth), np.concatenate([np.zeros((len(change), 1)), change], axis=1)
-        both = self.pair_changes(layout, group, move, np.array([row]))[0]
-        value = worth[:, None] + worth[None, :]
+        priced = np.unique(np.append(np.flatnonzero(self.net), row))[:LARGEST_ROWS]
+        pairs = self.pair_changes(layout, group, move, priced)
         first, second = np.triu_indices(len(group))
         fits = (group[first] != group[second]) | (first == 0)
         first, second = first[fits], second[fits]
-        value, both = value[first, second], both[first, second]
-        kept = np.argsort(-value, kind="stable")[:PAIRS_LISTED]
-        first, second, value, both = first[kept], second[kept], value[kept], both[kept]
-        order = np.lexsort((-value, both))  # of equal changes the best first
-        sorted_changes = both[order]
-        amount = float(general.amounts(layout[None])[0][row])
-        need_low, need_high = general.lows[row] - amount, general.highs[row] - amount
-        left = np.searchsorted(sorted_changes, need_low - both, side="left")
-        right = np.searchsorted(sorted_changes, need_high - both, side="right")
-        # of every pair at most a few partners, the best of a run being anywhere in it
+        kept = np.argsort(-(worth[first] + worth[second]), kind="stable")[:PAIRS_LISTED]
+        first, second = first[kept], second[kept]
+        pairs = pairs[:, first, second]
+        gain = (worth + self.net @ change)[first] + (worth + self.net @ change)[second]
+        both = pairs[int(np.searchsorted(priced, row))]
+        order = np.argsort(both, kind="stable")
+        amounts = general.amounts(layout[None])[0].astype(float)
+        left = np.searchsorted(both[order], general.lows[row] - amounts[row] - both, side="left")
+        right = np.searchsorted(both[order], general.highs[row] - amounts[row] - both, side="right")
         partners = np.minimum(right - left, PARTNERS)
         one = np.repeat(np.arange(len(both)), partners)
         place = np.arange(len(one)) - np.repeat(np.cumsum(partners) - partners, partners)
         other = order[left[one] + place]
-        ranked = np.argsort(-(value[one] + value[other]), kind="stable")[:CANDIDATES]
+        # what a candidate is worth if the two pairs do not meet in a product
+        over = np.maximum(amounts[priced, None] + pairs[:, one] + pairs[:, other] - general.highs[priced, None], 0.0)
+        merit = gain[one] + gain[other] - self.above[priced] @ over
+        count = min(CANDIDATES, len(merit))
+        if not count:
+            return None
+        ranked = np.argpartition(-merit, count - 1)[:count]
+        ranked = ranked[np.argsort(-merit[ranked], kind="stable")]
         one, other = one[ranked], other[ranked]
         best: IntArray | None = None
         best_score = -math.inf
