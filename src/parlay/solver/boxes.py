@@ -41,18 +41,19 @@ def tightened(general: General) -> General:
 def _pass(general: General, low: IntArray, high: IntArray) -> tuple[IntArray, IntArray]:
     stride = general.stride
     if len(general.rows):
-        squares = general.squares.astype(float)
-        least = general.amounts(low[None])[0].astype(float)
-        slopes = general.slopes(low).astype(float) - 2 * squares * low
-        budget = general.highs[:, None] - (least[:, None] - slopes * low - squares * low**2)
-        largest = _root(squares, slopes, budget).min(axis=0)
+        limited = np.isfinite(general.highs)
+        squares = general.squares.astype(float)[limited]
+        least = general.amounts(low[None])[0].astype(float)[limited]
+        slopes = general.slopes(low).astype(float)[limited] - 2 * squares * low
+        budget = general.highs[limited, None] - (least[:, None] - slopes * low - squares * low**2)
+        largest = _root(squares, slopes, budget).min(axis=0, initial=math.inf)
         down = np.floor(np.minimum(largest, high)).astype(np.int64) // stride * stride
         high = np.minimum(high, down)
         if (low > high).any():
             return low, high
         bounded = np.isfinite(general.lows)
         if bounded.any():
-            squares = squares[bounded]
+            squares = general.squares.astype(float)[bounded]
             most = general.amounts(high[None])[0].astype(float)[bounded]
             slopes = general.slopes(high).astype(float)[bounded] - 2 * squares * high
             missing = general.lows[bounded, None] - (most[:, None] - slopes * high - squares * high**2)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from parlay.layout import Layout
-from parlay.problem import Dual
+from parlay.problem import Dual, End, Split
 from parlay.solver.boxes import about_how_many, list_box, solved_group, tightened
 from parlay.solver.dual import Separated, document_of, separate
 from parlay.solver.general import General
@@ -36,12 +36,28 @@ TIE = 1e-9
 LISTED = 100_000
 """Partial layouts that listing one box may hold."""
 
+LARGEST_PROOF = 5_000
+"""Steps from which a proof is not kept."""
+
+REFUTED = 1e-9
+"""By how much, in ln of a limit, prices must show a box to be infeasible."""
+
 NARROWINGS = 4
 PRICED_ROWS, FACTORS = 3, (0.75, 1.3)
 """Rows whose prices are varied in further bounds of a listing, and by how much."""
 
 CLIMBS = 12
 """Boxes from whose relaxation a layout is sought in any case; later ones only while no layout is known."""
+
+
+@dataclass(eq=False)
+class _Node:
+    """What is known of a box, for the proof."""
+
+    duals: list[Dual] = field(default_factory=list[Dual])
+    split: Split | None = None
+    halves: list[_Node] = field(default_factory=list["_Node"])
+    listed: float | None = None
 
 
 @dataclass(order=True)
@@ -51,7 +67,7 @@ class _Box:
     key: tuple[float, int]
     general: General = field(compare=False)
     start: FloatArray | None = field(compare=False)
-    place: int = field(compare=False)
+    node: _Node = field(compare=False)
 
 
 @dataclass(kw_only=True)
@@ -63,7 +79,6 @@ class Search:
         top_k: how many layouts are wanted.
         tick: called now and then; may raise to stop.
         pool: layouts found that keep everything, with their scores.
-        steps: bounds that can be recomputed, one a box: (dual, place of the second half) as a tree in order of making.
         boxes: how many boxes were bounded.
     """
 
@@ -80,6 +95,7 @@ class Search:
     seen: set[Layout] = field(default_factory=set[Layout])
     climber: Climber | None = None
     starts: list[Layout] = field(default_factory=list[Layout])
+    tree: _Node = field(default_factory=_Node)
 
     @property
     def threshold(self) -> float:
@@ -125,7 +141,7 @@ class Search:
             row = np.array(layout, dtype=np.int64)
             if ((row >= root.low) & (row <= root.high)).all() and root.within(row[None])[0]:
                 self.add(row[None])
-        self.queue = [_Box(key=(-math.inf, 0), general=root, start=relaxed.widths, place=0)]
+        self.queue = [_Box(key=(-math.inf, 0), general=root, start=relaxed.widths, node=self.tree)]
         count = 0
         while self.queue:
             self.tick()
@@ -134,25 +150,25 @@ class Search:
             if self.current >= self.threshold:
                 for part, start, bound in self._halves(box):
                     count += 1
-                    bound = min(bound, self.current)
-                    heapq.heappush(self.queue, _Box(key=(-bound, -count), general=part, start=start, place=0))
+                    node = _Node()
+                    box.node.halves.append(node)
+                    key = -min(bound, self.current), -count
+                    heapq.heappush(self.queue, _Box(key=key, general=part, start=start, node=node))
             self.current = -math.inf
 
     def _halves(self, box: _Box) -> list[tuple[General, FloatArray | None, float]]:
         """Bound one box; nothing is left of it, or two boxes are."""
         general, start = tightened(box.general), box.start
-        separated: Separated | None = None
         relaxed: Relaxed | None = None
         for _ in range(NARROWINGS):
             if general.is_empty:
                 return []
             relaxed = relax(general, start=start)
             self.boxes += 1
-            separated = separate(general, relaxed)
-            self.current = min(self.current, separated.bound)
+            separated = self._bounded(box.node, general, relaxed)
             if box.key[1] == 0:
                 self.root = min(self.root, separated.bound)
-            if separated.bound < self.threshold or self._hopeless(general, relaxed):
+            if separated.bound < self.threshold or self._hopeless(box.node, general, relaxed):
                 return []
             start = relaxed.widths
             if not self.climbs:
@@ -168,25 +184,24 @@ class Search:
                 return []
             if _volume(general) > size - 0.7:
                 break
-        else:
-            relaxed = relax(general, start=start)
-            separated = separate(general, relaxed)
-        assert separated is not None and relaxed is not None
-        if any(len(gain) != count for gain, count in zip(separated.gains, general.counts.tolist(), strict=True)):
-            separated = separate(general, relaxed)
-            self.current = min(self.current, separated.bound)
+        assert relaxed is not None
+        separated = self._bounded(box.node, general, relaxed)
+        if separated.bound < self.threshold:
+            return []
         bound = separated.bound
         threshold = self._reachable(general, separated)
         if threshold is not None:
             table = list_box(general, [separated, *self._others(general, relaxed)], threshold, LISTED)
             if table is not None:
                 self.add(table)
+                box.node.listed = threshold
                 if threshold <= self.threshold:
                     return []
                 bound = min(bound, threshold)
         if self.climbs < CLIMBS or not self.pool or self.boxes % 10 == 0:
             self._seek(general, relaxed, ())
         group, width = self._cut(general, relaxed, separated)
+        box.node.split = Split(group=group, width=width)
         below, above = general.high.copy(), general.low.copy()
         below[group], above[group] = width, width + general.stride[group]
         return [
@@ -222,11 +237,37 @@ class Search:
                     found.append(separate(general, replace(relaxed, upper=upper)))
         return found
 
-    def _hopeless(self, general: General, relaxed: Relaxed) -> bool:
+    def _bounded(self, node: _Node, general: General, relaxed: Relaxed) -> Separated:
+        separated = separate(general, relaxed)
+        self.current = min(self.current, separated.bound)
+        node.duals.append(document_of(general, relaxed))
+        return separated
+
+    def _hopeless(self, node: _Node, general: General, relaxed: Relaxed) -> bool:
         """Whether prices prove that no layout of the box keeps the constraints."""
         if relaxed.converged and relaxed.excess < 1e-6:
             return False
-        return separate(general, relax(general, elastic=True), weight=0.0).bound < -1e-9
+        farkas = relax(general, elastic=True)
+        if separate(general, farkas, weight=0).bound >= -REFUTED:
+            return False
+        node.duals.append(document_of(general, farkas, weight=0))
+        return True
+
+    def steps(self) -> tuple[Dual | Split | End, ...]:
+        """The tree of boxes, depth first, as a proof keeps it; nothing when it is too large."""
+        found: list[Dual | Split | End] = []
+        waiting = [self.tree]
+        while waiting:
+            node = waiting.pop()
+            found += node.duals
+            if len(node.halves) == 2 and node.split is not None:
+                found.append(node.split)
+                waiting += node.halves[::-1]
+            else:
+                found.append(End(listed=node.listed))
+            if len(found) > LARGEST_PROOF:
+                return ()
+        return tuple(found)
 
     def _seek(self, general: General, relaxed: Relaxed, starts: Iterable[Layout]) -> None:
         """Climb from the relaxation, and from layouts given, to layouts that keep everything."""

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     IntArray = NDArray[np.int64]
     FloatArray = NDArray[np.float64]
 
-__all__ = ["Chain", "compile_chain"]
+__all__ = ["Chain", "compile_chain", "is_chain"]
 
 NO_LIMIT = 1 << 50
 
@@ -118,6 +118,17 @@ class Chain:
     def narrowed(self, first: Sequence[int], last: Sequence[int]) -> Chain:
         """The same chain with other bounds on the widths."""
         return replace(self, first=tuple(first), last=tuple(last))
+
+
+def is_chain(problem: Problem) -> bool:
+    """Whether a problem has one upper limit on one polynomial along the chain, and terms of neighbours alone."""
+    if len(problem.constraints) != 1:
+        return False
+    [constraint] = problem.constraints
+    resource = constraint.resource
+    if isinstance(resource, PeakResource) or not resource.is_chain or constraint.maximum is None:
+        return False
+    return min(resource.coefficients(), default=0) >= 0 and all(h - g == 1 for g, h in problem.terms.pairs)
 
 
 def compile_chain(problem: Problem) -> Chain:

@@ -30,8 +30,6 @@ LARGEST_GROUP = 20_000
 """Widths of a group from which neighbouring ones are bounded together."""
 
 CELL = 1.005
-SMALLEST_PRICE = 1e-9
-"""Prices whose whole budget is worth less, in log-energy, are dropped."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +88,7 @@ def cells(general: General) -> tuple[tuple[IntArray, ...], tuple[IntArray, ...]]
     return tuple(lows), tuple(highs)
 
 
-def separate(general: General, relaxed: Relaxed, *, weight: float = 1.0) -> Separated:
+def separate(general: General, relaxed: Relaxed, *, weight: int = 1) -> Separated:
     """The bound that prices and a point give within the bounds of ``general``.
 
     Args:
@@ -177,18 +175,23 @@ def linearised(
     return slopes, offset
 
 
-def document_of(general: General, relaxed: Relaxed, low: IntArray, high: IntArray) -> Dual:
-    """What a proof keeps of one bound: prices by constraint and the bounds on widths it leaves."""
-    rows = general.rows
+def document_of(general: General, relaxed: Relaxed, *, weight: int = 1) -> Dual:
+    """What a proof keeps of one bound: the box, the point, and prices by constraint."""
+
+    def priced(prices: FloatArray) -> tuple[tuple[int, int, float], ...]:
+        rows = zip(general.rows, prices.tolist(), strict=True)
+        return tuple((row.constraint, row.point, price) for row, price in rows if price)
+
     return Dual(
-        centre=tuple(relaxed.widths.tolist()),
-        upper=tuple((row.constraint, row.point, price) for row, price in zip(rows, relaxed.upper.tolist(), strict=True) if price),
-        lower=tuple((row.constraint, row.point, price) for row, price in zip(rows, relaxed.lower.tolist(), strict=True) if price),
+        low=tuple(general.low.tolist()),
+        high=tuple(general.high.tolist()),
+        centre=tuple(np.clip(relaxed.widths, general.low, general.high).tolist()),
+        upper=priced(relaxed.upper),
+        lower=priced(relaxed.lower),
         fences=tuple(
             (fence.kind, min(fence.first, fence.second), price)
             for fence, price in zip(general.fences, relaxed.fences.tolist(), strict=True)
             if price
         ),
-        low=tuple(low.tolist()),
-        high=tuple(high.tolist()),
+        weight=weight,
     )

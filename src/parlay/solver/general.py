@@ -218,7 +218,7 @@ def compile_general(problem: Problem) -> General:
     """
     groups = problem.space.groups
     rows: list[Row] = []
-    has_peak_minimum = False
+    has_peak_minimum = never = False
     for index, constraint in enumerate(problem.constraints):
         resource = constraint.resource
         points = resource.points if isinstance(resource, PeakResource) else (resource,)
@@ -230,7 +230,11 @@ def compile_general(problem: Problem) -> General:
                     f"constraint on {resource.name}", given="a negative coefficient", allowed="coefficients from 0 up"
                 )
             low = None if is_peak else constraint.minimum
-            if constraint.maximum is not None or low is not None:
+            if not any(form.coefficients()):  # no width changes it: it holds always or never
+                never |= not constraint.allows(form.constant) if not is_peak else (
+                    constraint.maximum is not None and form.constant > constraint.maximum
+                )
+            elif constraint.maximum is not None or low is not None:
                 rows.append(Row(constraint=index, point=point, resource=form, low=low, high=constraint.maximum))
     stride = np.array([group.multiple_of for group in groups], dtype=np.int64)
     low = np.array([group.first for group in groups], dtype=np.int64)
@@ -247,7 +251,7 @@ def compile_general(problem: Problem) -> General:
                 allowed="widths that a size or a largest width limits",
                 remedy="set a largest width",
             )
-    if (low > high).any() or any(row.is_empty for row in rows):
+    if never or (low > high).any() or any(row.is_empty for row in rows):
         high = np.minimum(high, low - 1)
         return General(problem, tuple(rows), fences, low, high, stride, has_peak_minimum, np.float64)
     top: Layout = tuple(int(width) for width in high)

@@ -31,6 +31,9 @@ STEP = 1e-4
 """Distance of the finite differences by which scores without a closed form are differentiated, in ln w."""
 
 PADDING = 1e-7
+SMALLEST_PRICE = 1e-8
+"""Prices that make the whole limit worth less than this are taken as none."""
+
 RECENTRINGS = 12
 
 
@@ -256,12 +259,16 @@ class _Method:
         row_upper, row_lower = np.zeros(len(general.rows)), np.zeros(len(general.rows))
         row_upper[upper] = prices[: len(upper)] / amounts[upper]
         row_lower[lower] = prices[len(upper) : len(upper) + len(lower)] / amounts[lower]
+        for some in (row_upper, row_lower):  # an interior point leaves a trace of a price everywhere
+            some[some * amounts < SMALLEST_PRICE * scale] = 0.0
+        fence_prices = prices[len(upper) + len(lower) : rows_count]
+        fence_prices[fence_prices < SMALLEST_PRICE * scale] = 0.0
         at = x[:groups]
         return Relaxed(
             widths=np.exp(np.clip(at, self.low, self.high)),
             upper=row_upper,
             lower=row_lower,
-            fences=prices[len(upper) + len(lower) : rows_count],
+            fences=fence_prices,
             converged=converged,
             excess=float(x[-1]) if self.elastic else float(values[:rows_count].max(initial=-math.inf)),
         )
