@@ -7,6 +7,7 @@
     ├── MissingExtraError  an optional package is not installed (also an ImportError)
     ├── StudyError         a study's folder cannot be used as asked
     ├── DivergedError      the loss of a training stopped being a finite number
+    ├── TraceError         a model holds something the tracer does not understand
     └── CertificateError   a result failed its independent recount
 
 Every message is one line: what was given, what is allowed, and the remedy. The command line prints it as it is.
@@ -14,7 +15,15 @@ Every message is one line: what was given, what is allowed, and the remedy. The 
 
 from __future__ import annotations
 
-__all__ = ["CertificateError", "DivergedError", "InputError", "MissingExtraError", "ParlayError", "StudyError"]
+__all__ = [
+    "CertificateError",
+    "DivergedError",
+    "InputError",
+    "MissingExtraError",
+    "ParlayError",
+    "StudyError",
+    "TraceError",
+]
 
 
 class ParlayError(Exception):
@@ -58,6 +67,28 @@ class StudyError(ParlayError):
 
 class DivergedError(ParlayError):
     """The loss of a training run stopped being a finite number."""
+
+
+class TraceError(ParlayError):
+    """A model holds something the tracer does not understand; the message says what, where, and what helps.
+
+    >>> raise TraceError("operator fft_rfft2", module="mixer.0", line="net.py:12 y = rfft2(x)", found="there is no rule")
+    Traceback (most recent call last):
+    ...
+    parlay.errors.TraceError: operator fft_rfft2 in module mixer.0 at net.py:12 y = rfft2(x): there is no rule; keep the widths it touches with --pin 'mixer.0' (pin=['mixer.0']) or add a rule with parlay.graph.add_rule
+    """
+
+    def __init__(self, what: str, *, module: str = "", line: str = "", found: str = "", remedy: str = "") -> None:
+        where = f" in module {module}" if module else " in the model's own forward"
+        at = f" at {line}" if line else ""
+        pattern = module or "*"
+        advice = (
+            f"keep the widths it touches with --pin '{pattern}' (pin=['{pattern}']) "
+            "or add a rule with parlay.graph.add_rule"
+        )
+        message = f"{what}{where}{at}: {found}; {remedy or advice}"
+        super().__init__(" ".join(message.split()))
+        self.module = module
 
 
 class CertificateError(ParlayError):
