@@ -15,6 +15,8 @@ Every message is one line: what was given, what is allowed, and the remedy. The 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 __all__ = [
     "CertificateError",
     "DivergedError",
@@ -75,20 +77,31 @@ class TraceError(ParlayError):
     >>> raise TraceError("operator fft_rfft2", module="mixer.0", line="net.py:12 y = rfft2(x)", found="there is no rule")
     Traceback (most recent call last):
     ...
-    parlay.errors.TraceError: operator fft_rfft2 in module mixer.0 at net.py:12 y = rfft2(x): there is no rule; keep the widths it touches with --pin 'mixer.0' (pin=['mixer.0']) or add a rule with parlay.graph.add_rule
+    parlay.errors.TraceError: operator fft_rfft2 in module mixer.0 at net.py:12 y = rfft2(x): there is no rule; keep the widths it touches with --pin 'mixer.0', or add a rule with parlay.graph.add_rule
     """
 
-    def __init__(self, what: str, *, module: str = "", line: str = "", found: str = "", remedy: str = "") -> None:
-        where = f" in module {module}" if module else " in the model's own forward"
+    def __init__(
+        self,
+        what: str,
+        *,
+        module: str = "",
+        line: str = "",
+        found: str = "",
+        remedy: str = "",
+        pins: Sequence[str] = (),
+    ) -> None:
+        where = f" in module {module}" if module else ""
         at = f" at {line}" if line else ""
-        pattern = module or "*"
-        advice = (
-            f"keep the widths it touches with --pin '{pattern}' (pin=['{pattern}']) "
-            "or add a rule with parlay.graph.add_rule"
-        )
-        message = f"{what}{where}{at}: {found}; {remedy or advice}"
-        super().__init__(" ".join(message.split()))
+        patterns = [*pins[:MOST_PINS]] or [module or "*"]
+        shown = " ".join(f"--pin '{pattern}'" for pattern in patterns)
+        more = f" and {len(pins) - MOST_PINS} more" if len(pins) > MOST_PINS else ""
+        advice = f"keep the widths it touches with {shown}{more}, or add a rule with parlay.graph.add_rule"
+        super().__init__(" ".join(f"{what}{where}{at}: {found}; {remedy or advice}".split()))
         self.module = module
+        self.pins = tuple(pins)
+
+
+MOST_PINS = 4
 
 
 class CertificateError(ParlayError):

@@ -35,6 +35,7 @@ class Resizing:
         kept: index of the old positions that are kept along a dimension, and of the new positions they go to; None
             when no weights are kept.
         initialise: whether weights get values; a module that is only asked for shapes needs none.
+        device: where parameters and buffers are put; where they are now if None.
     """
 
     shapes: Mapping[str, Shape]
@@ -43,6 +44,7 @@ class Resizing:
     today: Callable[[Dim], int]
     kept: Callable[[Dim], tuple[Tensor, Tensor]] | None = None
     initialise: bool = True
+    device: str | None = None
 
 
 def rebuilt(model: nn.Module, resizing: Resizing) -> nn.Module:
@@ -76,8 +78,9 @@ def _emptied(name: str, tensor: Tensor, resizing: Resizing) -> Tensor:
     dims = resizing.shapes.get(name)
     shape = tuple(tensor.shape) if dims is None else tuple(resizing.size(dim) for dim in dims)
     if not isinstance(tensor, nn.Parameter):
-        return _resized_buffer(name, tensor, shape)
-    data = torch.empty(shape, dtype=tensor.dtype, device=tensor.device)
+        buffer = _resized_buffer(name, tensor, shape)
+        return buffer if resizing.device is None else buffer.to(resizing.device)
+    data = torch.empty(shape, dtype=tensor.dtype, device=resizing.device or tensor.device)
     return nn.Parameter(data, requires_grad=tensor.requires_grad)
 
 

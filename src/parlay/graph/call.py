@@ -6,7 +6,7 @@ dimensions of the output. ``add_rule`` adds one for an operator that parlay does
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -41,7 +41,6 @@ class Traced:
         origin: qualified name of the one parameter it is made of, if it is.
         depends_on_input: whether it is an activation; what depends on parameters alone is none.
         storage: number of the storage it lives in; views share one.
-        is_integer: whether it holds indices or masks, which have no channels.
     """
 
     dims: Shape
@@ -70,11 +69,28 @@ class WeightLayer:
 
 @dataclass(kw_only=True)
 class Ledger:
-    """What a pass over a graph writes down, to be worked out when all widths are known."""
+    """What a pass over a graph writes down, to be worked out when all widths are known.
+
+    Attributes:
+        macs: multiply-adds of every operator.
+        layers: the weight layers, by the name of their weight.
+        attributes: attributes of modules that hold sizes, by module path and name.
+        touched: dimensions that a line of a module's source handles, by module path and file:line.
+    """
 
     macs: list[Product] = field(default_factory=list[Product])
     layers: dict[str, WeightLayer] = field(default_factory=dict[str, WeightLayer])
     attributes: dict[tuple[str, str], Shape] = field(default_factory=dict[tuple[str, str], Shape])
+    touched: dict[tuple[str, str], list[Dim]] = field(default_factory=dict[tuple[str, str], list[Dim]])
+
+    def setters(self, unknowns: Unknowns, widths: Iterable[int]) -> list[str]:
+        """Names of the layers that set any of these widths: what to pin to keep them."""
+        wanted = {width for width in widths if width > BATCH}
+        return [
+            layer.name
+            for layer in self.layers.values()
+            if any(segment.width in wanted for segment in unknowns.resolve(layer.outputs))
+        ]
 
 
 @dataclass(kw_only=True)

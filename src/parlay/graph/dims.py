@@ -119,7 +119,8 @@ class Unknowns:
         for segment in self.resolve(dim):
             if segment.width > BATCH and segment.width not in self.bindings:
                 self.bindings[segment.width] = constant(self.sizes[segment.width])
-                self.reasons[segment.width] = f"{reason or 'pinned'} ({self.where})" if self.where else reason
+                if reason:
+                    self.reasons[segment.width] = f"{reason} ({self.where})" if self.where else reason
 
     def unify(self, a: Dim, b: Dim) -> None:
         """Say that two dimensions of equal size are the same."""
@@ -148,7 +149,7 @@ class Unknowns:
         if x.width <= BATCH or y.width <= BATCH:
             fixed, other = (x, y) if x.width <= BATCH else (y, x)
             if other.width > BATCH:
-                self.pin((other,), "equal to a fixed size")
+                self.pin((other,))
             return
         if x.width > y.width:
             x, y = y, x  # the older width stays

@@ -70,7 +70,7 @@ class Interpreter:
             if spec.kind is OutputKind.USER_OUTPUT and isinstance(result, Traced):
                 self.outputs.append(result.storage)
                 for dim in result.dims:
-                    self.unknowns.pin(dim, "output of the model")
+                    self.unknowns.pin(dim)
 
     def _placeholders(self) -> list[Traced]:
         nodes = [node for node in self.program.graph.nodes if node.op == "placeholder"]
@@ -154,13 +154,16 @@ class Interpreter:
         if is_pinned:
             for shape in several:
                 for dim in shape:
-                    self.unknowns.pin(dim, "pinned on request")
+                    self.unknowns.pin(dim)
         for shape, sizes in zip(several, shapes, strict=True):
             found = tuple(self.unknowns.size(dim) for dim in shape)
             if found != sizes:
                 raise TraceError(
                     f"rule of {name}", module=path, line=line, found=f"it gives shape {found}, torch gives {sizes}"
                 )
+        self.ledger.touched.setdefault((path, line.partition(" ")[0]), []).extend(
+            dim for shape in (*(traced.dims for traced in call.tensors), *several) for dim in shape
+        )
         outputs = self._outputs(node, call, several, entry.memory if entry else Memory.POINT)
         return outputs if isinstance(node.meta.get("val"), list | tuple) else outputs[0]
 
@@ -170,24 +173,23 @@ class Interpreter:
                 return entry.function(call)
             except InputError as error:
                 if not is_pinned:
-                    raise TraceError(
-                        f"operator {call.op}", module=call.module, line=call.line, found=str(error)
-                    ) from None
+                    raise self._refusal(call, str(error)) from None
             except (ValueError, IndexError, KeyError, TypeError, AttributeError) as error:
                 if not is_pinned:
-                    raise TraceError(
-                        f"operator {call.op}",
-                        module=call.module,
-                        line=call.line,
-                        found=f"a form its rule does not cover ({type(error).__name__}: {error})",
-                    ) from error
+                    found = f"a form its rule does not cover ({type(error).__name__}: {error})"
+                    raise self._refusal(call, found) from error
         is_known = all(self.unknowns.is_fixed(dim) for traced in call.tensors for dim in traced.dims)
         if not (is_known or is_pinned):
-            raise TraceError(f"operator {call.op}", module=call.module, line=call.line, found="there is no rule for it")
+            raise self._refusal(call, "there is no rule for it")
         for traced in call.tensors:
             for dim in traced.dims:
-                self.unknowns.pin(dim, "pinned on request")
+                self.unknowns.pin(dim)
         return [call.fixed(shape) for shape in call.shapes]
+
+    def _refusal(self, call: Call, found: str) -> TraceError:
+        widths = {s.width for traced in call.tensors for dim in traced.dims for s in self.unknowns.resolve(dim)}
+        setters = self.ledger.setters(self.unknowns, widths)
+        return TraceError(f"operator {call.op}", module=call.module, line=call.line, found=found, pins=setters)
 
     def _outputs(self, node: fx.Node, call: Call, shapes: list[Shape], memory: Memory) -> list[Traced]:
         """The output tensors, and the step in memory."""

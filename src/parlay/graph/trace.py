@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
-from typing import Any
 
 from parlay.errors import InputError, TraceError
 from parlay.extras import Needs
@@ -131,15 +130,20 @@ class _Exported:
         for one in passes:
             one.run()
         training, evaluation = passes
-        layers = {**evaluation.ledger.layers, **training.ledger.layers}
-        _pin_unset(unknowns, shapes, layers.values(), evaluation)
-        variables, space = _groups(unknowns, list(layers.values()))
+        ledger = Ledger(
+            layers={**training.ledger.layers, **evaluation.ledger.layers},
+            macs=evaluation.ledger.macs,
+            attributes={**evaluation.ledger.attributes, **training.ledger.attributes},
+            touched={**evaluation.ledger.touched, **training.ledger.touched},
+        )
+        layers = list(ledger.layers.values())
+        _pin_unset(unknowns, shapes, layers, evaluation)
+        variables, space = _groups(unknowns, layers)
         params = summed(product(unknowns, shapes[name]) for name in self._parameter_names if name in shapes)
         params[()] = params.get((), 0) + sum(
             parameter.numel() for name, parameter in self.model.named_parameters() if name not in shapes
         )
         points, peak = _activations(unknowns, variables, evaluation)
-        attributes = {**evaluation.ledger.attributes, **training.ledger.attributes}
         return WidthGraph(
             model=self.model,
             space=space,
@@ -152,8 +156,7 @@ class _Exported:
             unknowns=unknowns,
             variables=variables,
             shapes=shapes,
-            attributes=attributes,
-            layers=tuple(layers.values()),
+            ledger=ledger,
         )
 
     @property
@@ -162,7 +165,7 @@ class _Exported:
 
 
 def _pin_unset(
-    unknowns: Unknowns, shapes: Mapping[str, Shape], layers: Any, evaluation: Interpreter
+    unknowns: Unknowns, shapes: Mapping[str, Shape], layers: Sequence[WeightLayer], evaluation: Interpreter
 ) -> None:
     """Keep the widths that no weight layer sets: there is nothing to resize them by."""
     unknowns.where = ""

@@ -11,7 +11,7 @@ from parlay.errors import InputError
 from parlay.extras import Needs
 from parlay.families import ELEMENT_BYTES
 from parlay.graph.build import Resizing, rebuilt
-from parlay.graph.call import Shape, WeightLayer
+from parlay.graph.call import Ledger, Shape
 from parlay.graph.dims import Dim, Unknowns
 from parlay.graph.polynomials import Variables
 from parlay.graph.space import TracedSpace
@@ -54,8 +54,7 @@ class WidthGraph:
     unknowns: Unknowns = field(repr=False)
     variables: Variables = field(repr=False)
     shapes: Mapping[str, Shape] = field(repr=False)
-    attributes: Mapping[tuple[str, str], Shape] = field(repr=False)
-    layers: tuple[WeightLayer, ...] = field(repr=False)
+    ledger: Ledger = field(repr=False)
 
     @property
     def layout(self) -> Layout:
@@ -118,15 +117,18 @@ class WidthGraph:
         assert sum(parameter.numel() for parameter in module.parameters()) == self.params(widths)
         return module
 
-    def module_at(self, layout: Layout, *, keep_weights: bool = False, initialise: bool = True) -> nn.Module:
-        """``build`` without its checks; without ``initialise`` the weights are whatever memory held."""
+    def module_at(
+        self, layout: Layout, *, keep_weights: bool = False, initialise: bool = True, device: str | None = None
+    ) -> nn.Module:
+        """``build`` without its checks, on another device too; without ``initialise`` weights are undefined."""
         resizing = Resizing(
             shapes=self.shapes,
-            attributes=self.attributes,
+            attributes=self.ledger.attributes,
             size=lambda dim: self._size(dim, layout),
             today=lambda dim: self._size(dim, self.layout),
             kept=(lambda dim: self._kept(dim, layout)) if keep_weights else None,
             initialise=initialise,
+            device=device,
         )
         return rebuilt(self.model, resizing)
 
@@ -169,15 +171,12 @@ class WidthGraph:
         """Unknown -> sum of squared weights of each unit, over the layers that write it, each layer scaled to 1."""
         tensors = dict(self.model.named_parameters())
         found: dict[int, Tensor] = {}
-        for layer in self.layers:
+        for layer in self.ledger.layers.values():
             name = f"{layer.name}.weight" if f"{layer.name}.weight" in tensors else layer.name
             weight = tensors[name].detach().double().cpu()
-            axis = next(
-                i for i, dim in enumerate(self.shapes[name])
-                if self.unknowns.resolve(dim) == self.unknowns.resolve(layer.outputs)
-            ) if any(
-                self.unknowns.resolve(dim) == self.unknowns.resolve(layer.outputs) for dim in self.shapes[name]
-            ) else 0
+            written = self.unknowns.resolve(layer.outputs)
+            axes = [i for i, dim in enumerate(self.shapes[name]) if self.unknowns.resolve(dim) == written]
+            axis = axes[0] if axes else 0
             norms = weight.square().transpose(0, axis).flatten(1).sum(1)
             norms /= max(float(norms.sum()), 1e-30)
             start = 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import zip_longest
 
 from parlay.errors import InputError
-from parlay.graph.call import Call, Memory, Shape, rule
+from parlay.graph.call import Call, Memory, Shape, Traced, rule
 from parlay.graph.dims import ONE, Dim, Segment, constant
 
 __all__: list[str] = []
@@ -15,10 +15,10 @@ __all__: list[str] = []
 def _convolution(call: Call) -> Shape:
     x, weight, groups = call.tensor("input"), call.tensor("weight"), int(call.get("groups", 1))
     rank = len(weight.dims) - 2
-    batch, channels, spatial = _parts(x.dims, rank)
+    batch, channels, _ = _parts(x.dims, rank)
     outputs, per_group = weight.dims[0], weight.dims[1]
     for kernel in weight.dims[2:]:
-        call.unknowns.pin(kernel, "kernel size")
+        call.unknowns.pin(kernel)
     if groups == 1:
         call.unify(channels, per_group)
     elif call.unknowns.size(channels) == groups:  # depthwise: as many groups as channels, whatever their number
@@ -36,7 +36,6 @@ def _convolution(call: Call) -> Shape:
     sides = tuple(constant(size) for size in call.shape[len(call.shape) - rank :])
     call.weight_layer(weight, inputs=channels, outputs=outputs)
     call.multiply_adds(*batch, outputs, per_group, *weight.dims[2:], *sides)
-    del spatial
     return (*batch, outputs, *sides)
 
 
@@ -47,7 +46,7 @@ def _transposed_convolution(call: Call) -> Shape:
     batch, channels, spatial = _parts(x.dims, rank)
     per_group = weight.dims[1]
     for kernel in weight.dims[2:]:
-        call.unknowns.pin(kernel, "kernel size")
+        call.unknowns.pin(kernel)
     call.unify(channels, weight.dims[0])
     if groups == 1:
         outputs = per_group
@@ -111,8 +110,6 @@ def _product(call: Call, a: Shape, b: Shape, weight: str | None, other: str | No
     right = b if len(b) > 1 else (*b, ONE)
     call.unify(left[-1], right[-2])
     lead = broadcast(call, [left[:-2], right[:-2]])
-    from parlay.graph.call import Traced
-
     if weight is not None:
         call.weight_layer(Traced(dims=b, origin=weight), inputs=right[-2], outputs=right[-1])
     elif other is not None:
