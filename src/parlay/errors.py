@@ -7,6 +7,7 @@
     ├── MissingExtraError  an optional package is not installed (also an ImportError)
     ├── StudyError         a study's folder cannot be used as asked
     ├── DivergedError      the loss of a training stopped being a finite number
+    ├── TraceError         a model holds something the tracer does not understand
     └── CertificateError   a result failed its independent recount
 
 Every message is one line: what was given, what is allowed, and the remedy. The command line prints it as it is.
@@ -14,7 +15,17 @@ Every message is one line: what was given, what is allowed, and the remedy. The 
 
 from __future__ import annotations
 
-__all__ = ["CertificateError", "DivergedError", "InputError", "MissingExtraError", "ParlayError", "StudyError"]
+from collections.abc import Sequence
+
+__all__ = [
+    "CertificateError",
+    "DivergedError",
+    "InputError",
+    "MissingExtraError",
+    "ParlayError",
+    "StudyError",
+    "TraceError",
+]
 
 
 class ParlayError(Exception):
@@ -58,6 +69,39 @@ class StudyError(ParlayError):
 
 class DivergedError(ParlayError):
     """The loss of a training run stopped being a finite number."""
+
+
+class TraceError(ParlayError):
+    """A model holds something the tracer does not understand; the message says what, where, and what helps.
+
+    >>> raise TraceError("operator fft_rfft2", module="mixer.0", line="net.py:12 y = rfft2(x)", found="there is no rule")
+    Traceback (most recent call last):
+    ...
+    parlay.errors.TraceError: operator fft_rfft2 in module mixer.0 at net.py:12 y = rfft2(x): there is no rule; keep the widths it touches with --pin 'mixer.0', or add a rule with parlay.graph.add_rule
+    """
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        module: str = "",
+        line: str = "",
+        found: str = "",
+        remedy: str = "",
+        pins: Sequence[str] = (),
+    ) -> None:
+        where = f" in module {module}" if module else ""
+        at = f" at {line}" if line else ""
+        patterns = [*pins[:MOST_PINS]] or [module or "*"]
+        shown = " ".join(f"--pin '{pattern}'" for pattern in patterns)
+        more = f" and {len(pins) - MOST_PINS} more" if len(pins) > MOST_PINS else ""
+        advice = f"keep the widths it touches with {shown}{more}, or add a rule with parlay.graph.add_rule"
+        super().__init__(" ".join(f"{what}{where}{at}: {found}; {remedy or advice}".split()))
+        self.module = module
+        self.pins = tuple(pins)
+
+
+MOST_PINS = 4
 
 
 class CertificateError(ParlayError):

@@ -95,7 +95,7 @@ class ResNet(nn.Module):
             inputs = layout[unit - 1]
             for block in range(family.blocks):
                 stride = 2 if unit > 1 and block == 0 else 1
-                layers.append(Block(inputs, layout[unit], kernels[unit], stride))
+                layers.append(Block(inputs, layout[unit], kernels[unit], stride, opens_unit=block == 0))
                 inputs = layout[unit]
         self.features = nn.Sequential(*layers)
         self.classifier = nn.Linear(layout[-1], family.classes)
@@ -109,10 +109,10 @@ class ResNet(nn.Module):
 class Block(nn.Module):
     """Two convolutions beside a parameter-free shortcut (He et al. 2016, option A)."""
 
-    def __init__(self, inputs: int, width: int, kernel: int, stride: int) -> None:
+    def __init__(self, inputs: int, width: int, kernel: int, stride: int, *, opens_unit: bool) -> None:
         super().__init__()
         self.stride = stride
-        self.growth = width - inputs
+        self.opens_unit = opens_unit
         self.residual = nn.Sequential(
             *convolution(inputs, width, kernel, stride),
             nn.BatchNorm2d(width),
@@ -123,14 +123,18 @@ class Block(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """(N, inputs, h, w) -> (N, width, ceil(h / stride), ceil(w / stride))."""
-        return functional.relu(self.residual(features) + self.shortcut(features))
+        residual: Tensor = self.residual(features)
+        shortcut = self.shortcut(features, residual.shape[1]) if self.opens_unit else features
+        return functional.relu(residual + shortcut)
 
-    def shortcut(self, features: Tensor) -> Tensor:
-        """Every stride-th pixel; zero channels are added where the width grows, the last ones cut where it shrinks."""
+    def shortcut(self, features: Tensor, width: int) -> Tensor:
+        """Every stride-th pixel; zero channels are added where the width grows, the last ones cut where it shrinks.
+
+        The amount follows from the tensors at hand, never from numbers kept since construction, so that the network
+        can be traced and built at other widths; the first block of a unit pads even by nothing.
+        """
         kept = features[:, :, :: self.stride, :: self.stride] if self.stride > 1 else features
-        if self.growth > 0:
-            return functional.pad(kept, (0, 0, 0, 0, 0, self.growth))
-        return kept[:, : self.growth] if self.growth < 0 else kept
+        return functional.pad(kept, (0, 0, 0, 0, 0, width - kept.shape[1]))
 
 
 def convolution(inputs: int, outputs: int, kernel: int, stride: int = 1) -> list[nn.Module]:

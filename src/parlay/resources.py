@@ -8,6 +8,7 @@ throughout, so nothing is ever rounded.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -19,7 +20,7 @@ __all__ = ["PeakResource", "Resource"]
 
 @dataclass(frozen=True, kw_only=True)
 class Resource:
-    """R(w) = constant + sum_g linear[g] w_g + sum_{g <= h} quadratic[g, h] w_g w_h, in exact integers.
+    """R(w) = (constant + sum_g linear[g] w_g + sum_{g <= h} quadratic[g, h] w_g w_h) / divisor, in exact integers.
 
     Attributes:
         name: what is counted (``weights``, ``params``, ``macs``, ...).
@@ -27,6 +28,8 @@ class Resource:
         constant: the part that no width changes.
         linear: one coefficient a group.
         quadratic: (g, h, coefficient) with g <= h, sorted, each pair at most once.
+        divisor: what the polynomial is divided by; above 1 only where grouped convolutions split widths, which then are
+            multiples of the number of groups, so that nothing is left over.
 
     >>> weights = Resource.of("weights", 2, linear={0: 27}, quadratic={(0, 1): 9})
     >>> weights((35, 36))
@@ -38,8 +41,11 @@ class Resource:
     constant: int = 0
     linear: tuple[int, ...] = ()
     quadratic: tuple[tuple[int, int, int], ...] = ()
+    divisor: int = 1
 
     def __post_init__(self) -> None:
+        if type(self.divisor) is not int or self.divisor < 1:
+            raise InputError(f"{self.name}: divisor", given=repr(self.divisor), allowed="an integer of at least 1")
         if len(self.linear) != self.groups:
             raise InputError(f"{self.name}: linear coefficients", given=len(self.linear), allowed=f"{self.groups}")
         pairs = [(g, h) for g, h, _ in self.quadratic]
@@ -55,6 +61,7 @@ class Resource:
         constant: int = 0,
         linear: Mapping[int, int] | None = None,
         quadratic: Mapping[tuple[int, int], int] | None = None,
+        divisor: int = 1,
     ) -> Resource:
         """Build a resource from sparse coefficients; the order within a pair does not matter."""
         terms: dict[tuple[int, int], int] = {}
@@ -67,25 +74,63 @@ class Resource:
             constant=constant,
             linear=tuple((linear or {}).get(g, 0) for g in range(groups)),
             quadratic=tuple((g, h, c) for (g, h), c in sorted(terms.items()) if c),
+            divisor=divisor,
         )
 
     def __call__(self, layout: Layout) -> int:
-        """The exact amount at a layout of ``groups`` widths."""
+        """The exact amount at a layout of ``groups`` widths.
+
+        Raises:
+            InputError: for another number of widths, or widths that the divisor does not divide.
+        """
         if len(layout) != self.groups:
             raise InputError(f"{self.name}: widths", given=len(layout), allowed=f"{self.groups}, one a group")
         total = self.constant + sum(c * width for c, width in zip(self.linear, layout, strict=True))
-        return total + sum(c * layout[g] * layout[h] for g, h, c in self.quadratic)
+        total += sum(c * layout[g] * layout[h] for g, h, c in self.quadratic)
+        amount, rest = divmod(total, self.divisor)
+        if rest:
+            raise InputError(
+                f"{self.name} of {'-'.join(map(str, layout))}",
+                given=f"{total}/{self.divisor}",
+                allowed="widths that every group of a grouped convolution shares evenly",
+                remedy="see the multiples of the groups",
+            )
+        return amount
 
     def __add__(self, other: Resource) -> Resource:
         """The sum of two resources over the same groups, under the name of the first."""
         if self.groups != other.groups:
             raise InputError("sum of resources", given=(self.groups, other.groups), allowed="equal numbers of groups")
-        quadratic = {(g, h): c for g, h, c in self.quadratic}
+        divisor = math.lcm(self.divisor, other.divisor)
+        mine, theirs = divisor // self.divisor, divisor // other.divisor
+        quadratic = {(g, h): mine * c for g, h, c in self.quadratic}
         for g, h, c in other.quadratic:
-            quadratic[g, h] = quadratic.get((g, h), 0) + c
-        linear = {g: a + b for g, (a, b) in enumerate(zip(self.linear, other.linear, strict=True))}
+            quadratic[g, h] = quadratic.get((g, h), 0) + theirs * c
+        pairs = enumerate(zip(self.linear, other.linear, strict=True))
         return Resource.of(
-            self.name, self.groups, constant=self.constant + other.constant, linear=linear, quadratic=quadratic
+            self.name,
+            self.groups,
+            constant=mine * self.constant + theirs * other.constant,
+            linear={g: mine * a + theirs * b for g, (a, b) in pairs},
+            quadratic=quadratic,
+            divisor=divisor,
+        )
+
+    def times(self, factor: int) -> Resource:
+        """The resource in other units, such as bytes for elements.
+
+        >>> Resource.of("elements", 1, linear={0: 2}).times(4)((3,))
+        24
+        """
+        common = math.gcd(factor, self.divisor)
+        factor //= common
+        return Resource(
+            name=self.name,
+            groups=self.groups,
+            constant=factor * self.constant,
+            linear=tuple(factor * c for c in self.linear),
+            quadratic=tuple((g, h, factor * c) for g, h, c in self.quadratic),
+            divisor=self.divisor // common,
         )
 
     def coefficients(self) -> Iterable[int]:

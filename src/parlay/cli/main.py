@@ -22,6 +22,7 @@ COMMANDS = {
     "count": "parlay.cli.spaces:count",
     "sample": "parlay.cli.spaces:sample",
     "scores": "parlay.cli.layouts:scores",
+    "trace": "parlay.cli.graphs:trace",
     "train": "parlay.cli.training:train",
     "study": "parlay.cli.studies:study",
     "paper": "parlay.cli.papers:paper",

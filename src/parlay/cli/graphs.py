@@ -1,0 +1,172 @@
+"""``parlay trace``: the width groups and exact polynomials of any model."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from parlay.cli.options import json_option
+from parlay.documents import document
+from parlay.families import ELEMENT_BYTES
+
+if TYPE_CHECKING:
+    from parlay.graph import WidthGraph
+    from parlay.resources import Resource
+
+__all__ = ["graph_from", "model_options", "resource_facts", "trace"]
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+LONGEST = 12
+"""Terms of a polynomial that are printed; --json has them all."""
+
+
+def model_options(command: Command) -> Command:
+    """Add what says which model is traced, and on what input."""
+    options = (
+        click.argument("spec"),
+        click.option(
+            "--input",
+            "inputs",
+            multiple=True,
+            required=True,
+            help="Shape of one image, such as 3x224x224; again for a model of several inputs.",
+        ),
+        click.option("--model-kwargs", multiple=True, help="key=value for the model's factory; may be repeated."),
+        click.option("--pin", multiple=True, help="Keep the widths of the modules that match, such as 'classifier.*'."),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def graph_from(options: dict[str, Any], *, quiet: bool) -> WidthGraph:
+    """Load and trace the model that the options describe; they are taken out of ``options``."""
+    from rich.console import Console
+
+    from parlay.graph import trace as trace_model
+    from parlay.graph.specs import load_model, parse_inputs, parse_kwargs
+
+    spec, pins = options.pop("spec"), options.pop("pin")
+    inputs, kwargs = parse_inputs(options.pop("inputs")), parse_kwargs(options.pop("model_kwargs"))
+    is_shown = not quiet and sys.stderr.isatty()
+    with Console(stderr=True).status(f"tracing {spec}") if is_shown else nullcontext():
+        return trace_model(load_model(spec, kwargs), inputs, pin=pins)
+
+
+@click.command()
+@model_options
+@click.option("--dtype", default="int8", show_default=True, help=f"Activations: {', '.join(ELEMENT_BYTES)}.")
+@json_option
+def trace(dtype: str, as_json: bool, **options: Any) -> None:
+    """The coupled widths of the model SPEC, and what they cost, as exact polynomials.
+
+    SPEC is torchvision/resnet18, timm/mobilenetv3_small_100, package.module:factory or path/file.py:factory; the last
+    two run the code they name. params = all parameters; macs = multiply-adds of one image in evaluation mode; peak =
+    activation memory that is live at once. docs/counting.md says what counts.
+    """
+    spec = options["spec"]
+    graph = graph_from(options, quiet=as_json)
+    facts = graph_facts(spec, graph, dtype)
+    if as_json:
+        click.echo(document(facts))
+    else:
+        _print_graph(graph, facts)
+
+
+def graph_facts(spec: str, graph: WidthGraph, dtype: str) -> dict[str, Any]:
+    """Everything ``parlay trace`` tells, by JSON key."""
+    layout = graph.layout
+    peak = graph.peak_resource(dtype)
+    return {
+        "spec": spec,
+        "model": type(graph.model).__name__,
+        "input": graph.example.shapes,
+        "layout": list(layout),
+        "groups": [
+            {
+                "name": group.name,
+                "width": width,
+                "multiple_of": group.multiple_of,
+                "multiplicity": group.multiplicity,
+                "members": list(group.members),
+            }
+            for group, width in zip(graph.space.groups, layout, strict=True)
+        ],
+        "params": graph.params(layout),
+        "macs": graph.macs(layout),
+        "peak_activation_bytes": peak(layout),
+        "dtype": dtype,
+        "polynomials": {
+            "params": resource_facts(graph.params),
+            "macs": resource_facts(graph.macs),
+            "peak_activation_bytes": [
+                {"point": name, **resource_facts(point)}
+                for name, point in zip(graph.points, peak.points, strict=True)
+            ],
+        },
+        "pinned": list(graph.pinned),
+    }
+
+
+def resource_facts(resource: Resource) -> dict[str, Any]:
+    """A polynomial: (constant + sum linear[g] w_g + sum c w_g w_h) / divisor; quadratic terms as [g, h, c]."""
+    return {
+        "constant": resource.constant,
+        "linear": list(resource.linear),
+        "quadratic": [list(term) for term in resource.quadratic],
+        "divisor": resource.divisor,
+    }
+
+
+def polynomial_text(resource: Resource) -> str:
+    """A polynomial as people write it, cut after a dozen terms.
+
+    >>> from parlay.resources import Resource
+    >>> polynomial_text(Resource.of("weights", 2, constant=10, linear={0: 27}, quadratic={(0, 1): 9, (1, 1): 18}))
+    '10 + 27 w1 + 9 w1 w2 + 18 w2^2'
+    """
+    terms = [f"{resource.constant:,}"] if resource.constant else []
+    terms += [f"{c:,} w{g + 1}" for g, c in enumerate(resource.linear) if c]
+    terms += [f"{c:,} w{g + 1}^2" if g == h else f"{c:,} w{g + 1} w{h + 1}" for g, h, c in resource.quadratic]
+    shown = " + ".join(terms[:LONGEST]) or "0"
+    if len(terms) > LONGEST:
+        shown += f" + ... ({len(terms)} terms; --json has all)"
+    return shown if resource.divisor == 1 else f"({shown}) / {resource.divisor}"
+
+
+def _print_graph(graph: WidthGraph, facts: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    console = Console(width=max(console.width, 110))
+    console.print(f"{facts['model']} on {facts['input']}: {len(graph.space)} width groups", highlight=False)
+    table = Table(box=None, pad_edge=False)
+    for name, justify in (("", "right"), ("group", "left"), ("width", "right"), ("multiple of", "right")):
+        table.add_column(name, justify=justify, no_wrap=True)
+    table.add_column("layers", justify="right")
+    table.add_column("members", overflow="fold")
+    for number, group in enumerate(facts["groups"], start=1):
+        members = group["members"]
+        shown = ", ".join(members[:4]) + (f", ... ({len(members)})" if len(members) > 4 else "")
+        multiple = "" if group["multiple_of"] == 1 else str(group["multiple_of"])
+        row = (f"w{number}", group["name"], f"{group['width']:,}", multiple, str(group["multiplicity"]), shown)
+        table.add_row(*row)
+    console.print(table)
+    peak = graph.peak_resource(facts["dtype"])
+    largest = max(range(len(peak.points)), key=lambda i: peak.points[i](graph.layout))
+    lines = (
+        f"params {facts['params']:,} = {polynomial_text(graph.params)}",
+        f"macs {facts['macs']:,} = {polynomial_text(graph.macs)}",
+        f"peak activation memory {facts['peak_activation_bytes']:,} bytes ({facts['dtype']}), the largest of "
+        f"{len(peak.points)}; now at {graph.points[largest]}: {polynomial_text(peak.points[largest])}",
+    )
+    for line in lines:
+        click.echo(line)
+    for reason in facts["pinned"]:
+        click.echo(f"not free: {reason}")

@@ -1,0 +1,188 @@
+"""A new module of the same class and forward code at another layout."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from parlay.errors import TraceError
+from parlay.extras import Needs
+from parlay.graph.call import Shape
+from parlay.graph.dims import Dim
+from parlay.graph.export import canonical_names, structure_of
+
+with Needs("building networks", extra="train"):
+    import torch
+    from torch import Tensor, nn
+    from torch._subclasses.fake_tensor import unset_fake_temporarily
+
+__all__ = ["Resizing", "rebuilt"]
+
+STATISTICS = ("running_mean", "running_var")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resizing:
+    """What changes between the given model and the new one.
+
+    Attributes:
+        shapes: canonical name of a parameter or buffer -> its dimensions.
+        attributes: (module path, attribute) -> the dimensions whose sizes it holds.
+        size: size of a dimension in the new model.
+        today: size of a dimension in the given model.
+        kept: index of the old positions that are kept along a dimension, and of the new positions they go to; None
+            when no weights are kept.
+        initialise: whether weights get values; a module that is only asked for shapes needs none.
+        device: where parameters and buffers are put; where they are now if None.
+    """
+
+    shapes: Mapping[str, Shape]
+    attributes: Mapping[tuple[str, str], Shape]
+    size: Callable[[Dim], int]
+    today: Callable[[Dim], int]
+    kept: Callable[[Dim], tuple[Tensor, Tensor]] | None = None
+    initialise: bool = True
+    device: str | None = None
+
+
+def rebuilt(model: nn.Module, resizing: Resizing) -> nn.Module:
+    """The new module; the given one is left as it is.
+
+    Parameters are initialised by ``reset_parameters`` of the module that owns them. Parameters of modules without one
+    are filled with the constant they hold now, or drawn from a normal distribution of their mean and spread. Buffers
+    that no module resets are kept, repeated where they are the same along a width.
+
+    Raises:
+        TraceError: for a buffer whose new content nobody knows.
+    """
+    names = canonical_names(model)
+    tensors = dict([*model.named_parameters(remove_duplicate=False), *model.named_buffers(remove_duplicate=False)])
+    fresh: dict[int, Tensor] = {}
+    for name, tensor in tensors.items():
+        if names[name] == name:
+            fresh[id(tensor)] = _emptied(name, tensor, resizing)
+    module = structure_of(model, fresh)
+    _set_attributes(module, resizing)
+    if resizing.initialise:
+        _reset(module)
+        _fill(module, tensors)
+    if resizing.kept is not None:
+        old = {names[name]: tensor for name, tensor in tensors.items()}
+        _keep(dict([*module.named_parameters(), *module.named_buffers()]), old, resizing)
+    return module
+
+
+def _emptied(name: str, tensor: Tensor, resizing: Resizing) -> Tensor:
+    dims = resizing.shapes.get(name)
+    shape = tuple(tensor.shape) if dims is None else tuple(resizing.size(dim) for dim in dims)
+    if not isinstance(tensor, nn.Parameter):
+        buffer = _resized_buffer(name, tensor, shape)
+        return buffer if resizing.device is None else buffer.to(resizing.device)
+    data = torch.empty(shape, dtype=tensor.dtype, device=resizing.device or tensor.device)
+    return nn.Parameter(data, requires_grad=tensor.requires_grad)
+
+
+def _resized_buffer(name: str, tensor: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Old content, the same along every changed dimension or cut; statistics are reset later by their module."""
+    result = tensor.detach().clone()
+    for axis, size in enumerate(shape):
+        if size == result.shape[axis]:
+            continue
+        leaf = name.rpartition(".")[2]
+        if leaf not in STATISTICS and not _is_constant_along(tensor, axis):
+            raise TraceError(
+                f"buffer {name}",
+                module=name.rpartition(".")[0],
+                found=f"its {result.shape[axis]} entries differ, so what {size} of them should be is unknown",
+            )
+        first = result.narrow(axis, 0, 1)
+        result = first.expand(*result.shape[:axis], size, *result.shape[axis + 1 :]).clone()
+    return result
+
+
+def _is_constant_along(tensor: Tensor, axis: int) -> bool:
+    with unset_fake_temporarily():  # values are asked for even where a module is built for its shapes
+        return bool((tensor == tensor.narrow(axis, 0, 1)).all())
+
+
+def _set_attributes(module: nn.Module, resizing: Resizing) -> None:
+    """Make the attributes that say sizes follow; they matter for printing, resetting and for forward."""
+    paths = dict(module.named_modules())
+    for (path, name), dims in resizing.attributes.items():
+        owner = paths.get(path)
+        old = tuple(resizing.today(dim) for dim in dims)
+        new = tuple(resizing.size(dim) for dim in dims)
+        current: Any = getattr(owner, name, None)
+        if isinstance(current, int) and (current,) == old:
+            setattr(owner, name, new[0])
+        elif isinstance(current, tuple | list) and tuple(current) == old:
+            setattr(owner, name, type(current)(new))
+    for owner in module.modules():
+        weight: Any = getattr(owner, "weight", None)
+        if not isinstance(weight, Tensor):
+            continue
+        if isinstance(owner, nn.modules.conv._ConvNd):
+            channels = (weight.shape[0], weight.shape[1] * owner.groups)
+            if owner.transposed:
+                channels = (weight.shape[1] * owner.groups, weight.shape[0])
+            owner.out_channels, owner.in_channels = channels
+        elif isinstance(owner, nn.Linear):
+            owner.out_features, owner.in_features = weight.shape
+        elif isinstance(owner, nn.modules.batchnorm._NormBase):
+            owner.num_features = weight.shape[0]
+        elif isinstance(owner, nn.GroupNorm):
+            owner.num_channels = weight.shape[0]
+        elif isinstance(owner, nn.PReLU):
+            owner.num_parameters = weight.shape[0]
+        elif isinstance(owner, nn.Embedding):
+            owner.num_embeddings, owner.embedding_dim = weight.shape
+
+
+def _reset(module: nn.Module) -> None:
+    """Initialise every layer as it does itself."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # empty tensors
+        for owner in module.modules():
+            reset = _resetter(owner)
+            if reset is not None:
+                reset()
+
+
+def _resetter(owner: nn.Module) -> Callable[[], Any] | None:
+    """What initialises the parameters that a module owns itself."""
+    owns = any(tensor is not None for tensor in (*owner._parameters.values(), *owner._buffers.values()))
+    reset: Any = getattr(owner, "reset_parameters", None) or getattr(owner, "_reset_parameters", None)
+    return reset if owns and callable(reset) else None
+
+
+def _fill(module: nn.Module, old: Mapping[str, Tensor]) -> None:
+    """Give values to the parameters of modules that have no way to initialise them."""
+    for path, owner in module.named_modules():
+        if _resetter(owner) is not None:
+            continue
+        for name, parameter in owner.named_parameters(recurse=False):
+            values = old[f"{path}.{name}" if path else name].detach()
+            with torch.no_grad():
+                if values.numel() and bool((values == values.flatten()[0]).all()):
+                    parameter.fill_(values.flatten()[0].item())
+                elif values.is_floating_point() and values.numel() > 1:
+                    parameter.normal_(float(values.mean()), float(values.std()))
+
+
+def _keep(new: dict[str, Tensor], old: Mapping[str, Tensor], resizing: Resizing) -> None:
+    """Copy the overlap of every tensor."""
+    assert resizing.kept is not None
+    with torch.no_grad():
+        for name, tensor in new.items():
+            source, dims = old.get(name), resizing.shapes.get(name)
+            if source is None:
+                continue
+            if dims is None or not dims:
+                tensor.copy_(source)
+                continue
+            pairs = [resizing.kept(dim) for dim in dims]
+            target = torch.meshgrid(*(pair[1] for pair in pairs), indexing="ij")
+            taken = torch.meshgrid(*(pair[0] for pair in pairs), indexing="ij")
+            tensor[target] = source[taken]

@@ -1,0 +1,240 @@
+"""What a rule sees of one operator call, and the table of rules.
+
+A rule is one function: it gets a ``Call``, says through ``call.unify`` which dimensions must agree, and returns the
+dimensions of the output. ``add_rule`` adds one for an operator that parlay does not know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from parlay.errors import InputError
+from parlay.graph.dims import BATCH, Dim, Segment, Unknowns, constant
+
+__all__ = ["RULES", "Call", "Ledger", "Memory", "Product", "Rule", "RuleEntry", "Shape", "Traced", "add_rule", "rule"]
+
+Shape = tuple[Dim, ...]
+"""The dimensions of one tensor."""
+
+
+class Memory(StrEnum):
+    """How an operator uses activation memory.
+
+    POINT: input and output exist together. FUSED: the output takes the place of an input that is not needed any more,
+    as inference engines do with batch norm, activations, pooling and sums. VIEW: the output is the input.
+    """
+
+    POINT = "point"
+    FUSED = "fused"
+    VIEW = "view"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Traced:
+    """A tensor of the graph.
+
+    Attributes:
+        dims: its dimensions.
+        origin: qualified name of the one parameter it is made of, if it is.
+        depends_on_input: whether it is an activation; what depends on parameters alone is none.
+        storage: number of the storage it lives in; views share one.
+    """
+
+    dims: Shape
+    origin: str | None = None
+    depends_on_input: bool = False
+    storage: int = -1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Product:
+    """Multiply-adds of one operator: a product of dimensions."""
+
+    owner: str
+    dims: Shape
+    factor: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightLayer:
+    """A convolution or linear layer: what it reads and what it writes."""
+
+    name: str
+    inputs: Dim
+    outputs: Dim
+
+
+@dataclass(kw_only=True)
+class Ledger:
+    """What a pass over a graph writes down, to be worked out when all widths are known.
+
+    Attributes:
+        macs: multiply-adds of every operator.
+        layers: the weight layers, by the name of their weight.
+        attributes: attributes of modules that hold sizes, by module path and name.
+        touched: dimensions that a line of a module's source handles, by module path and file:line.
+    """
+
+    macs: list[Product] = field(default_factory=list[Product])
+    layers: dict[str, WeightLayer] = field(default_factory=dict[str, WeightLayer])
+    attributes: dict[tuple[str, str], Shape] = field(default_factory=dict[tuple[str, str], Shape])
+    touched: dict[tuple[str, str], list[Dim]] = field(default_factory=dict[tuple[str, str], list[Dim]])
+
+    def setters(self, unknowns: Unknowns, widths: Iterable[int]) -> list[str]:
+        """Names of the layers that set any of these widths: what to pin to keep them."""
+        wanted = {width for width in widths if width > BATCH}
+        return [
+            layer.name
+            for layer in self.layers.values()
+            if any(segment.width in wanted for segment in unknowns.resolve(layer.outputs))
+        ]
+
+
+@dataclass(kw_only=True)
+class Call:
+    """One operator call.
+
+    Attributes:
+        op: base name, such as ``conv2d``; an in-place variant has the name of the other.
+        arguments: by the names of the operator's schema: ``Traced`` tensors, lists of them, or plain values.
+        shapes: today's shape of every output tensor.
+        unknowns: the widths; ``unify``, ``cut``, ``merge``, ``factor`` and ``pin`` are its methods.
+        module: path of the module in whose forward the call is, and ``line``, where.
+    """
+
+    op: str
+    arguments: dict[str, Any]
+    shapes: list[tuple[int, ...]]
+    unknowns: Unknowns
+    ledger: Ledger
+    module: str = ""
+    line: str = ""
+
+    def tensor(self, name: str) -> Traced:
+        """A tensor argument.
+
+        Raises:
+            InputError: when it is none.
+        """
+        value = self.arguments.get(name)
+        if not isinstance(value, Traced):
+            raise InputError(f"argument {name} of {self.op}", given=type(value).__name__, allowed="a tensor")
+        return value
+
+    def optional(self, name: str) -> Traced | None:
+        """A tensor argument, or None where none was given."""
+        value = self.arguments.get(name)
+        return value if isinstance(value, Traced) else None
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """A plain argument."""
+        return self.arguments.get(name, default)
+
+    @property
+    def tensors(self) -> list[Traced]:
+        """Every tensor argument, lists included, in order."""
+        found: list[Traced] = []
+        for value in self.arguments.values():
+            if isinstance(value, Traced):
+                found.append(value)
+            elif isinstance(value, list | tuple):
+                found += [item for item in value if isinstance(item, Traced)]
+        return found
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Today's shape of the first output."""
+        return self.shapes[0]
+
+    def unify(self, a: Dim, b: Dim) -> None:
+        """Say that two dimensions are one."""
+        self.unknowns.unify(a, b)
+
+    def fixed(self, shape: Sequence[int]) -> Shape:
+        """Dimensions that no width changes; a first one as large as the batch is the batch."""
+        is_batch = [i == 0 and size == self.unknowns.batch for i, size in enumerate(shape)]
+        return tuple(
+            (Segment(BATCH, 1, 1),) if batch else constant(size)
+            for size, batch in zip(shape, is_batch, strict=True)
+        )
+
+    def created(self, shape: Sequence[int]) -> Shape:
+        """Dimensions of a tensor made from literal sizes: they may follow widths, which a run will tell."""
+        if not self.unknowns.guess.literals_follow:
+            return self.fixed(shape)
+        fixed = self.fixed(shape)
+        return tuple(
+            dim if i == 0 and dim[0].width == BATCH else self.unknowns.fresh(size)
+            for i, (size, dim) in enumerate(zip(shape, fixed, strict=True))
+        )
+
+    def index(self, name: str = "dim", *, of: int | None = None, default: int = 0) -> int:
+        """A dimension argument, counted from the front."""
+        value = int(self.get(name, default))
+        rank = len(self.tensors[0].dims) if of is None else of
+        return value % rank if rank else 0
+
+    def multiply_adds(self, *dims: Dim, factor: int = 1, owner: str = "") -> None:
+        """Note the operator's multiply-adds: the product of the dimensions."""
+        self.ledger.macs.append(Product(owner=owner or self.module or self.op, dims=dims, factor=factor))
+
+    def weight_layer(self, weight: Traced, *, inputs: Dim, outputs: Dim) -> None:
+        """Note a layer whose weights set the output width."""
+        if weight.origin is not None and weight.origin not in self.ledger.layers:
+            name = weight.origin.removesuffix(".weight")
+            self.ledger.layers[weight.origin] = WeightLayer(name=name, inputs=inputs, outputs=outputs)
+
+    def attribute(self, name: str, *dims: Dim) -> None:
+        """Note that an attribute of the calling module holds these sizes and must follow them."""
+        self.ledger.attributes[self.module, name] = dims
+
+
+Rule = Callable[[Call], Shape | list[Shape]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RuleEntry:
+    """A rule and how its operator uses memory."""
+
+    function: Rule
+    memory: Memory
+
+
+RULES: dict[str, RuleEntry] = {}
+"""Operator's base name -> rule."""
+
+
+def rule(*names: str, memory: Memory) -> Callable[[Rule], Rule]:
+    """Register a function as the rule of these operators."""
+
+    def register(function: Rule) -> Rule:
+        for name in names:
+            RULES[name] = RuleEntry(function=function, memory=memory)
+        return function
+
+    return register
+
+
+def add_rule(operator: str, function: Rule, *, memory: Memory | str = Memory.POINT) -> None:
+    """Teach the tracer an operator.
+
+    Args:
+        operator: its name, such as ``aten.cumsum`` or ``mylib.fused_gate``; overloads share a rule.
+        function: gets a ``Call``; returns the dimensions of the output, or a list of them, one an output.
+        memory: ``point``, ``fused`` or ``view``, see ``Memory``.
+
+    Raises:
+        InputError: for a name without library, or an unknown kind of memory.
+
+    >>> add_rule("aten.cumsum", lambda call: call.tensor("self").dims, memory="fused")
+    """
+    library, _, base = operator.partition(".")
+    if not library or not base:
+        raise InputError("operator", given=repr(operator), allowed="library.name, such as aten.cumsum")
+    if memory not in tuple(Memory):
+        raise InputError("memory", given=repr(memory), allowed=", ".join(Memory))
+    base = base.split(".")[0]
+    RULES[base if library == "aten" else f"{library}.{base}"] = RuleEntry(function=function, memory=Memory(memory))

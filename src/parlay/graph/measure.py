@@ -1,0 +1,155 @@
+"""Counting a module by running it: parameters, multiply-adds, and peak activation memory.
+
+Nothing here knows the tracer's polynomials; the numbers are what the predictions are held against.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from parlay.extras import Needs
+from parlay.families import ELEMENT_BYTES
+from parlay.graph.call import RULES, Memory
+from parlay.graph.interpret import Step, base_name, is_in_place
+from parlay.graph.memory import live_sets
+
+with Needs("measuring networks", extra="train"):
+    import torch
+    from torch import Tensor, nn
+    from torch.utils._python_dispatch import TorchDispatchMode
+    from torch.utils._pytree import tree_leaves
+    from torch.utils.flop_counter import FlopCounterMode
+
+__all__ = ["Measured", "count_macs", "count_params", "measure", "measure_peak_activation_bytes"]
+
+POINTS = {"convolution", "addmm", "mm", "bmm", "baddbmm", "cat", "stack", "repeat", "mv", "dot", "col2im", "im2col"}
+VIEWS = {"view", "_unsafe_view", "t", "detach", "as_strided", "alias", "permute", "transpose", "expand", "slice"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """What a run of a module showed, for one image in evaluation mode."""
+
+    params: int
+    macs: int
+    peak_activation_bytes: int
+
+
+def measure(module: nn.Module, inputs: Sequence[Any], *, dtype: str = "int8") -> Measured:
+    """Count a module on inputs that hold one image.
+
+    >>> from parlay.families import plain
+    >>> from parlay.nets import build
+    >>> measure(build(plain(depth=2, image=8), (4, 6)), [torch.zeros(1, 3, 8, 8)])
+    Measured(params=414, macs=10428, peak_activation_bytes=448)
+    """
+    return Measured(
+        params=count_params(module),
+        macs=count_macs(module, inputs),
+        peak_activation_bytes=measure_peak_activation_bytes(module, inputs, dtype=dtype),
+    )
+
+
+def count_params(module: nn.Module) -> int:
+    """Elements of all parameters, shared ones once."""
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def count_macs(module: nn.Module, inputs: Sequence[Any]) -> int:
+    """Half the operations that torch's ``FlopCounterMode`` counts in evaluation mode."""
+    with _evaluating(module), torch.no_grad(), FlopCounterMode(display=False) as counter:
+        module(*inputs)
+    return counter.get_total_flops() // 2
+
+
+def measure_peak_activation_bytes(module: nn.Module, inputs: Sequence[Any], *, dtype: str = "int8") -> int:
+    """The most activation memory that is live at once, by following every storage through a run.
+
+    The storages, their sizes, readers and writers are those of the run; what counts as fused is the convention of
+    ``parlay.graph.memory``.
+    """
+    recorder = _Recorder()
+    for leaf in tree_leaves(list(inputs)):
+        if isinstance(leaf, Tensor):
+            recorder.activation(leaf)
+    began = list(recorder.sizes)
+    with _evaluating(module), torch.no_grad(), recorder:
+        result = module(*inputs)
+    ended = [recorder.key(leaf) for leaf in tree_leaves(_plain(result)) if isinstance(leaf, Tensor)]
+    sets = live_sets(recorder.steps, [(key, ()) for key in began], [key for key in ended if key in recorder.sizes])
+    largest = max(sum(recorder.sizes[key] for key in live) for _, live in sets)
+    return largest * ELEMENT_BYTES[dtype]
+
+
+def _plain(value: Any) -> Any:
+    return list(value.values()) if isinstance(value, dict) else value
+
+
+class _evaluating:
+    """Evaluation mode for a while; every module's own mode comes back."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self.modes = [(part, part.training) for part in module.modules()]
+
+    def __enter__(self) -> None:
+        for part, _ in self.modes:
+            part.training = False
+
+    def __exit__(self, *_: object) -> None:
+        for part, mode in self.modes:
+            part.training = mode
+
+
+class _Recorder(TorchDispatchMode):
+    """Writes down every operator of a run: the storages it read and the ones it made."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sizes: dict[int, int] = {}
+        self.steps: list[Step] = []
+        self.kept: list[Any] = []  # storages stay alive, so that none is reused under the same key
+        self.keys: dict[int, int] = {}
+
+    def key(self, tensor: Tensor) -> int:
+        """A number for the tensor's storage."""
+        storage = tensor.untyped_storage()
+        address = storage._cdata
+        if address not in self.keys:
+            self.keys[address] = len(self.keys) + 1
+            self.kept.append(storage)
+        return self.keys[address]
+
+    def activation(self, tensor: Tensor) -> int:
+        """Note a storage that holds an activation."""
+        key = self.key(tensor)
+        self.sizes.setdefault(key, tensor.numel())
+        return key
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        tensors = [leaf for leaf in tree_leaves((args, kwargs or {})) if isinstance(leaf, Tensor)]
+        reads = {self.key(tensor) for tensor in tensors} & set(self.sizes)
+        if not reads:
+            return result
+        leaves = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
+        name = base_name(func)
+        if name.startswith("native_") or name.startswith("_native_"):
+            leaves = leaves[:1]  # the others are statistics that only training needs
+        writes: list[tuple[int, Any]] = []
+        for leaf in leaves:
+            known = self.key(leaf) in self.sizes
+            if leaf.is_floating_point() and not known:
+                writes.append((self.activation(leaf), ()))
+        memory = Memory.VIEW if is_in_place(func) else self._memory(name)
+        self.steps.append(Step(name=name, memory=memory, reads=tuple(reads), writes=tuple(writes)))
+        return result
+
+    @staticmethod
+    def _memory(name: str) -> Memory:
+        if name in POINTS or name.startswith("_scaled_dot_product"):
+            return Memory.POINT
+        if name in VIEWS:
+            return Memory.VIEW
+        return RULES[name].memory if name in RULES else Memory.FUSED

@@ -1,0 +1,127 @@
+"""Rules of element-wise operators, reductions, pooling and created tensors."""
+
+from __future__ import annotations
+
+from parlay.graph.call import Call, Memory, Shape, rule
+from parlay.graph.dims import ONE, constant
+from parlay.graph.rules.layers import broadcast
+
+__all__: list[str] = []
+
+UNARY = """
+relu relu6 leaky_relu elu celu selu gelu silu mish hardswish hardsigmoid hardtanh hardshrink softshrink tanhshrink
+sigmoid log_sigmoid tanh softplus softsign rrelu threshold abs neg exp expm1 log log1p log2 sqrt rsqrt square sin cos
+reciprocal sign floor ceil round erf dropout alpha_dropout feature_dropout feature_alpha_dropout dropout1d dropout2d
+dropout3d clone contiguous detach detach_copy alias to _to_copy type_as float half double clamp clamp_min clamp_max
+bernoulli uniform normal zero fill logical_not isnan nan_to_num softmax log_softmax _softmax _log_softmax cumsum
+local_response_norm lift_fresh_copy lift_fresh requires_grad native_dropout masked_fill logit pow_scalar frac trunc
+exponential random geometric
+""".split()  # fmt: skip
+BINARY = """
+add sub rsub mul div true_divide floor_divide remainder fmod pow maximum minimum eq ne lt le gt ge where logical_and
+logical_or logical_xor bitwise_and bitwise_or bitwise_not lerp addcmul addcdiv atan2 hypot copy clamp_tensor
+float_power square_difference
+""".split()
+REDUCTIONS = "mean sum amax amin prod var std logsumexp all any argmax argmin norm linalg_vector_norm median".split()
+POOLING = """
+max_pool1d max_pool2d max_pool3d avg_pool1d avg_pool2d avg_pool3d adaptive_avg_pool1d adaptive_avg_pool2d
+adaptive_avg_pool3d adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d max_pool2d_with_indices lp_pool2d
+fractional_max_pool2d mkldnn_max_pool2d _adaptive_avg_pool2d
+""".split()
+CREATED = "empty zeros ones full rand randn arange linspace eye scalar_tensor empty_strided randint randperm".split()
+LIKE = "empty_like zeros_like ones_like full_like rand_like randn_like".split()
+NEW = "new_empty new_zeros new_ones new_full new_empty_strided".split()
+
+
+@rule(*UNARY, memory=Memory.FUSED)
+def _unary(call: Call) -> Shape | list[Shape]:
+    """Every element by itself; other tensors among the arguments (masks) are broadcast."""
+    shapes = [traced.dims for traced in call.tensors]
+    out = broadcast(call, shapes) if len(shapes) > 1 else shapes[0]
+    return out if len(call.shapes) == 1 else [out] * len(call.shapes)
+
+
+@rule("glu", memory=Memory.FUSED)
+def _glu(call: Call) -> Shape:
+    dims = call.tensor("self").dims
+    at = call.index(default=-1)
+    half = call.unknowns.size(dims[at]) // 2
+    first, second = call.unknowns.cut(dims[at], [half, half])
+    call.unify(first, second)
+    return (*dims[:at], first, *dims[at + 1 :])
+
+
+@rule(*BINARY, memory=Memory.FUSED)
+def _binary(call: Call) -> Shape:
+    return broadcast(call, [traced.dims for traced in call.tensors])
+
+
+@rule(*REDUCTIONS, memory=Memory.FUSED)
+def _reduce(call: Call) -> Shape | list[Shape]:
+    """Reduced dimensions vanish, or become 1 where they are kept."""
+    dims = call.tensors[0].dims
+    given = call.get("dim")
+    chosen = [given] if isinstance(given, int) else list(given or range(len(dims)))
+    reduced = {i % len(dims) for i in chosen} if dims else set[int]()
+    kept = bool(call.get("keepdim", False))
+    return tuple(ONE if i in reduced else dim for i, dim in enumerate(dims) if kept or i not in reduced)
+
+
+@rule("var_mean", "std_mean", "max", "min", "topk", "sort", "aminmax", memory=Memory.FUSED)
+def _reduce_twice(call: Call) -> Shape | list[Shape]:
+    if call.op in ("max", "min") and len(call.tensors) > 1:
+        return _binary(call)
+    if call.op in ("topk", "sort"):
+        dims = list(call.tensors[0].dims)
+        at = call.index(default=-1)
+        call.unknowns.pin(dims[at], "sorted")
+        dims[at] = constant(call.shape[at])
+        return [tuple(dims)] * len(call.shapes)
+    if call.op in ("max", "min") and call.get("dim") is None:
+        return ()
+    shape = _reduce(call)
+    assert isinstance(shape, tuple)
+    return shape if len(call.shapes) == 1 else [shape] * len(call.shapes)
+
+
+@rule(*POOLING, memory=Memory.FUSED)
+def _pool(call: Call) -> Shape | list[Shape]:
+    """Channels stay, pixels are fixed."""
+    dims = call.tensors[0].dims
+    rank = int(next(c for c in call.op if c.isdigit()))
+    out = (*dims[: len(dims) - rank], *map(constant, call.shape[len(dims) - rank :]))
+    return out if len(call.shapes) == 1 else [out] * len(call.shapes)
+
+
+@rule(*CREATED, memory=Memory.FUSED)
+def _created(call: Call) -> Shape:
+    return call.created(call.shape)
+
+
+@rule(*LIKE, memory=Memory.FUSED)
+def _like(call: Call) -> Shape:
+    return call.tensors[0].dims
+
+
+@rule(*NEW, memory=Memory.FUSED)
+def _new(call: Call) -> Shape:
+    return call.created(call.shape)
+
+
+@rule("one_hot", memory=Memory.POINT)
+def _one_hot(call: Call) -> Shape:
+    return (*call.tensors[0].dims, constant(call.shape[-1]))
+
+
+@rule("normalize", memory=Memory.FUSED)
+def _normalize(call: Call) -> Shape:
+    return call.tensors[0].dims
+
+
+@rule("cdist", "pairwise_distance", "cosine_similarity", memory=Memory.POINT)
+def _distance(call: Call) -> Shape:
+    a, b = call.tensors[:2]
+    call.unify(a.dims[-1], b.dims[-1])
+    if call.op == "cdist":
+        return (*a.dims[:-1], b.dims[-2])
+    return broadcast(call, [a.dims, b.dims])[: len(call.shape)]

@@ -1,0 +1,256 @@
+"""``trace``: from any model to its width graph."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+
+from parlay.errors import InputError, TraceError
+from parlay.extras import Needs
+from parlay.graph import rules
+from parlay.graph.call import Ledger, Shape, WeightLayer
+from parlay.graph.dims import BATCH, Dim, Guess, Unknowns
+from parlay.graph.export import BATCH_SIZE, Example, canonical_names, example_of, export
+from parlay.graph.interpret import Interpreter
+from parlay.graph.memory import live_sets, undominated
+from parlay.graph.polynomials import Variables, product, summed
+from parlay.graph.space import TracedSpace
+from parlay.graph.verify import verify
+from parlay.graph.widthgraph import WidthGraph
+from parlay.layout import Connection, WidthGroup
+from parlay.resources import PeakResource, Resource
+
+with Needs("tracing networks", extra="train"):
+    from torch import Tensor, nn
+    from torch.export import ExportedProgram
+
+__all__ = ["trace"]
+
+assert rules  # importing it fills the table of rules
+
+GUESSES = (Guess(), Guess(leading_fixed=False), Guess(literals_follow=False))
+"""Readings of what literals in a graph mean, most liberal first; the first that survives a check by running is taken."""
+
+
+def trace(
+    model: nn.Module, example_inputs: Tensor | Sequence[Any], *, pin: Sequence[str] = (), check: bool = True
+) -> WidthGraph:
+    """Trace a model into its coupled width groups.
+
+    Args:
+        model: any convolutional network that ``torch.export`` can follow; left as it is, hooks and modes included.
+        example_inputs: a tensor or a tuple of inputs; the first dimension is the batch, of any size.
+        pin: patterns of module paths, such as ``classifier.*``, whose widths stay.
+        check: build and run the model at two random layouts, which finds widths that forward hard-codes.
+
+    Returns:
+        The width graph: groups, exact polynomials, and ``build``.
+
+    Raises:
+        InputError: for inputs the model does not accept, or a pattern that names no module.
+        TraceError: for an operator without a rule, or a width that forward hard-codes; it names both and the remedy.
+
+    >>> import torch
+    >>> from parlay.families import plain
+    >>> from parlay.nets import build
+    >>> graph = trace(build(plain(depth=3, image=8), (4, 6, 8)), torch.zeros(1, 3, 8, 8))
+    >>> [(group.name, width) for group, width in zip(graph.space.groups, graph.layout)]
+    [('features.0', 4), ('features.4', 6), ('features.8', 8)]
+    >>> sum(p.numel() for p in graph.build((5, 9, 12)).parameters()) == graph.params((5, 9, 12))
+    True
+    """
+    if not isinstance(model, nn.Module):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InputError("model", given=type(model).__name__, allowed="a torch.nn.Module")
+    patterns = (pin,) if isinstance(pin, str) else tuple(pin)
+    _check_patterns(model, patterns)
+    example = example_of(example_inputs)
+    traced = _Exported(
+        model=model,
+        example=example,
+        names=canonical_names(model),
+        training=export(model, example, training=True),
+        evaluation=export(model, example, training=False),
+        pins=patterns,
+    )
+    first: TraceError | None = None
+    for guess in GUESSES:
+        unknowns = Unknowns(batch=BATCH_SIZE, guess=guess)
+        try:
+            graph = traced.interpreted(unknowns)
+            if check:
+                verify(graph)
+            return graph
+        except TraceError as error:
+            first = first or error
+    assert first is not None
+    raise first
+
+
+def _check_patterns(model: nn.Module, patterns: Sequence[str]) -> None:
+    paths = [path for path, _ in model.named_modules()]
+    for pattern in patterns:
+        if not any(fnmatchcase(path, pattern) for path in paths):
+            near = get_close_matches(pattern, paths, n=1)
+            raise InputError(
+                "pin",
+                given=repr(pattern),
+                allowed="a pattern of module paths, such as features.0 or classifier.*",
+                remedy=f"did you mean {near[0]}?" if near else "see the members that parlay trace lists",
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Exported:
+    """One model, exported in both modes: training shows every coupling, evaluation what a device runs."""
+
+    model: nn.Module
+    example: Example
+    names: Mapping[str, str]
+    training: ExportedProgram
+    evaluation: ExportedProgram
+    pins: Sequence[str]
+
+    def interpreted(self, unknowns: Unknowns) -> WidthGraph:
+        """Run the rules over both graphs and work out groups and polynomials."""
+        shapes: dict[str, Shape] = {}
+        passes = [
+            Interpreter(
+                program=program,
+                unknowns=unknowns,
+                parameters=shapes,
+                canonical=dict(self.names),
+                pins=self.pins,
+                batched=self.example.batched,
+            )
+            for program in (self.training, self.evaluation)
+        ]
+        for one in passes:
+            one.run()
+        training, evaluation = passes
+        ledger = Ledger(
+            layers={**training.ledger.layers, **evaluation.ledger.layers},
+            macs=evaluation.ledger.macs,
+            attributes={**evaluation.ledger.attributes, **training.ledger.attributes},
+            touched={**evaluation.ledger.touched, **training.ledger.touched},
+        )
+        layers = list(ledger.layers.values())
+        _pin_unset(unknowns, shapes, layers, evaluation)
+        variables, space = _groups(unknowns, layers)
+        params = summed(product(unknowns, shapes[name]) for name in self._parameter_names if name in shapes)
+        params[()] = params.get((), 0) + sum(
+            parameter.numel() for name, parameter in self.model.named_parameters() if name not in shapes
+        )
+        points, peak = _activations(unknowns, variables, evaluation)
+        return WidthGraph(
+            model=self.model,
+            space=space,
+            params=variables.resource("params", params),
+            macs=_macs(unknowns, variables, evaluation.ledger),
+            activations=peak,
+            points=points,
+            pinned=tuple(dict.fromkeys(reason for reason in unknowns.reasons.values() if reason)),
+            example=self.example,
+            unknowns=unknowns,
+            variables=variables,
+            shapes=shapes,
+            ledger=ledger,
+        )
+
+    @property
+    def _parameter_names(self) -> list[str]:
+        return [name for name, _ in self.model.named_parameters()]
+
+
+def _pin_unset(
+    unknowns: Unknowns, shapes: Mapping[str, Shape], layers: Sequence[WeightLayer], evaluation: Interpreter
+) -> None:
+    """Keep the widths that no weight layer sets: there is nothing to resize them by."""
+    unknowns.where = ""
+    written = {s.width for layer in layers for s in unknowns.resolve(layer.outputs)}
+    everything: list[Dim] = [dim for shape in shapes.values() for dim in shape]
+    everything += [dim for step in evaluation.steps for _, shape in step.writes for dim in shape]
+    everything += [dim for one in evaluation.ledger.macs for dim in one.dims]
+    for dim in everything:
+        for segment in unknowns.resolve(dim):
+            if segment.width > BATCH and segment.width not in written:
+                unknowns.pin((segment,), "set by no weight layer")
+
+
+def _groups(unknowns: Unknowns, layers: Sequence[WeightLayer]) -> tuple[Variables, TracedSpace]:
+    """Groups in the order in which the forward pass meets them.
+
+    A layout gives channels: where every layer of a group writes a multiple of the unknown (a grouped convolution, a
+    gate that is cut in halves), the group's width is that multiple and must be divisible by it.
+    """
+    members: dict[int, dict[str, None]] = {}
+    multiples: dict[int, int] = {}
+    for layer in layers:
+        for segment in unknowns.resolve(layer.outputs):
+            if segment.width > BATCH:
+                members.setdefault(segment.width, {})[layer.name] = None
+                multiples[segment.width] = math.gcd(multiples.get(segment.width, 0), segment.outer * segment.inner)
+    index = {width: g for g, width in enumerate(members)}
+    names: dict[str, int] = {}
+    groups: list[WidthGroup] = []
+    for width, layer_names in members.items():
+        name = next(iter(layer_names))
+        names[name] = names.get(name, 0) + 1
+        if names[name] > 1:
+            name = f"{name}[{names[name]}]"
+        step = multiples[width]
+        groups.append(
+            WidthGroup(
+                name=name,
+                multiplicity=len(layer_names),
+                minimum=step,
+                multiple_of=step,
+                members=tuple(layer_names),
+            )
+        )
+    if not groups:
+        raise TraceError(
+            "the model", found="no width is free: inputs, outputs and pins fix them all", remedy="pin fewer layers"
+        )
+    today = tuple(unknowns.sizes[width] * multiples[width] for width in members)
+    connections = _connections(unknowns, layers, index)
+    space = TracedSpace(groups=tuple(groups), connections=connections, today=today)
+    return Variables(index=index, scale=multiples), space
+
+
+def _connections(
+    unknowns: Unknowns, layers: Sequence[WeightLayer], index: Mapping[int, int]
+) -> tuple[Connection, ...]:
+    """The layers that read one width, or a fixed number of channels, and write one width."""
+    found: list[Connection] = []
+    for layer in layers:
+        written, read = unknowns.resolve(layer.outputs), unknowns.resolve(layer.inputs)
+        if len(written) != 1 or written[0].width not in index or len(read) != 1:
+            continue
+        target = index[written[0].width]
+        if read[0].width in index:
+            found.append(Connection(target=target, source=index[read[0].width]))
+        else:
+            found.append(Connection(target=target, fixed_inputs=unknowns.size(read)))
+    return tuple(found)
+
+
+def _macs(unknowns: Unknowns, variables: Variables, ledger: Ledger) -> Resource:
+    total = summed(product(unknowns, one.dims, one.factor) for one in ledger.macs)
+    return variables.resource("macs", total)
+
+
+def _activations(
+    unknowns: Unknowns, variables: Variables, evaluation: Interpreter
+) -> tuple[tuple[str, ...], PeakResource]:
+    """One polynomial for every point of the program that can be the peak."""
+    amounts = {storage: product(unknowns, shape) for storage, shape in evaluation.inputs}
+    for step in evaluation.steps:
+        amounts.update((storage, product(unknowns, shape)) for storage, shape in step.writes)
+    sets = live_sets(evaluation.steps, evaluation.inputs, evaluation.outputs)
+    rows = [summed(amounts[storage] for storage in live if storage in amounts) for _, live in sets]
+    kept = undominated([dict(row) for row in rows])
+    points = tuple(variables.resource(sets[i][0], rows[i]) for i in kept)
+    return tuple(sets[i][0] for i in kept), PeakResource(name="peak_activations", points=points)
