@@ -167,10 +167,14 @@ class Dual:
 
 @dataclass(frozen=True, kw_only=True)
 class Split:
-    """A box is cut in two: the widths of ``group`` up to ``width``, then those above."""
+    """A box is cut in two: the widths of ``group`` up to ``width``, then those above.
+
+    ``listed`` says that all layouts of the box from this score on were listed before.
+    """
 
     group: int
     width: int
+    listed: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

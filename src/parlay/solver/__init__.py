@@ -7,17 +7,24 @@ enumerates what is left, ``ranking`` orders ties, ``nearest`` explains an empty 
 
 from parlay.solver.certify import Certificate, certify
 from parlay.solver.counting import count_layouts
+from parlay.solver.explain import Binding, Conflict, Reach, bindings, conflict, fences_reached
 from parlay.solver.front import Progress, StopSolvingError, solve
 from parlay.solver.listing import list_layouts, stream_layouts
 from parlay.solver.sampling import Sampler, sample_layouts
 
 __all__ = [
+    "Binding",
     "Certificate",
+    "Conflict",
     "Progress",
+    "Reach",
     "Sampler",
     "StopSolvingError",
+    "bindings",
     "certify",
+    "conflict",
     "count_layouts",
+    "fences_reached",
     "list_layouts",
     "sample_layouts",
     "solve",

@@ -261,7 +261,7 @@ class Search:
             node = waiting.pop()
             found += node.duals
             if len(node.halves) == 2 and node.split is not None:
-                found.append(node.split)
+                found.append(replace(node.split, listed=node.listed))
                 waiting += node.halves[::-1]
             else:
                 found.append(End(listed=node.listed))

@@ -126,7 +126,9 @@ def is_chain(problem: Problem) -> bool:
         return False
     [constraint] = problem.constraints
     resource = constraint.resource
-    if isinstance(resource, PeakResource) or not resource.is_chain or constraint.maximum is None:
+    if isinstance(resource, PeakResource) or not resource.is_chain or resource.divisor > 1:
+        return False
+    if constraint.maximum is None:
         return False
     return min(resource.coefficients(), default=0) >= 0 and all(h - g == 1 for g, h in problem.terms.pairs)
 
@@ -179,7 +181,8 @@ def _single_constraint(problem: Problem) -> tuple[Resource, int | None, int]:
         raise InputError("constraints", given=len(problem.constraints), allowed="exactly one size for this solver")
     [constraint] = problem.constraints
     resource = constraint.resource
-    if isinstance(resource, PeakResource) or not resource.is_chain or min(resource.coefficients(), default=0) < 0:
+    is_polynomial = not isinstance(resource, PeakResource) and resource.divisor == 1
+    if not is_polynomial or not resource.is_chain or min(resource.coefficients(), default=0) < 0:
         raise InputError(
             f"constraint on {resource.name}",
             given="another form",

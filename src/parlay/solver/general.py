@@ -41,8 +41,8 @@ class Row:
     Attributes:
         constraint: index of the problem's constraint.
         point: index of the point of a peak, 0 for a plain resource.
-        resource: what is counted.
-        low, high: the amounts allowed; None where nothing limits them.
+        resource: what is counted, times its divisor, so that it is a polynomial with whole coefficients.
+        low, high: the amounts allowed, times the divisor too; None where nothing limits them.
     """
 
     constraint: int
@@ -230,12 +230,15 @@ def compile_general(problem: Problem) -> General:
                     f"constraint on {resource.name}", given="a negative coefficient", allowed="coefficients from 0 up"
                 )
             low = None if is_peak else constraint.minimum
+            unit, form = form.divisor, replace(form, divisor=1)
             if not any(form.coefficients()):  # no width changes it: it holds always or never
-                never |= not constraint.allows(form.constant) if not is_peak else (
-                    constraint.maximum is not None and form.constant > constraint.maximum
-                )
+                amount = form.constant // unit
+                never |= constraint.maximum is not None and amount > constraint.maximum
+                never |= low is not None and amount < low
             elif constraint.maximum is not None or low is not None:
-                rows.append(Row(constraint=index, point=point, resource=form, low=low, high=constraint.maximum))
+                high = None if constraint.maximum is None else constraint.maximum * unit
+                row = Row(constraint=index, point=point, resource=form, low=None, high=high)
+                rows.append(row if low is None else replace(row, low=low * unit))
     stride = np.array([group.multiple_of for group in groups], dtype=np.int64)
     low = np.array([group.first for group in groups], dtype=np.int64)
     tops = [NO_LIMIT if group.maximum is None else min(group.maximum, NO_LIMIT) for group in groups]
