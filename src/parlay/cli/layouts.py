@@ -293,8 +293,11 @@ def _nearest_words(result: Result) -> str:
 
 
 @contextmanager
-def progress_report(*, quiet: bool) -> Iterator[Callable[[Progress], None]]:
-    """Time, best and bound on stderr; the first Ctrl-C ends the solve with what it has, the second one at once."""
+def progress_report(*, quiet: bool, stops: bool = True) -> Iterator[Callable[[Progress], None]]:
+    """Time, best and bound on stderr; the first Ctrl-C ends the solve with what it has, the second one at once.
+
+    Without ``stops`` already the first one ends everything.
+    """
     from rich.console import Console
 
     from parlay.solver import StopSolvingError
@@ -315,7 +318,7 @@ def progress_report(*, quiet: bool) -> Iterator[Callable[[Progress], None]]:
             bound = "unknown" if now.bound is None else f"{now.bound:.6f}"
             status.update(f"{now.seconds:.1f} s, best log-energy {best}, bound {bound}; Ctrl-C ends it")
 
-    before = signal.signal(signal.SIGINT, stop)
+    before = signal.signal(signal.SIGINT, stop if stops else signal.getsignal(signal.SIGINT))
     status = None if quiet else Console(stderr=True).status("solving")
     try:
         with status or nullcontext():

@@ -36,6 +36,8 @@ TIE = 1e-9
 LISTED = 100_000
 """Partial layouts that listing one box may hold."""
 
+FEW_GROUPS = 8
+
 LARGEST_PROOF = 5_000
 """Steps from which a proof is not kept."""
 
@@ -216,7 +218,8 @@ class Search:
         threshold = self.threshold
         if threshold == -math.inf:
             sizes = general.counts.astype(float)
-            if float(np.prod(sizes)) / (1.0 if skip is None else sizes[skip]) <= LISTED:
+            few = general.groups <= FEW_GROUPS  # then limits cut most partial layouts off early
+            if float(np.prod(sizes)) / (1.0 if skip is None else sizes[skip]) <= LISTED * (50 if few else 1):
                 return threshold
             return None
         slacks = max(separated.bound - threshold, 0.0) * np.array([1.0, 0.7, 0.4, 0.2])

@@ -242,6 +242,8 @@ def _enumerated(problem: Problem, effort: int) -> IntArray | None:
     space = problem.space
     if len(space.groups) > LARGEST_DEPTH:
         return None
+    points = [len(c.resource.points) if isinstance(c.resource, PeakResource) else 1 for c in problem.constraints]
+    effort = 3 * effort // max(3, sum(points))  # every point of a peak is a resource of its own
     table = np.zeros((1, 0), dtype=np.int64)
     spent = 0
     for g, group in enumerate(space.groups):

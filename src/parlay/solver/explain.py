@@ -12,7 +12,7 @@ from parlay.problem import Constraint, Problem, Result, Status
 from parlay.resources import PeakResource, Resource
 from parlay.solver.answer import GeneralRun
 
-__all__ = ["Binding", "Conflict", "Reach", "bindings", "conflict", "fences_reached"]
+__all__ = ["Binding", "Conflict", "Reach", "bindings", "conflict", "fences_reached", "reachable"]
 
 CONFLICT_SECONDS = 10.0
 SHARE = 8
@@ -75,7 +75,7 @@ def bindings(result: Result) -> tuple[Binding, ...]:
     >>> from parlay import plain, solve
     >>> result = solve(plain(depth=3).problem(max_params=20_000, max_macs=4_000_000))
     >>> [binding.binds for binding in bindings(result)]
-    [False, True]
+    [True, False]
     """
     problem, layout = result.problem, result.best.layout
     grown = [
@@ -140,9 +140,9 @@ def conflict(problem: Problem, *, seconds: float = CONFLICT_SECONDS) -> Conflict
         InputError: when the problem has a layout, or whether it has was not settled.
 
     >>> from parlay import plain
-    >>> found = conflict(plain(depth=3).problem(kernels=4_288, max_macs=1_000_000))
+    >>> found = conflict(plain(depth=3).problem(kernels=400, max_macs=390_000))
     >>> found.parts, found.irreducible
-    (('kernels = 4288', 'macs <= 1000000', 'order increasing'), True)
+    (('kernels = 400', 'macs <= 390000', 'order increasing'), True)
     """
     begun = time.perf_counter()
     ask = _Asking(until=begun + seconds, each=seconds / SHARE)
@@ -256,25 +256,51 @@ def _forms(resource: Resource | PeakResource) -> Sequence[Resource]:
     return resource.points if isinstance(resource, PeakResource) else (resource,)
 
 
+def reachable(
+    problem: Problem, resource: Resource | PeakResource, *, seconds: float = CONFLICT_SECONDS, accuracy: float = 0.0
+) -> Reach:
+    """What amounts of a resource the layouts of a problem can have.
+
+    Args:
+        problem: the question.
+        resource: what is measured.
+        seconds: time for both ends.
+        accuracy: an end is near enough when nothing lies beyond it by more than this fraction.
+
+    >>> from parlay import plain
+    >>> net = plain(depth=3)
+    >>> found = reachable(net.problem(kernels=400), net.macs)
+    >>> found.lowest, found.highest, found.proven
+    (396488, 811168, True)
+    """
+    ask = _Asking(until=time.perf_counter() + seconds, each=seconds / SHARE)
+    return _within(problem, resource, ask, accuracy)
+
+
 def _reach(problem: Problem, index: int, ask: _Asking) -> Reach:
-    """By bisection with feasibility questions: the least and the greatest amount of one constrained resource."""
-    asked = problem.constraints[index]
+    """What one constrained resource can be, given the other constraints."""
     others = tuple(other for place, other in enumerate(problem.constraints) if place != index)
-    name = asked.resource.name
+    return _within(replace(problem, constraints=others), problem.constraints[index].resource, ask)
+
+
+def _within(
+    problem: Problem, resource: Resource | PeakResource, ask: _Asking, accuracy: float = 0.0
+) -> Reach:
+    """By bisection with feasibility questions: the least and the greatest amount of a resource."""
 
     def amount(low: int | None, high: int | None) -> tuple[int | None, bool]:
-        ranged = Constraint(resource=asked.resource, minimum=low, maximum=high)
-        layout, is_settled = ask.layout_of(replace(problem, constraints=(*others, ranged)))
-        return (None if layout is None else asked.resource(layout)), is_settled
+        ranged = Constraint(resource=resource, minimum=low, maximum=high)
+        layout, is_settled = ask.layout_of(replace(problem, constraints=(*problem.constraints, ranged)))
+        return (None if layout is None else resource(layout)), is_settled
 
-    found, is_settled = amount(0, None) if _is_bounded(problem, others) else (None, False)
+    found, is_settled = amount(0, None) if _is_bounded(problem, problem.constraints) else (None, False)
     if found is None:
-        return Reach(resource=name, lowest=None, highest=None, proven=is_settled)
+        return Reach(resource=resource.name, lowest=None, highest=None, proven=is_settled)
     ends: list[int] = []
     proven = True
     for sign in (-1, 1):
-        reached, beyond = found, 0 if sign < 0 else _most(problem, asked.resource)
-        while reached != beyond and abs(beyond - reached) > 0:
+        reached, beyond = found, 0 if sign < 0 else _most(problem, resource)
+        while abs(beyond - reached) > accuracy * reached:
             middle = reached + sign * max(1, abs(beyond - reached) // 2)
             further, is_settled = amount(*((None, middle) if sign < 0 else (middle, None)))
             if further is not None:
@@ -285,7 +311,7 @@ def _reach(problem: Problem, index: int, ask: _Asking) -> Reach:
                 proven = False
                 break
         ends.append(reached)
-    return Reach(resource=name, lowest=ends[0], highest=ends[1], proven=proven)
+    return Reach(resource=resource.name, lowest=ends[0], highest=ends[1], proven=proven)
 
 
 def _is_bounded(problem: Problem, others: Sequence[Constraint]) -> bool:

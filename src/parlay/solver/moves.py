@@ -239,7 +239,9 @@ class Climber:
         # a step that does nothing stands first, so that singles and lone pairs are among the pairs
         group, move = np.append(group[0], group), np.append(0, move)
         worth, change = np.append(0.0, worth), np.concatenate([np.zeros((len(change), 1)), change], axis=1)
-        priced = np.unique(np.append(np.flatnonzero(self.net), row))[:LARGEST_ROWS]
+        limits = np.where(np.isfinite(general.highs), general.highs, 0.0)
+        dearest = np.argsort(-np.abs(self.net) * limits, kind="stable")[:LARGEST_ROWS]
+        priced = np.unique(np.append(dearest[self.net[dearest] != 0], row))
         pairs = self.pair_changes(layout, group, move, priced)
         first, second = np.triu_indices(len(group))
         fits = (group[first] != group[second]) | (first == 0)

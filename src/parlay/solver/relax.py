@@ -34,7 +34,7 @@ PADDING = 1e-7
 SMALLEST_PRICE = 1e-8
 """Prices that make the whole limit worth less than this are taken as none."""
 
-RECENTRINGS = 12
+RECENTRINGS = 6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +80,7 @@ def relax(general: General, *, start: FloatArray | None = None, elastic: bool = 
         if not against:
             return relaxed
         again = _Method(general, low, high, elastic, sorted(against)).run(np.log(relaxed.widths), relaxed.widths)
-        if not moved and again.converged and np.abs(np.log(again.widths / relaxed.widths)).max() < 1e-5:
+        if not moved and again.converged and np.abs(np.log(again.widths / relaxed.widths)).max() < 1e-3:
             return again
         relaxed = again
     return relaxed
