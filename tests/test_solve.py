@@ -14,6 +14,7 @@ from parlay import Constraint, InputError, Problem, Resource, Status, get_score,
 from parlay.energy import EnergyGroup, GroupTerm, Score, Terms
 from parlay.layout import Layout, Order, WidthGroup, WidthSpace
 from parlay.solver import StopSolvingError
+from parlay.solver.chain import compile_chain, is_chain
 from parlay.solver.grid import best_partners
 from parlay.solver.labels import push_labels
 
@@ -281,7 +282,7 @@ def test_bad_options_are_refused(options: dict[str, float], match: str) -> None:
 
 
 def test_questions_the_chain_solver_does_not_take() -> None:
-    """Two constraints, products of groups that are not neighbours, unlimited widths, sizes beside a problem."""
+    """Two constraints, products of groups that are not neighbours, no upper bound: what lists and counts refuses them."""
     groups = tuple(WidthGroup(name=name) for name in "abc")
     space = WidthSpace(groups=groups, order=Order.FREE)
     score = get_score("energy-group")
@@ -293,8 +294,12 @@ def test_questions_the_chain_solver_does_not_take() -> None:
         ((Constraint.equal(near, 9), Constraint.equal(near, 9)), "exactly one size"),
         ((Constraint(resource=near, minimum=3),), "upper bound"),
     ]:
+        problem = Problem(space=space, score=score, constraints=constraints)
         with pytest.raises(InputError, match=match):
-            solve(Problem(space=space, score=score, constraints=constraints))
+            compile_chain(problem)
+        assert is_chain(problem) == ("width" in match)
+    with pytest.raises(InputError, match="set a largest width"):
+        solve(Problem(space=space, score=score, constraints=(Constraint.equal(near, 9),)))
     with pytest.raises(InputError, match="with a family only"):
         solve(plain(depth=4).problem(kernels=4_288), kernels=4_288)
 

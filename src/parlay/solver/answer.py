@@ -60,7 +60,7 @@ class GeneralRun:
             if not general.is_empty:
                 search.run(self.starts)
             if len(search.pool) < self.top_k and not whole.is_empty:
-                zeros = self._zero_energy(whole, general, self.top_k - len(search.pool))
+                zeros = self._zero_energy(whole, self.top_k - len(search.pool))
         except (*self.stops, _StoppedError, MemoryError):
             return self._unproven()
         solutions = ranked(self.problem, search.pool, self.top_k)
@@ -126,10 +126,10 @@ class GeneralRun:
             proof=proof,
         )
 
-    def _zero_energy(self, whole: General, general: General, wanted: int) -> list[Layout]:
+    def _zero_energy(self, whole: General, wanted: int) -> list[Layout]:
         """The first ``wanted`` layouts of score -inf in order of their widths."""
         found: list[Layout] = []
-        for box in zero_boxes(whole, general):
+        for box in zero_boxes(whole):
             found += _first_layouts(box, wanted, self.tick)
         return sorted(found)[:wanted]
 
@@ -144,7 +144,7 @@ def positive(general: General) -> General:
     return made if made.is_empty else tightened(made)
 
 
-def zero_boxes(whole: General, general: General) -> list[General]:
+def zero_boxes(whole: General) -> list[General]:
     """Boxes that hold every layout of score -inf once: group g at such a width, the groups before it at others."""
     least = whole.low.copy()
     for g in range(whole.groups):

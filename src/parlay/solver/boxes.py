@@ -40,6 +40,7 @@ def tightened(general: General) -> General:
 
 def _pass(general: General, low: IntArray, high: IntArray) -> tuple[IntArray, IntArray]:
     stride = general.stride
+    span = high.astype(float)
     if len(general.rows):
         limited = np.isfinite(general.highs)
         squares = general.squares.astype(float)[limited]
@@ -119,8 +120,8 @@ def solved_group(general: General) -> tuple[int, int] | None:
 def list_box(general: General, bounds: Sequence[Separated], threshold: float, limit: int) -> IntArray | None:
     """Every layout of the box that keeps everything and may score ``threshold``; None when that takes too many.
 
-    Group by group, partial layouts go on only if every one of the bounds leaves them a chance and the rows can still be kept; where
-    there is an equality, the last width follows from it.
+    Group by group, partial layouts go on only if every one of the bounds leaves them a chance and the rows can still
+    be kept; where there is an equality, the last width follows from it.
 
     Returns:
         The layouts, one a row, shape (found, groups).

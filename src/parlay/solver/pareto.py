@@ -1,4 +1,4 @@
-"""The best score at every level of one resource, all else kept: what a network pays in score for fewer multiply-adds."""
+"""The best score at every level of one resource, all else kept: what fewer multiply-adds cost in score."""
 
 from __future__ import annotations
 
