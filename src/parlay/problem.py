@@ -154,6 +154,8 @@ class Dual:
         upper, lower: (index of a constraint, point of a peak, price of one unit of its upper or lower limit).
         fences: (``order``, ``rise`` or ``fall``, first group, price) of fences between neighbours, in units of ln w.
         weight: factor of the score: 1, or 0 where a bound below 0 shows that nothing in the box keeps the constraints.
+        exact: products that are not replaced by tangents; with them the maximum is found by eliminating groups.
+        order: in which the groups of these products are eliminated.
     """
 
     low: Layout
@@ -163,6 +165,8 @@ class Dual:
     lower: tuple[tuple[int, int, float], ...] = ()
     fences: tuple[tuple[str, int, float], ...] = ()
     weight: int = 1
+    exact: tuple[tuple[int, int], ...] = ()
+    order: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,9 +17,11 @@ import numpy as np
 from parlay.layout import Layout
 from parlay.problem import Dual, End, Split
 from parlay.solver.boxes import about_how_many, list_box, solved_group, tightened
-from parlay.solver.dual import Separated, document_of, separate
+from parlay.solver.dual import LARGEST_GROUP, Separated, document_of, separate
+from parlay.solver.eliminate import Eliminated, improved, kept_products
 from parlay.solver.general import General
 from parlay.solver.moves import Climber
+from parlay.solver.neighbours import Neighbourhoods
 from parlay.solver.relax import Relaxed, relax
 
 if TYPE_CHECKING:
@@ -48,6 +50,16 @@ NARROWINGS = 4
 PRICED_ROWS, FACTORS = 3, (0.75, 1.3)
 """Rows whose prices are varied in further bounds of a listing, and by how much."""
 
+WORTH_TABLES = 5e-5
+"""Gaps from which keeping products exact is worth its time."""
+
+RECHOSEN = 12.0
+"""How much smaller, in ln of the layouts, a box must be for its products to be chosen anew."""
+
+ROOT_ROUNDS, BOX_ROUNDS = 20, 3
+NEIGHBOURHOODS = 4
+"""Neighbourhoods of the best layout that are searched after every box."""
+
 CLIMBS = 12
 """Boxes from whose relaxation a layout is sought in any case; later ones only while no layout is known."""
 
@@ -70,6 +82,7 @@ class _Box:
     general: General = field(compare=False)
     start: FloatArray | None = field(compare=False)
     node: _Node = field(compare=False)
+    priced: Relaxed | None = field(compare=False, default=None)
 
 
 @dataclass(kw_only=True)
@@ -96,8 +109,11 @@ class Search:
     climbs: int = 0
     seen: set[Layout] = field(default_factory=set[Layout])
     climber: Climber | None = None
+    neighbours: Neighbourhoods | None = None
     starts: list[Layout] = field(default_factory=list[Layout])
     tree: _Node = field(default_factory=_Node)
+    kept: tuple[tuple[tuple[int, int], ...], tuple[int, ...]] | None = None
+    kept_at: float = math.inf
 
     @property
     def threshold(self) -> float:
@@ -137,6 +153,7 @@ class Search:
         self.current = math.inf
         relaxed = relax(root)
         self.climber = Climber(root, relaxed.upper, relaxed.lower, self.tick)
+        self.neighbours = Neighbourhoods(root, relaxed)
         self.prices = relaxed.upper, relaxed.lower
         self.starts = list(starts)
         for layout in self.starts:
@@ -150,15 +167,28 @@ class Search:
             box = heapq.heappop(self.queue)
             self.current = -box.key[0]
             if self.current >= self.threshold:
-                for part, start, bound in self._halves(box):
+                for part, start, bound, priced in self._halves(box):
                     count += 1
                     node = _Node()
                     box.node.halves.append(node)
                     key = -min(bound, self.current), -count
-                    heapq.heappush(self.queue, _Box(key=key, general=part, start=start, node=node))
+                    heapq.heappush(self.queue, _Box(key=key, general=part, start=start, node=node, priced=priced))
+            self._improve(NEIGHBOURHOODS)
             self.current = -math.inf
 
-    def _halves(self, box: _Box) -> list[tuple[General, FloatArray | None, float]]:
+    def _improve(self, count: int) -> None:
+        """Look around the best layout."""
+        assert self.neighbours is not None
+        for _ in range(count):
+            if not self.pool or self.bound - max(self.pool.values()) <= TIE:
+                return
+            self.tick()
+            best = max(self.pool, key=self.pool.__getitem__)
+            found = self.neighbours.better(np.array(best, dtype=np.int64), self.pool[best])
+            if found is not None:
+                self.add(found)
+
+    def _halves(self, box: _Box) -> list[tuple[General, FloatArray | None, float, Relaxed | None]]:
         """Bound one box; nothing is left of it, or two boxes are."""
         general, start = tightened(box.general), box.start
         relaxed: Relaxed | None = None
@@ -191,6 +221,13 @@ class Search:
         if separated.bound < self.threshold:
             return []
         bound = separated.bound
+        priced: Relaxed | None = None
+        if bound - max(self.pool.values(), default=-math.inf) > WORTH_TABLES:
+            sharper = self._sharpened(box, general, relaxed)
+            if sharper is not None:
+                bound, priced = min(bound, sharper.bound), sharper.relaxed
+                if bound < self.threshold:
+                    return []
         threshold = self._reachable(general, separated)
         if threshold is not None:
             table = list_box(general, [separated, *self._others(general, relaxed)], threshold, LISTED)
@@ -207,9 +244,34 @@ class Search:
         below, above = general.high.copy(), general.low.copy()
         below[group], above[group] = width, width + general.stride[group]
         return [
-            (general.narrowed(general.low, below), start, bound),
-            (general.narrowed(above, general.high), start, bound),
+            (general.narrowed(general.low, below), start, bound, priced),
+            (general.narrowed(above, general.high), start, bound, priced),
         ]
+
+    def _sharpened(self, box: _Box, general: General, relaxed: Relaxed) -> Eliminated | None:
+        """A bound with products kept exact; the layouts at which it is reached are climbed from."""
+        is_root = box.key[1] == 0
+        volume = _volume(general)
+        if self.kept is None or volume < self.kept_at - RECHOSEN:
+            self.kept, self.kept_at = kept_products(general, relaxed), volume
+        exact, order = self.kept
+        if not exact or max(general.counts.tolist()) > LARGEST_GROUP:
+            return None
+        if box.priced is not None:
+            # the parent's prices, moved to this box's point
+            relaxed = replace(box.priced, widths=relaxed.widths)
+        target = max(self.pool.values(), default=-math.inf)
+        if target == -math.inf:
+            target = separate(general, relaxed).bound - 0.1
+        sharper, met = improved(
+            general, relaxed, exact, order, target=target, rounds=ROOT_ROUNDS if is_root else BOX_ROUNDS, tick=self.tick
+        )
+        self.current = min(self.current, sharper.bound)
+        box.node.duals.append(document_of(general, sharper.relaxed, exact=exact, order=order))
+        if is_root or self.boxes % 10 == 0:
+            for layout in met[-4:]:
+                self._climb_from(layout)
+        return sharper
 
     def _reachable(self, general: General, separated: Separated) -> float | None:
         """A score down to which the box can be listed; None when that hardly lowers its bound."""
@@ -285,13 +347,21 @@ class Search:
                 continue
             if self.pool and layout is not begin[0]:
                 break  # a layout given is climbed from only while the relaxation led to none
-            self.seen.add(key)
-            climbed = climber.climb(layout)
-            if climber.general.within(climbed[None])[0]:
-                self.add(climbed[None])
-            closed = climber.close(climbed)
-            if closed is not None:
-                self.add(closed[None])
+            self._climb_from(layout)
+
+    def _climb_from(self, layout: IntArray) -> None:
+        """Climb, and close what an equality leaves open."""
+        assert self.climber is not None
+        key = tuple(layout.tolist())
+        if key in self.seen:
+            return
+        self.seen.add(key)
+        climbed = self.climber.climb(layout)
+        if self.climber.general.within(climbed[None])[0]:
+            self.add(climbed[None])
+        closed = self.climber.close(climbed)
+        if closed is not None:
+            self.add(closed[None])
 
     def _cut(self, general: General, relaxed: Relaxed, separated: Separated) -> tuple[int, int]:
         """Group and last width of the first half: where the bound loses most."""

@@ -9,6 +9,7 @@ is maximised group by group over the widths allowed, whole numbers and multiples
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -88,13 +89,16 @@ def cells(general: General) -> tuple[tuple[IntArray, ...], tuple[IntArray, ...]]
     return tuple(lows), tuple(highs)
 
 
-def separate(general: General, relaxed: Relaxed, *, weight: int = 1) -> Separated:
+def separate(
+    general: General, relaxed: Relaxed, *, weight: int = 1, exact: Sequence[tuple[int, int]] = ()
+) -> Separated:
     """The bound that prices and a point give within the bounds of ``general``.
 
     Args:
         general: the problem.
         relaxed: point and prices; any will do, good ones give low bounds.
         weight: factor of the score; 0 leaves the constraints alone, whose bound below 0 proves that none is feasible.
+        exact: products to leave out, which somebody else counts; without them the bound is none.
     """
     groups = general.groups
     centre = np.log(np.clip(relaxed.widths, general.low, general.high))
@@ -109,6 +113,8 @@ def separate(general: General, relaxed: Relaxed, *, weight: int = 1) -> Separate
             joint += net[index] * matrix
     square = np.diag(joint) / 2
     np.fill_diagonal(joint, 0.0)
+    for g, h in exact:
+        joint[g, h] = joint[h, g] = 0.0
     log, offset = linearised(joint, centre, np.log(general.low), np.log(general.high))
     constant += offset
     shifts: list[tuple[int, int, float]] = []
@@ -173,8 +179,15 @@ def linearised(joint: FloatArray, centre: FloatArray, low: FloatArray, high: Flo
     return slopes, offset
 
 
-def document_of(general: General, relaxed: Relaxed, *, weight: int = 1) -> Dual:
-    """What a proof keeps of one bound: the box, the point, and prices by constraint."""
+def document_of(
+    general: General,
+    relaxed: Relaxed,
+    *,
+    weight: int = 1,
+    exact: tuple[tuple[int, int], ...] = (),
+    order: tuple[int, ...] = (),
+) -> Dual:
+    """What a proof keeps of one bound: the box, the point, prices by constraint, and products that are kept exact."""
 
     def priced(prices: FloatArray) -> tuple[tuple[int, int, float], ...]:
         rows = zip(general.rows, prices.tolist(), strict=True)
@@ -192,4 +205,6 @@ def document_of(general: General, relaxed: Relaxed, *, weight: int = 1) -> Dual:
             if price
         ),
         weight=weight,
+        exact=exact,
+        order=order,
     )

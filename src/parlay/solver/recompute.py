@@ -189,7 +189,10 @@ class _Checker:
         square = np.diag(joint) / 2
         np.fill_diagonal(joint, 0.0)
         centre = np.log(np.array(dual.centre))
+        kept = {pair: float(joint[pair]) for pair in dual.exact}
         for g, h in zip(*(part.tolist() for part in np.nonzero(np.triu(joint))), strict=True):
+            if (g, h) in kept:
+                continue
             price = float(joint[g, h])
             if price > 0:  # e^s >= e^c (1 + s - c)
                 middle = centre[g] + centre[h]
@@ -223,9 +226,35 @@ class _Checker:
             for first, shift, price in shifted:
                 if first == g:
                     gain = gain - price * np.log(widths + shift)
-            constant += float(gain.max())
-            below.append(gain.max() - gain)
-        return constant, below
+            below.append(gain)
+        if kept:
+            return constant + self.eliminated(dual, kept, below), []
+        return constant + math.fsum(float(gain.max()) for gain in below), [gain.max() - gain for gain in below]
+
+    def eliminated(self, dual: Dual, kept: dict[tuple[int, int], float], gains: list[FloatArray]) -> float:
+        """The largest sum of gains less the products kept, one group after the other taken at its best."""
+        widths = [
+            np.arange(low, high + 1, stride, dtype=float)
+            for low, high, stride in zip(dual.low, dual.high, self.stride.tolist(), strict=True)
+        ]
+        letter = {group: place for place, group in enumerate(dual.order)}
+        parts = [((g,), gains[g]) for g in dual.order]
+        parts += [((g, h), -price * widths[g][:, None] * widths[h][None, :]) for (g, h), price in kept.items()]
+        total = math.fsum(float(gain.max()) for g, gain in enumerate(gains) if g not in letter)
+        for group in dual.order:
+            joined = [part for part in parts if group in part[0]]
+            parts = [part for part in parts if group not in part[0]]
+            around = sorted({g for scope, _ in joined for g in scope}, key=letter.__getitem__)  # the group itself first
+            table = np.zeros([len(widths[g]) for g in around])
+            for scope, values in joined:
+                ordered = sorted(range(len(scope)), key=lambda axis, scope=scope: letter[scope[axis]])
+                shape = [len(widths[g]) if g in scope else 1 for g in around]
+                table += values.transpose(ordered).reshape(shape)
+            if len(around) > 1:
+                parts.append((tuple(around[1:]), table.max(axis=0)))
+            else:
+                total += float(table.max())
+        return total
 
 
 def recompute(problem: Problem, result: Result, *, most_steps: int) -> Recomputed:
@@ -262,6 +291,9 @@ def recompute(problem: Problem, result: Result, *, most_steps: int) -> Recompute
             if int(((high - low) // checker.stride + 1).sum()) > MOST_WIDTHS:
                 return Recomputed(bound=None, is_complete=False)
             value, below = checker.bound(step)
+            if step.exact:
+                bound = min(bound, value)
+                continue
             if step.weight == 0:
                 bound = -math.inf if value < 0 else bound
                 continue
@@ -298,6 +330,10 @@ def _misplaced(problem: Problem, dual: Dual, low: IntArray, high: IntArray) -> s
     if not len(dual.low) == len(dual.high) == len(dual.centre) == groups:
         return "the numbers of widths differ"
     prices = [price for _, _, price in (*dual.upper, *dual.lower, *dual.fences)]
+    if {g for pair in dual.exact for g in pair} != set(dual.order) or any(g >= h for g, h in dual.exact):
+        return "the order of elimination is not that of the products kept"
+    if len(set(dual.order)) < len(dual.order) or not all(0 <= g < groups for g in dual.order):
+        return "a group is eliminated twice, or is none"
     if any(not price >= 0 for price in prices) or any(not 0 < width < math.inf for width in dual.centre):
         return "a price is negative or a width not positive"
     if (low > high).any():

@@ -1,0 +1,218 @@
+"""A sharper bound where widths are coarse: products that matter are kept exact, and groups are eliminated one by one.
+
+Tangents lose what whole widths cost where a step is a large part of a width, as in multiples of 8 of a narrow layer.
+For fixed prices the Lagrangian is a sum over groups and pairs; its maximum over whole widths is found by eliminating one
+group after the other, each at the price of a table over its neighbours. Products are kept exact, those that would lose
+most first, as long as these tables stay small; the others are replaced by tangents as in ``dual``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from parlay.solver.dual import Separated, separate
+from parlay.solver.general import General
+from parlay.solver.relax import Relaxed
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    IntArray = NDArray[np.int64]
+    FloatArray = NDArray[np.float64]
+
+__all__ = ["Eliminated", "eliminate", "improved", "kept_products"]
+
+TABLE = 200_000
+"""Entries of the largest table, and a quarter of all of them together."""
+
+LEAST_LOSS = 2e-6
+"""Products whose tangent can lose no more, in log-energy, are not worth a table."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Eliminated:
+    """A bound with some products exact.
+
+    Attributes:
+        relaxed: point and prices it was made at.
+        exact: the products kept, pairs of groups.
+        order: in which the groups of these products were eliminated.
+        separated: the bound of all else.
+        bound: the largest value of the Lagrangian over whole widths.
+        layout: where it is reached.
+    """
+
+    relaxed: Relaxed
+    exact: tuple[tuple[int, int], ...]
+    order: tuple[int, ...]
+    separated: Separated
+    bound: float
+    layout: IntArray
+
+
+def kept_products(general: General, relaxed: Relaxed) -> tuple[tuple[tuple[int, int], ...], tuple[int, ...]]:
+    """Products worth keeping exact within the size of tables, and an order of elimination."""
+    joint = joint_prices(general, relaxed)
+    counts = general.counts.tolist()
+    # half a stride off is what rounding costs a width at most, as a part of it
+    apart = np.where(general.counts > 1, general.stride / np.maximum(relaxed.widths, 1.0) / 2, 0.0)
+    grown = np.abs(joint) * np.outer(relaxed.widths, relaxed.widths)
+    loss = grown * (apart[:, None] + apart[None, :]) ** 2 / 2
+    pairs = [(float(loss[g, h]), int(g), int(h)) for g, h in zip(*np.nonzero(np.triu(loss, 1)), strict=True)]
+    worth = [(g, h) for lost, g, h in sorted(pairs, reverse=True) if lost >= LEAST_LOSS]
+    exact: list[tuple[int, int]] = []
+    order: tuple[int, ...] = ()
+    waiting = [[(g, h) for g, h in worth if counts[g] * counts[h] <= TABLE]]
+    while waiting:  # all that are left at once, or else half of them and then the other half
+        some = waiting.pop()
+        trial = _order([*exact, *some], counts) if some else None
+        if trial is not None:
+            exact += some
+            order = trial
+        elif len(some) > 1:
+            waiting += [some[len(some) // 2 :], some[: len(some) // 2]]
+    return tuple(exact), order
+
+
+def _order(pairs: Sequence[tuple[int, int]], counts: list[int]) -> tuple[int, ...] | None:
+    """Groups by the size of the table that eliminating them takes, smallest first; None when one is too large."""
+    near: dict[int, set[int]] = {}
+    for g, h in pairs:
+        near.setdefault(g, set()).add(h)
+        near.setdefault(h, set()).add(g)
+
+    def size(group: int) -> float:
+        return math.prod(float(counts[other]) for other in near[group]) * counts[group]
+
+    sizes = {group: size(group) for group in near}
+    order: list[int] = []
+    spent = 0.0
+    while sizes:
+        group = min(sizes, key=lambda one: (sizes[one], one))
+        spent += sizes[group]
+        if sizes[group] > TABLE or spent > 4 * TABLE:
+            return None
+        del sizes[group]
+        order.append(group)
+        others = near.pop(group)
+        for other in others:
+            near[other] |= others
+            near[other] -= {other, group}
+        for other in others:
+            sizes[other] = size(other)
+    return tuple(order)
+
+
+def joint_prices(general: General, relaxed: Relaxed) -> FloatArray:
+    """The price of every product: (groups, groups), symmetric."""
+    net = relaxed.upper - relaxed.lower
+    joint = np.zeros((general.groups, general.groups))
+    for index, matrix in general.products.items():
+        if net[index]:
+            joint += net[index] * matrix
+    return joint
+
+
+def eliminate(
+    general: General, relaxed: Relaxed, exact: Sequence[tuple[int, int]], order: Sequence[int]
+) -> Eliminated:
+    """The largest value of the Lagrangian within the bounds of ``general``, with some products exact."""
+    separated = separate(general, relaxed, exact=exact)
+    joint = joint_prices(general, relaxed)
+    widths = [general.choices(g) for g in range(general.groups)]
+    tables: list[tuple[tuple[int, ...], FloatArray]] = [((g,), separated.gains[g]) for g in order]
+    for g, h in exact:
+        tables.append(((g, h), -joint[g, h] * np.multiply.outer(widths[g].astype(float), widths[h].astype(float))))
+    total = separated.constant
+    layout = np.zeros(general.groups, dtype=np.int64)
+    inner = set(order)
+    for g in range(general.groups):
+        if g not in inner:
+            place = int(separated.gains[g].argmax())
+            total += float(separated.gains[g][place])
+            layout[g] = widths[g][place]
+    chosen: list[tuple[int, tuple[int, ...], IntArray]] = []
+    for group in order:
+        mine = [table for table in tables if group in table[0]]
+        tables = [table for table in tables if group not in table[0]]
+        scope = tuple(sorted({g for some, _ in mine for g in some} - {group}))
+        axes = (*scope, group)
+        whole = np.zeros((1,) * len(axes))
+        for some, values in mine:
+            whole = whole + _spread(values, some, axes)
+        best = whole.argmax(axis=-1)
+        chosen.append((group, scope, best))
+        if scope:
+            tables.append((scope, whole.max(axis=-1)))
+        else:
+            total += float(whole.max())
+    places: dict[int, int] = {}
+    for group, scope, best in reversed(chosen):
+        place = int(best[tuple(places[g] if best.shape[axis] > 1 else 0 for axis, g in enumerate(scope))])
+        places[group] = place
+        layout[group] = widths[group][place]
+    return Eliminated(
+        relaxed=relaxed, exact=tuple(exact), order=tuple(order), separated=separated, bound=total, layout=layout
+    )
+
+
+def _spread(values: FloatArray, scope: tuple[int, ...], axes: tuple[int, ...]) -> FloatArray:
+    """A table with its axes where ``axes`` has them."""
+    moved = np.transpose(values, sorted(range(len(scope)), key=lambda axis: axes.index(scope[axis])))
+    shape = [1] * len(axes)
+    for group, length in zip(sorted(scope, key=axes.index), moved.shape, strict=True):
+        shape[axes.index(group)] = length
+    return moved.reshape(shape)
+
+
+def improved(
+    general: General,
+    relaxed: Relaxed,
+    exact: Sequence[tuple[int, int]],
+    order: Sequence[int],
+    *,
+    target: float,
+    rounds: int,
+    tick: Callable[[], None],
+) -> tuple[Eliminated, list[IntArray]]:
+    """Prices moved towards a lower bound, by subgradients with Polyak's step; and the layouts met on the way.
+
+    Args:
+        general: the problem.
+        relaxed: where to begin.
+        exact, order: as ``kept_products`` gives them.
+        target: a score that is known to be reached.
+        rounds: how many steps.
+        tick: called before each; may raise to stop.
+    """
+    best = eliminate(general, relaxed, exact, order)
+    met = [best.layout]
+    upper_scale = np.where(np.isfinite(general.highs), np.maximum(general.highs, 1.0), 1.0)
+    lower_scale = np.where(np.isfinite(general.lows), np.maximum(general.lows, 1.0), 1.0)
+    active = relaxed.upper > 0
+    against = relaxed.lower > 0
+    now, relax_factor = best, 1.0
+    for _ in range(rounds):
+        tick()
+        amounts = general.amounts(now.layout[None])[0].astype(float)
+        excess = np.where(active, (amounts - np.where(active, general.highs, 0.0)) / upper_scale, 0.0)
+        lacking = np.where(against, (np.where(against, general.lows, 0.0) - amounts) / lower_scale, 0.0)
+        norm = float(excess @ excess + lacking @ lacking)
+        if norm < 1e-18 or now.bound <= target:
+            break
+        step = relax_factor * (now.bound - target) / norm
+        upper = np.maximum(now.relaxed.upper + step * excess / upper_scale, 0.0)
+        lower = np.maximum(now.relaxed.lower + step * lacking / lower_scale, 0.0)
+        now = eliminate(general, replace(now.relaxed, upper=upper, lower=lower), exact, order)
+        met.append(now.layout)
+        if now.bound < best.bound:
+            best = now
+        else:
+            relax_factor *= 0.6
+            now = best if relax_factor < 0.2 else now
+    return best, met
