@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -56,7 +56,11 @@ WORTH_TABLES = 5e-5
 RECHOSEN = 12.0
 """How much smaller, in ln of the layouts, a box must be for its products to be chosen anew."""
 
-ROOT_ROUNDS, BOX_ROUNDS = 20, 3
+ROOT_ROUNDS, BOX_ROUNDS = 20, 5
+DISAGREEING = 6
+SEVERE = 30.0
+"""How much dearer breaking a limit becomes when a climb ends on the wrong side of one."""
+
 NEIGHBOURHOODS = 4
 """Neighbourhoods of the best layout that are searched after every box."""
 
@@ -72,6 +76,7 @@ class _Node:
     split: Split | None = None
     halves: list[_Node] = field(default_factory=list["_Node"])
     listed: float | None = None
+    tables: int = 0
 
 
 @dataclass(order=True)
@@ -222,12 +227,30 @@ class Search:
             return []
         bound = separated.bound
         priced: Relaxed | None = None
+        met: list[IntArray] = []
         if bound - max(self.pool.values(), default=-math.inf) > WORTH_TABLES:
-            sharper = self._sharpened(box, general, relaxed)
-            if sharper is not None:
+            for _ in range(NARROWINGS):
+                found = self._sharpened(box, general, relaxed if priced is None else priced)
+                if found is None:
+                    break
+                sharper, met = found
                 bound, priced = min(bound, sharper.bound), sharper.relaxed
                 if bound < self.threshold:
                     return []
+                if self.threshold == -math.inf:
+                    break
+                size = _volume(general)
+                general = tightened(general.narrowed(*sharper.windows(general, self.threshold)))
+                if general.is_empty:
+                    return []
+                if _volume(general) > size - 0.3:
+                    break
+            if priced is not None:
+                relaxed = relax(general, start=start)
+                separated = self._bounded(box.node, general, relaxed)
+                if separated.bound < self.threshold:
+                    return []
+                bound = min(bound, separated.bound)
         threshold = self._reachable(general, separated)
         if threshold is not None:
             table = list_box(general, [separated, *self._others(general, relaxed)], threshold, LISTED)
@@ -239,7 +262,7 @@ class Search:
                 bound = min(bound, threshold)
         if self.climbs < CLIMBS or not self.pool or self.boxes % 10 == 0:
             self._seek(general, relaxed, ())
-        group, width = self._cut(general, relaxed, separated)
+        group, width = self._cut(general, relaxed, separated, met)
         box.node.split = Split(group=group, width=width)
         below, above = general.high.copy(), general.low.copy()
         below[group], above[group] = width, width + general.stride[group]
@@ -248,8 +271,8 @@ class Search:
             (general.narrowed(above, general.high), start, bound, priced),
         ]
 
-    def _sharpened(self, box: _Box, general: General, relaxed: Relaxed) -> Eliminated | None:
-        """A bound with products kept exact; the layouts at which it is reached are climbed from."""
+    def _sharpened(self, box: _Box, general: General, relaxed: Relaxed) -> tuple[Eliminated, list[IntArray]] | None:
+        """A bound with products kept exact, and the layouts at which it was reached at the prices tried."""
         is_root = box.key[1] == 0
         volume = _volume(general)
         if self.kept is None or volume < self.kept_at - RECHOSEN:
@@ -257,21 +280,22 @@ class Search:
         exact, order = self.kept
         if not exact or max(general.counts.tolist()) > LARGEST_GROUP:
             return None
-        if box.priced is not None:
+        if box.priced is not None and not box.node.tables:
             # the parent's prices, moved to this box's point
             relaxed = replace(box.priced, widths=relaxed.widths)
+        box.node.tables += 1
         target = max(self.pool.values(), default=-math.inf)
         if target == -math.inf:
             target = separate(general, relaxed).bound - 0.1
         sharper, met = improved(
-            general, relaxed, exact, order, target=target, rounds=ROOT_ROUNDS if is_root else BOX_ROUNDS, tick=self.tick
+            general, relaxed, exact, order, target=target, rounds=ROOT_ROUNDS if is_root and box.node.tables == 1 else BOX_ROUNDS, tick=self.tick
         )
         self.current = min(self.current, sharper.bound)
         box.node.duals.append(document_of(general, sharper.relaxed, exact=exact, order=order))
         if is_root or self.boxes % 10 == 0:
             for layout in met[-4:]:
                 self._climb_from(layout)
-        return sharper
+        return sharper, met
 
     def _reachable(self, general: General, separated: Separated) -> float | None:
         """A score down to which the box can be listed; None when that hardly lowers its bound."""
@@ -357,14 +381,28 @@ class Search:
             return
         self.seen.add(key)
         climbed = self.climber.climb(layout)
+        if not self.climber.general.within(climbed[None])[0] and not np.isfinite(self.general.lows).any():
+            climbed = self.climber.climb(climbed, severity=SEVERE)
         if self.climber.general.within(climbed[None])[0]:
             self.add(climbed[None])
         closed = self.climber.close(climbed)
         if closed is not None:
             self.add(closed[None])
 
-    def _cut(self, general: General, relaxed: Relaxed, separated: Separated) -> tuple[int, int]:
-        """Group and last width of the first half: where the bound loses most."""
+    def _cut(
+        self, general: General, relaxed: Relaxed, separated: Separated, met: Sequence[IntArray]
+    ) -> tuple[int, int]:
+        """Group and last width of the first half: where the best layouts at nearby prices disagree most, in what they
+        pay, or else where the bound loses most.
+        """
+        if len(met) > 1:
+            table = np.clip(np.array(met[-DISAGREEING:]), general.low, general.high)
+            apart = np.log(table).std(axis=0) * np.abs(separated.log + separated.linear * table.mean(axis=0))
+            group = int(apart.argmax())
+            if apart[group] > 0:
+                width = int(table[:, group].mean() - general.low[group]) // int(general.stride[group])
+                width = int(general.low[group]) + width * int(general.stride[group])
+                return group, min(width, int(general.high[group] - general.stride[group]))
         centre = np.clip(relaxed.widths, general.low, general.high)
         worst, choice = -1.0, (0, 0)
         for g, count in enumerate(general.counts.tolist()):

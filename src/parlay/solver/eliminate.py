@@ -30,8 +30,23 @@ __all__ = ["Eliminated", "eliminate", "improved", "kept_products"]
 TABLE = 200_000
 """Entries of the largest table, and a quarter of all of them together."""
 
+TRIALS = 40
+"""Into about so many portions products are divided, at most, to see which still fit."""
+
 LEAST_LOSS = 2e-6
 """Products whose tangent can lose no more, in log-energy, are not worth a table."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Bucket:
+    """One eliminated group: everything that depended on it, over its neighbours ``scope`` and, last axis, its own width;
+    ``below`` are the buckets whose maxima are part of it.
+    """
+
+    group: int
+    scope: tuple[int, ...]
+    table: FloatArray
+    below: tuple[int, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +60,7 @@ class Eliminated:
         separated: the bound of all else.
         bound: the largest value of the Lagrangian over whole widths.
         layout: where it is reached.
+        buckets: what elimination left, one for each group of ``order``.
     """
 
     relaxed: Relaxed
@@ -53,6 +69,40 @@ class Eliminated:
     separated: Separated
     bound: float
     layout: IntArray
+    buckets: tuple[_Bucket, ...]
+
+    def marginals(self) -> list[FloatArray]:
+        """For every group and width the largest value of the Lagrangian with that width: widths below are out."""
+        found = [self.bound - gain.max() + gain for gain in self.separated.gains]
+        above: dict[int, FloatArray] = {}  # bucket -> what all groups outside of it and behind it add, over its scope
+        for place in range(len(self.buckets) - 1, -1, -1):
+            bucket = self.buckets[place]
+            belief = bucket.table
+            if place in above:
+                belief = belief + above[place][..., None]
+            most = belief.max(axis=tuple(range(belief.ndim - 1)))
+            found[bucket.group] = self.bound - float(most.max()) + np.broadcast_to(
+                most, self.separated.gains[bucket.group].shape
+            )
+            axes = (*bucket.scope, bucket.group)
+            for below in bucket.below:
+                child = self.buckets[below]
+                gone = tuple(axis for axis, group in enumerate(axes) if group not in child.scope)
+                left = [group for group in axes if group in child.scope]
+                outer = belief.max(axis=gone).transpose([left.index(group) for group in child.scope])
+                above[below] = outer - child.table.max(axis=-1)
+        return found
+
+    def windows(self, general: General, threshold: float) -> tuple[IntArray, IntArray]:
+        """Smallest and largest width of every group with which ``threshold`` can be reached."""
+        low, high = general.low.copy(), general.high.copy()
+        for g, most in enumerate(self.marginals()):
+            kept = np.flatnonzero(most >= threshold)
+            if not len(kept):
+                return low, low - 1
+            low[g] = general.low[g] + kept[0] * general.stride[g]
+            high[g] = general.low[g] + kept[-1] * general.stride[g]
+        return low, high
 
 
 def kept_products(general: General, relaxed: Relaxed) -> tuple[tuple[tuple[int, int], ...], tuple[int, ...]]:
@@ -68,13 +118,14 @@ def kept_products(general: General, relaxed: Relaxed) -> tuple[tuple[tuple[int, 
     exact: list[tuple[int, int]] = []
     order: tuple[int, ...] = ()
     waiting = [[(g, h) for g, h in worth if counts[g] * counts[h] <= TABLE]]
+    grain = max(1, len(waiting[0]) // TRIALS)
     while waiting:  # all that are left at once, or else half of them and then the other half
         some = waiting.pop()
         trial = _order([*exact, *some], counts) if some else None
         if trial is not None:
             exact += some
             order = trial
-        elif len(some) > 1:
+        elif len(some) > grain:
             waiting += [some[len(some) // 2 :], some[: len(some) // 2]]
     return tuple(exact), order
 
@@ -125,9 +176,10 @@ def eliminate(
     separated = separate(general, relaxed, exact=exact)
     joint = joint_prices(general, relaxed)
     widths = [general.choices(g) for g in range(general.groups)]
-    tables: list[tuple[tuple[int, ...], FloatArray]] = [((g,), separated.gains[g]) for g in order]
+    # scope, values, and the bucket they come from or -1
+    tables: list[tuple[tuple[int, ...], FloatArray, int]] = [((g,), separated.gains[g], -1) for g in order]
     for g, h in exact:
-        tables.append(((g, h), -joint[g, h] * np.multiply.outer(widths[g].astype(float), widths[h].astype(float))))
+        tables.append(((g, h), -joint[g, h] * np.multiply.outer(widths[g].astype(float), widths[h].astype(float)), -1))
     total = separated.constant
     layout = np.zeros(general.groups, dtype=np.int64)
     inner = set(order)
@@ -136,28 +188,34 @@ def eliminate(
             place = int(separated.gains[g].argmax())
             total += float(separated.gains[g][place])
             layout[g] = widths[g][place]
-    chosen: list[tuple[int, tuple[int, ...], IntArray]] = []
+    buckets: list[_Bucket] = []
     for group in order:
         mine = [table for table in tables if group in table[0]]
         tables = [table for table in tables if group not in table[0]]
-        scope = tuple(sorted({g for some, _ in mine for g in some} - {group}))
+        scope = tuple(sorted({g for some, _, _ in mine for g in some} - {group}))
         axes = (*scope, group)
-        whole = np.zeros((1,) * len(axes))
-        for some, values in mine:
-            whole = whole + _spread(values, some, axes)
-        best = whole.argmax(axis=-1)
-        chosen.append((group, scope, best))
+        whole = np.zeros([len(widths[g]) for g in axes])
+        for some, values, _ in mine:
+            whole += _spread(values, some, axes)
+        below = tuple(source for _, _, source in mine if source >= 0)
         if scope:
-            tables.append((scope, whole.max(axis=-1)))
+            tables.append((scope, whole.max(axis=-1), len(buckets)))
         else:
             total += float(whole.max())
+        buckets.append(_Bucket(group=group, scope=scope, table=whole, below=below))
     places: dict[int, int] = {}
-    for group, scope, best in reversed(chosen):
-        place = int(best[tuple(places[g] if best.shape[axis] > 1 else 0 for axis, g in enumerate(scope))])
-        places[group] = place
-        layout[group] = widths[group][place]
+    for bucket in reversed(buckets):
+        row = bucket.table[tuple(places[g] for g in bucket.scope)]
+        places[bucket.group] = int(row.argmax())
+        layout[bucket.group] = widths[bucket.group][places[bucket.group]]
     return Eliminated(
-        relaxed=relaxed, exact=tuple(exact), order=tuple(order), separated=separated, bound=total, layout=layout
+        relaxed=relaxed,
+        exact=tuple(exact),
+        order=tuple(order),
+        separated=separated,
+        bound=total,
+        layout=layout,
+        buckets=tuple(buckets),
     )
 
 

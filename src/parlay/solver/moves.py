@@ -100,10 +100,21 @@ class Climber:
         kept = (target >= general.low[group]) & (target <= general.high[group])
         return group[kept], move[kept]
 
-    def climb(self, layout: IntArray, *, limit: int = MOVE_LIMIT) -> IntArray:
-        """Repeat the best single or paired steps until none is better; not below where it began."""
+    def climb(self, layout: IntArray, *, severity: float = 1.0) -> IntArray:
+        """Repeat the best single or paired steps until none is better; not below where it began.
+
+        With a ``severity`` above 1 what is broken counts so much more.
+        """
+        above, below = self.above, self.below
+        self.above, self.below = severity * above, severity * below
+        try:
+            return self._climb(layout)
+        finally:
+            self.above, self.below = above, below
+
+    def _climb(self, layout: IntArray) -> IntArray:
         current, merit = layout, float(self.merit(layout[None])[0])
-        for _ in range(limit):
+        for _ in range(MOVE_LIMIT):
             self.tick()
             better, value = self._singly(current, merit)
             if better is None:

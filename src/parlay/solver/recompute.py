@@ -228,33 +228,52 @@ class _Checker:
                     gain = gain - price * np.log(widths + shift)
             below.append(gain)
         if kept:
-            return constant + self.eliminated(dual, kept, below), []
+            total, short = self.eliminated(dual, kept, below)
+            return constant + total, short
         return constant + math.fsum(float(gain.max()) for gain in below), [gain.max() - gain for gain in below]
 
-    def eliminated(self, dual: Dual, kept: dict[tuple[int, int], float], gains: list[FloatArray]) -> float:
-        """The largest sum of gains less the products kept, one group after the other taken at its best."""
+    def eliminated(
+        self, dual: Dual, kept: dict[tuple[int, int], float], gains: list[FloatArray]
+    ) -> tuple[float, list[FloatArray]]:
+        """The largest sum of gains less the products kept, and how far each width of a group stays below it.
+
+        One group after the other is taken at its best, seen from the groups it is still tied to; then back again.
+        """
         widths = [
             np.arange(low, high + 1, stride, dtype=float)
             for low, high, stride in zip(dual.low, dual.high, self.stride.tolist(), strict=True)
         ]
-        letter = {group: place for place, group in enumerate(dual.order)}
-        parts = [((g,), gains[g]) for g in dual.order]
-        parts += [((g, h), -price * widths[g][:, None] * widths[h][None, :]) for (g, h), price in kept.items()]
-        total = math.fsum(float(gain.max()) for g, gain in enumerate(gains) if g not in letter)
+        rank = {group: place for place, group in enumerate(dual.order)}
+        parts: list[tuple[tuple[int, ...], FloatArray, int | None]] = [((g,), gains[g], None) for g in dual.order]
+        parts += [((g, h), -price * widths[g][:, None] * widths[h][None, :], None) for (g, h), price in kept.items()]
+        total = math.fsum(float(gain.max()) for g, gain in enumerate(gains) if g not in rank)
+        tables: dict[int, tuple[list[int], FloatArray, list[int]]] = {}
         for group in dual.order:
             joined = [part for part in parts if group in part[0]]
             parts = [part for part in parts if group not in part[0]]
-            around = sorted({g for scope, _ in joined for g in scope}, key=letter.__getitem__)  # the group itself first
+            around = sorted({g for scope, _, _ in joined for g in scope}, key=rank.__getitem__)  # the group itself first
             table = np.zeros([len(widths[g]) for g in around])
-            for scope, values in joined:
-                ordered = sorted(range(len(scope)), key=lambda axis, scope=scope: letter[scope[axis]])
-                shape = [len(widths[g]) if g in scope else 1 for g in around]
-                table += values.transpose(ordered).reshape(shape)
+            for scope, values, _ in joined:
+                ordered = sorted(range(len(scope)), key=lambda axis, scope=scope: rank[scope[axis]])
+                table += values.transpose(ordered).reshape([len(widths[g]) if g in scope else 1 for g in around])
+            tables[group] = around, table, [source for _, _, source in joined if source is not None]
             if len(around) > 1:
-                parts.append((tuple(around[1:]), table.max(axis=0)))
+                parts.append((tuple(around[1:]), table.max(axis=0), group))
             else:
                 total += float(table.max())
-        return total
+        below = [gain.max() - gain for gain in gains]
+        outside: dict[int, FloatArray] = {}
+        for group in reversed(dual.order):
+            around, table, sources = tables[group]
+            if group in outside:
+                table = table + outside[group]
+            best = table.reshape(len(widths[group]), -1).max(axis=1)
+            below[group] = best.max() - best
+            for source in sources:
+                inner, inner_table, _ = tables[source]
+                gone = tuple(axis for axis, g in enumerate(around) if g not in inner)
+                outside[source] = table.max(axis=gone) - inner_table.max(axis=0)
+        return total, below
 
 
 def recompute(problem: Problem, result: Result, *, most_steps: int) -> Recomputed:
@@ -291,9 +310,6 @@ def recompute(problem: Problem, result: Result, *, most_steps: int) -> Recompute
             if int(((high - low) // checker.stride + 1).sum()) > MOST_WIDTHS:
                 return Recomputed(bound=None, is_complete=False)
             value, below = checker.bound(step)
-            if step.exact:
-                bound = min(bound, value)
-                continue
             if step.weight == 0:
                 bound = -math.inf if value < 0 else bound
                 continue
