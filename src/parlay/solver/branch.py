@@ -18,11 +18,12 @@ from parlay.layout import Layout
 from parlay.problem import Dual, End, Split
 from parlay.solver.boxes import about_how_many, list_box, solved_group, tightened
 from parlay.solver.dual import LARGEST_GROUP, Separated, document_of, separate
-from parlay.solver.eliminate import Eliminated, improved, kept_products
+from parlay.solver.eliminate import Eliminated, eliminate, improved, kept_products
 from parlay.solver.general import General
 from parlay.solver.moves import Climber
 from parlay.solver.neighbours import Neighbourhoods
 from parlay.solver.relax import Relaxed, relax
+from parlay.solver.tables import best_in_box
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -56,6 +57,13 @@ WORTH_TABLES = 5e-5
 RECHOSEN = 12.0
 """How much smaller, in ln of the layouts, a box must be for its products to be chosen anew."""
 
+SHARPER, RETRIED = 0.1, 3.0
+"""Tables that lower a gap by less than this part are made again only in boxes so much smaller, in ln of the layouts."""
+
+ROOT_TABLES, BOX_TABLES = 150_000, 10_000
+DEPTHS = (0.1, 0.3, 0.6, 1.0)
+"""Partial layouts held while the best of a box are listed, and how far down towards the best known, in parts."""
+
 ROOT_ROUNDS, BOX_ROUNDS = 20, 5
 DISAGREEING = 6
 SEVERE = 30.0
@@ -88,6 +96,8 @@ class _Box:
     start: FloatArray | None = field(compare=False)
     node: _Node = field(compare=False)
     priced: Relaxed | None = field(compare=False, default=None)
+    sharpened_below: float = field(compare=False, default=math.inf)
+    listing_below: float = field(compare=False, default=math.inf)
 
 
 @dataclass(kw_only=True)
@@ -177,7 +187,9 @@ class Search:
                     node = _Node()
                     box.node.halves.append(node)
                     key = -min(bound, self.current), -count
-                    heapq.heappush(self.queue, _Box(key=key, general=part, start=start, node=node, priced=priced))
+                    half = _Box(key=key, general=part, start=start, node=node, priced=priced)
+                    half.sharpened_below, half.listing_below = box.sharpened_below, box.listing_below
+                    heapq.heappush(self.queue, half)
             self._improve(NEIGHBOURHOODS)
             self.current = -math.inf
 
@@ -228,7 +240,8 @@ class Search:
         bound = separated.bound
         priced: Relaxed | None = None
         met: list[IntArray] = []
-        if bound - max(self.pool.values(), default=-math.inf) > WORTH_TABLES:
+        gap = bound - max(self.pool.values(), default=-math.inf)
+        if gap > WORTH_TABLES and _volume(general) <= box.sharpened_below:
             for _ in range(NARROWINGS):
                 found = self._sharpened(box, general, relaxed if priced is None else priced)
                 if found is None:
@@ -245,12 +258,17 @@ class Search:
                     return []
                 if _volume(general) > size - 0.3:
                     break
-            if priced is not None:
-                relaxed = relax(general, start=start)
-                separated = self._bounded(box.node, general, relaxed)
-                if separated.bound < self.threshold:
-                    return []
-                bound = min(bound, separated.bound)
+            if bound > separated.bound - SHARPER * gap:
+                box.sharpened_below = _volume(general) - RETRIED
+        if priced is not None:
+            relaxed = relax(general, start=start)
+            separated = self._bounded(box.node, general, relaxed)
+            if separated.bound < self.threshold:
+                return []
+            bound = min(bound, separated.bound)
+            bound = min(bound, self._best_above(box, general, priced, bound))
+            if bound < self.threshold:
+                return []
         threshold = self._reachable(general, separated)
         if threshold is not None:
             table = list_box(general, [separated, *self._others(general, relaxed)], threshold, LISTED)
@@ -313,6 +331,37 @@ class Search:
         if not len(fits):
             return None
         return threshold if fits[0] == 0 else separated.bound - float(slacks[fits[0]])
+
+    def _best_above(self, box: _Box, general: General, priced: Relaxed, bound: float) -> float:
+        """The bound that remains after the best layouts of the box were listed as far down as memory allows."""
+        if self.top_k > 1 or self.kept is None or self.threshold == -math.inf or general.has_peak_minimum:
+            return bound
+        if _volume(general) > box.listing_below:
+            return bound
+        exact, order = self.kept
+        tables = [eliminate(general, priced, exact, order)]
+        worth = priced.upper * np.where(np.isfinite(general.highs), general.highs, 0.0)
+        for row in np.argsort(-worth)[:PRICED_ROWS].tolist():
+            if worth[row] > 1e-6:
+                for factor in FACTORS:
+                    upper = priced.upper.copy()
+                    upper[row] *= factor
+                    tables.append(eliminate(general, replace(priced, upper=upper), exact, order))
+        limit = ROOT_TABLES if box.key[1] == 0 else BOX_TABLES
+        for part in DEPTHS:
+            threshold = max(self.threshold, bound - part * (bound - self.threshold))
+            found = best_in_box(general, tables, threshold, limit, self.tick)
+            if found is None:
+                if part == DEPTHS[0]:
+                    box.listing_below = _volume(general) - RETRIED
+                break
+            if len(found):
+                self.add(found)
+            box.node.listed = threshold
+            bound = min(bound, threshold)  # whatever scores more is no better than what was found
+            if bound <= self.threshold:
+                return bound - TIE
+        return bound
 
     def _others(self, general: General, relaxed: Relaxed) -> list[Separated]:
         """Bounds at other prices: they see what leaves a limit unspent."""

@@ -1,0 +1,141 @@
+"""All layouts of a box above a score, where elimination says exactly what can still follow every partial layout.
+
+Groups are fixed in the reverse of the order in which they were eliminated: the table of a group then holds the largest
+Lagrangian that any completion reaches, so that a partial layout dies as soon as no completion can matter, at any of
+several prices. Partial layouts that agree in all groups which later products ask for, and in every amount, have the same
+future: the best of them is enough. Equal blocks of a network make many of those.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from parlay.solver.eliminate import Eliminated
+from parlay.solver.general import General
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    IntArray = NDArray[np.int64]
+    FloatArray = NDArray[np.float64]
+
+__all__ = ["best_in_box"]
+
+ROUNDED = 1e-10
+"""Partial scores closer than this count as equal; of such layouts the one that comes first is kept."""
+
+MERGED = 200
+"""Partial layouts from which equal futures are looked for."""
+
+
+def best_in_box(
+    general: General,
+    bounds: Sequence[Eliminated],
+    threshold: float,
+    limit: int,
+    tick: Callable[[], None],
+) -> IntArray | None:
+    """The layouts of a box that keep everything and may score ``threshold``, of equal futures only the best.
+
+    Args:
+        general: the problem and the box.
+        bounds: Lagrangians at several prices, with the same products and order.
+        threshold: scores below do not matter.
+        limit: partial layouts to hold, at most.
+        tick: called for every group.
+
+    Returns:
+        The layouts, shape (found, groups); None when there are too many partial ones.
+    """
+    first = bounds[0]
+    groups = general.groups
+    alone = [g for g in range(groups) if g not in set(first.order)]
+    scores = [general.score(g, general.choices(g)) for g in range(groups)]
+    steps = [(bucket.group, bucket.scope, place) for place, bucket in enumerate(first.buckets)][::-1]
+    steps += [(g, (), -1) for g in sorted(alone, key=lambda g: general.counts[g])]
+    last_use = _last_uses(general, [group for group, _, _ in steps])
+    table = general.low[None].copy()
+    reach = np.array([[bound.bound] for bound in bounds])  # what each partial layout can still reach
+    score = np.zeros(1)
+    done: list[int] = []
+    for number, (group, scope, place) in enumerate(steps):
+        tick()
+        widths = general.choices(group)
+        if len(table) * len(widths) > 40 * limit:
+            return None
+        index = tuple((table[:, g] - general.low[g]) // general.stride[g] for g in scope)
+        kept = np.ones((len(table), len(widths)), dtype=bool)
+        news: list[FloatArray] = []
+        for bound, before in zip(bounds, reach, strict=True):
+            if place >= 0:
+                values = bound.buckets[place].table[index] if scope else bound.buckets[place].table[None, :]
+            else:
+                values = bound.separated.gains[group][None, :]
+            new = before[:, None] - (values.max(axis=-1)[:, None] - values)
+            kept &= new >= threshold
+            news.append(new)
+        row, column = np.nonzero(kept)
+        if len(row) > 4 * limit:
+            return None
+        table, score = table[row], score[row] + scores[group][column]
+        table[:, group] = widths[column]
+        reach = np.array([new[row, column] for new in news])
+        done.append(group)
+        good = _possible(general, table, done)
+        table, score, reach = table[good], score[good], reach[:, good]
+        if len(table) > MERGED and number < len(steps) - 1:
+            best = _best_of_equal_futures(general, table, score, [g for g in done if last_use[g] > number])
+            table, score, reach = table[best], score[best], reach[:, best]
+        if len(table) > limit:
+            return None
+        if not len(table):
+            return table
+    return table[general.within(table)]
+
+
+def _last_uses(general: General, order: Sequence[int]) -> list[int]:
+    """For every group the last step at which a product, fence or score term joins it to the group fixed there."""
+    rank = {group: number for number, group in enumerate(order)}
+    last = [rank[g] for g in range(general.groups)]
+    pairs = {(int(g), int(h)) for matrix in general.products.values() for g, h in zip(*np.nonzero(matrix), strict=True)}
+    pairs |= {(fence.first, fence.second) for fence in general.fences} | set(general.problem.terms.pairs)
+    for g, h in pairs:
+        last[g] = max(last[g], rank[h])
+        last[h] = max(last[h], rank[g])
+    return last
+
+
+def _possible(general: General, table: IntArray, done: Sequence[int]) -> NDArray[np.bool_]:
+    """Which partial layouts can still keep every row, the rest at its smallest or largest widths, and every fence."""
+    amounts = general.amounts(table)
+    good = (amounts <= general.highs).all(axis=1)
+    fixed = set(done)
+    if np.isfinite(general.lows).any():
+        full = table.copy()
+        behind = [g for g in range(general.groups) if g not in fixed]
+        full[:, behind] = general.high[behind]
+        good &= (general.amounts(full) >= general.lows).all(axis=1)
+    for fence in general.fences:
+        if done[-1] in (fence.first, fence.second) and fence.first in fixed and fence.second in fixed:
+            good &= fence.holds(table[:, fence.first], table[:, fence.second])
+    return good
+
+
+def _best_of_equal_futures(general: General, table: IntArray, score: FloatArray, open_: Sequence[int]) -> IntArray:
+    """Indices of the best of all partial layouts that agree in the open groups and in what they use.
+
+    The groups not fixed yet stand at their smallest widths, so that equal amounts there are equal amounts of the part.
+    """
+    amounts = general.amounts(table)
+    reachable = general.amounts(general.high[None])[0]
+    counted = (reachable > general.highs) | np.isfinite(general.lows)
+    key = np.concatenate([table[:, open_], amounts[:, counted].astype(np.int64)], axis=1)
+    rounded = np.rint(score / ROUNDED).astype(np.int64)
+    columns = [table[:, g] for g in range(general.groups - 1, -1, -1)]
+    order = np.lexsort([*columns, -rounded, *key.T[::-1]])
+    fresh = np.ones(len(order), dtype=bool)
+    fresh[1:] = (key[order[1:]] != key[order[:-1]]).any(axis=1)
+    return order[fresh]
