@@ -39,7 +39,8 @@ TIE = 1e-9
 LISTED = 100_000
 """Partial layouts that listing one box may hold."""
 
-FEW_GROUPS = 8
+FEW_GROUPS, LARGE = 8, 16
+"""Groups up to which limits cut most partial layouts off early, and from which wide neighbourhoods are tried."""
 
 LARGEST_PROOF = 5_000
 """Steps from which a proof is not kept."""
@@ -60,9 +61,13 @@ RECHOSEN = 12.0
 SHARPER, RETRIED = 0.1, 3.0
 """Tables that lower a gap by less than this part are made again only in boxes so much smaller, in ln of the layouts."""
 
-ROOT_TABLES, BOX_TABLES = 150_000, 10_000
+MOST_PARTIAL, TABLE_ENTRIES, BOX_SHARE = 150_000, 150_000_000, 10
+"""Partial layouts held while the best of the first box are listed: so many, or so many amounts times groups; later boxes
+may hold a tenth.
+"""
+
 DEPTHS = (0.1, 0.3, 0.6, 1.0)
-"""Partial layouts held while the best of a box are listed, and how far down towards the best known, in parts."""
+"""How far down towards the best known a box is listed, in parts."""
 
 ROOT_ROUNDS, BOX_ROUNDS = 20, 5
 DISAGREEING = 6
@@ -129,6 +134,8 @@ class Search:
     tree: _Node = field(default_factory=_Node)
     kept: tuple[tuple[tuple[int, int], ...], tuple[int, ...]] | None = None
     kept_at: float = math.inf
+    priced: Relaxed | None = None
+    whole_kept: tuple[tuple[tuple[int, int], ...], tuple[int, ...]] | None = None
 
     @property
     def threshold(self) -> float:
@@ -201,7 +208,15 @@ class Search:
                 return
             self.tick()
             best = max(self.pool, key=self.pool.__getitem__)
-            found = self.neighbours.better(np.array(best, dtype=np.int64), self.pool[best])
+            at = np.array(best, dtype=np.int64)
+            found = self.neighbours.better(at, self.pool[best])
+            if found is not None:
+                self.add(found)
+        is_large = self.general.groups >= LARGE and self.boxes % 3 == 0
+        if is_large and self.priced is not None and self.whole_kept is not None and self.top_k == 1:
+            best = max(self.pool, key=self.pool.__getitem__)
+            at = np.array(best, dtype=np.int64)
+            found = self.neighbours.wider(at, self.pool[best], self.priced, self.whole_kept, self.tick)
             if found is not None:
                 self.add(found)
 
@@ -308,10 +323,12 @@ class Search:
         sharper, met = improved(
             general, relaxed, exact, order, target=target, rounds=ROOT_ROUNDS if is_root and box.node.tables == 1 else BOX_ROUNDS, tick=self.tick
         )
+        if self.priced is None:
+            self.priced, self.whole_kept = sharper.relaxed, self.kept
         self.current = min(self.current, sharper.bound)
         box.node.duals.append(document_of(general, sharper.relaxed, exact=exact, order=order))
-        if is_root or self.boxes % 10 == 0:
-            for layout in met[-4:]:
+        if box.node.tables == 1 and (is_root or self.boxes % 10 == 0):
+            for layout in [sharper.layout, *met[::-1]][:4]:
                 self._climb_from(layout)
         return sharper, met
 
@@ -347,7 +364,10 @@ class Search:
                     upper = priced.upper.copy()
                     upper[row] *= factor
                     tables.append(eliminate(general, replace(priced, upper=upper), exact, order))
-        limit = ROOT_TABLES if box.key[1] == 0 else BOX_TABLES
+        limit = TABLE_ENTRIES // (general.groups * max(len(general.rows), 1))
+        if np.isfinite(general.lows).any():
+            limit //= 4  # what a minimum asks for is rarely met by what the bound likes best
+        limit = min(limit, MOST_PARTIAL) if box.key[1] == 0 else min(limit, MOST_PARTIAL) // BOX_SHARE
         for part in DEPTHS:
             threshold = max(self.threshold, bound - part * (bound - self.threshold))
             found = best_in_box(general, tables, threshold, limit, self.tick)

@@ -29,10 +29,11 @@ LARGEST_PAIRING = 500
 FURTHEST = 24
 """Strides that a closing step goes, at most."""
 
-PAIRS_LISTED, PARTNERS, CANDIDATES = 60_000, 12, 20_000
+PAIRS_LISTED, PARTNERS, CANDIDATES = 40_000, 8, 10_000
 """Pairs that are matched with one another, partners of each, and candidates that are tried, at most."""
 
 LARGEST_ROWS = 6
+CLOSINGS = 1
 TRIED = 60
 MOVE_LIMIT = 2_000
 
@@ -220,8 +221,8 @@ class Climber:
         steps = tuple(sign * step for step in range(1, reach + 1) for sign in (1, -1))
         for row in target.tolist():
             found = self._closing(layout, int(row), steps)
-            while found is not None:
-                if best is not None and self.score(found[None])[0] <= self.score(best[None])[0] + 1e-12:
+            for _ in range(CLOSINGS):
+                if found is None or (best is not None and self.score(found[None])[0] <= self.score(best[None])[0]):
                     break
                 best = found
                 found = self._closing(best, int(row), steps)

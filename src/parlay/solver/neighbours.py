@@ -4,14 +4,17 @@ is listed. Where steps and pairs of steps find nothing better, five or six group
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from parlay.solver.boxes import list_box, tightened
 from parlay.solver.dual import separate
+from parlay.solver.eliminate import eliminate
 from parlay.solver.general import General
 from parlay.solver.relax import Relaxed
+from parlay.solver.tables import best_in_box
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,6 +27,9 @@ __all__ = ["Neighbourhoods"]
 FREED = (4, 5, 6, 8, 10)
 REACH = {4: 6, 5: 4, 6: 3, 8: 2, 10: 1}
 """Groups that are free at once, and by how many strides they may move."""
+
+WIDE = (0.3, 0.7)
+"""Part of the groups that are free in a wide neighbourhood."""
 
 LISTED = 20_000
 
@@ -45,18 +51,51 @@ class Neighbourhoods:
         self.coupled = [np.flatnonzero(row) for row in coupled]
         self.movable = np.flatnonzero(general.counts > 1)
 
-    def better(self, layout: IntArray, score: float) -> IntArray | None:
-        """Layouts of one neighbourhood that keep everything and score more, shape (found, groups), or None."""
-        if not len(self.movable):
+    def wider(
+        self,
+        layout: IntArray,
+        score: float,
+        priced: Relaxed,
+        kept: tuple[tuple[tuple[int, int], ...], tuple[int, ...]],
+        tick: Callable[[], None],
+    ) -> IntArray | None:
+        """As ``better``, with a third or more of all groups free at once, by elimination.
+
+        Args:
+            layout, score: where to look around.
+            priced: point and prices of a bound with products kept.
+            kept: these products and the order of elimination.
+            tick: called now and then; may raise to stop.
+        """
+        share = max(2, int(len(self.movable) * self.rng.uniform(*WIDE)))
+        free = np.sort(self.rng.choice(self.movable, size=min(share, len(self.movable)), replace=False))
+        box = self._around(layout, free, int(self.rng.choice([1, 1, 2])))
+        if box is None:
             return None
+        bound = eliminate(box, priced, *kept)
+        if bound.bound <= score:
+            return None
+        found = best_in_box(box, [bound], score + 1e-10, LISTED // 4, tick)
+        return found if found is not None and len(found) else None
+
+    def _around(self, layout: IntArray, free: IntArray, strides: int) -> General | None:
+        """The box in which some groups may move by so many strides; None when it is empty."""
         general = self.general
-        free = self._draw()
-        reach = REACH[min(size for size in FREED if size >= min(len(free), FREED[-1]))] * general.stride[free]
+        reach = strides * general.stride[free]
         low, high = layout.copy(), layout.copy()
         low[free] = np.maximum(layout[free] - reach, general.low[free])
         high[free] = np.minimum(layout[free] + reach, general.high[free])
         box = tightened(general.narrowed(low, high))
-        if box.is_empty:
+        return None if box.is_empty else box
+
+    def better(self, layout: IntArray, score: float) -> IntArray | None:
+        """Layouts of one neighbourhood that keep everything and may score more, shape (found, groups), or None."""
+        if not len(self.movable):
+            return None
+        free = self._draw()
+        strides = REACH[min(size for size in FREED if size >= min(len(free), FREED[-1]))]
+        box = self._around(layout, free, strides)
+        if box is None:
             return None
         here = Relaxed(
             widths=layout.astype(float),

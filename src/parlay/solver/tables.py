@@ -78,7 +78,7 @@ def best_in_box(
             kept &= new >= threshold
             news.append(new)
         row, column = np.nonzero(kept)
-        if len(row) > 4 * limit:
+        if len(row) > 3 * limit:
             return None
         table, score = table[row], score[row] + scores[group][column]
         table[:, group] = widths[column]
