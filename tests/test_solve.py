@@ -282,7 +282,7 @@ def test_bad_options_are_refused(options: dict[str, float], match: str) -> None:
 
 
 def test_questions_the_chain_solver_does_not_take() -> None:
-    """Two constraints, products of groups that are not neighbours, no upper bound: what lists and counts refuses them."""
+    """Two constraints, products of groups that are not neighbours, no upper bound: what counts refuses them."""
     groups = tuple(WidthGroup(name=name) for name in "abc")
     space = WidthSpace(groups=groups, order=Order.FREE)
     score = get_score("energy-group")

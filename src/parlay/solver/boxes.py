@@ -40,12 +40,11 @@ def tightened(general: General) -> General:
 
 def _pass(general: General, low: IntArray, high: IntArray) -> tuple[IntArray, IntArray]:
     stride = general.stride
-    span = high.astype(float)
     if len(general.rows):
         limited = np.isfinite(general.highs)
         squares = general.squares.astype(float)[limited]
         least = general.amounts(low[None])[0].astype(float)[limited]
-        slopes = general.slopes(low).astype(float)[limited] - 2 * squares * low
+        slopes = (general.slopes(low)[limited] - 2 * squares * low).astype(float)
         budget = general.highs[limited, None] - (least[:, None] - slopes * low - squares * low**2)
         largest = _root(squares, slopes, budget).min(axis=0, initial=math.inf)
         down = np.floor(np.minimum(largest, high)).astype(np.int64) // stride * stride
@@ -56,7 +55,7 @@ def _pass(general: General, low: IntArray, high: IntArray) -> tuple[IntArray, In
         if bounded.any():
             squares = general.squares.astype(float)[bounded]
             most = general.amounts(high[None])[0].astype(float)[bounded]
-            slopes = general.slopes(high).astype(float)[bounded] - 2 * squares * high
+            slopes = (general.slopes(high)[bounded] - 2 * squares * high).astype(float)
             missing = general.lows[bounded, None] - (most[:, None] - slopes * high - squares * high**2)
             # the smallest width that still reaches the limit: just above the largest that does not
             reached = np.where(missing > 0, _root(squares, slopes, missing * (1 - 1e-12)) * (1 - 1e-12) - 1e-6, 0.0)
@@ -136,7 +135,8 @@ def list_box(general: General, bounds: Sequence[Separated], threshold: float, li
     rest = np.array([bound.bound for bound in bounds])
     done: set[int] = set()
     for place, g in enumerate(order):
-        widths, gains = general.choices(g), np.array([bound.gains[g] for bound in bounds])
+        widths = general.choices(g)
+        gains: FloatArray = np.array([bound.gains[g] for bound in bounds], dtype=np.float64)
         if gains.shape[1] != len(widths):
             return None
         done.add(g)

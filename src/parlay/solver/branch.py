@@ -62,8 +62,8 @@ SHARPER, RETRIED = 0.1, 3.0
 """Tables that lower a gap by less than this part are made again only in boxes so much smaller, in ln of the layouts."""
 
 MOST_PARTIAL, TABLE_ENTRIES, BOX_SHARE = 150_000, 150_000_000, 10
-"""Partial layouts held while the best of the first box are listed: so many, or so many amounts times groups; later boxes
-may hold a tenth.
+"""Partial layouts held while the best of the first box are listed: so many, or so many amounts times groups. Later
+boxes may hold a tenth.
 """
 
 DEPTHS = (0.1, 0.3, 0.6, 1.0)
@@ -321,7 +321,13 @@ class Search:
         if target == -math.inf:
             target = separate(general, relaxed).bound - 0.1
         sharper, met = improved(
-            general, relaxed, exact, order, target=target, rounds=ROOT_ROUNDS if is_root and box.node.tables == 1 else BOX_ROUNDS, tick=self.tick
+            general,
+            relaxed,
+            exact,
+            order,
+            target=target,
+            rounds=ROOT_ROUNDS if is_root and box.node.tables == 1 else BOX_ROUNDS,
+            tick=self.tick,
         )
         if self.priced is None:
             self.priced, self.whole_kept = sharper.relaxed, self.kept

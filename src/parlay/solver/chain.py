@@ -181,8 +181,8 @@ def _single_constraint(problem: Problem) -> tuple[Resource, int | None, int]:
         raise InputError("constraints", given=len(problem.constraints), allowed="exactly one size for this solver")
     [constraint] = problem.constraints
     resource = constraint.resource
-    is_polynomial = not isinstance(resource, PeakResource) and resource.divisor == 1
-    if not is_polynomial or not resource.is_chain or min(resource.coefficients(), default=0) < 0:
+    is_peak = isinstance(resource, PeakResource)
+    if is_peak or resource.divisor > 1 or not resource.is_chain or min(resource.coefficients(), default=0) < 0:
         raise InputError(
             f"constraint on {resource.name}",
             given="another form",

@@ -2,8 +2,8 @@
 
 For prices of at least 0, score minus price times excess is at least the score of every layout that keeps the
 constraints. Products of two groups are what keeps the groups together; e^s >= e^c (1 + s - c) with s = ln w_g + ln w_h
-replaces each by a sum of one function a group (a secant over the bounds where a product counts negatively). What is left
-is maximised group by group over the widths allowed, whole numbers and multiples included.
+replaces each by a sum of one function a group (a secant over the bounds where a product counts negatively). What is
+left is maximised group by group over the widths allowed, whole numbers and multiples included.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Separated:
 
     Attributes:
         constant: what no width changes.
-        linear, square, log: the gain of group g at width w is score - linear w - square w^2 - log ln w, shapes (groups,).
+        linear, square, log: the gain of group g at width w is score - linear w - square w^2 - log ln w; (groups,) each.
         shifts: (group, shift, price): the gain also falls by price x ln(w + shift).
         low, high: cells of every group, one array each: the widths they contain go from low to high.
         gains: an upper bound of the gain over every cell.
@@ -58,13 +58,14 @@ class Separated:
 
     def windows(self, threshold: float) -> tuple[IntArray, IntArray] | None:
         """Smallest and largest width of every group that a layout scoring ``threshold`` or more may have."""
-        lows, highs = [], []
+        lows: list[int] = []
+        highs: list[int] = []
         for low, high, gains in zip(self.low, self.high, self.gains, strict=True):
             kept = np.flatnonzero(gains >= gains.max() - (self.bound - threshold))
             if not len(kept) or self.bound < threshold:
                 return None
-            lows.append(low[kept[0]])
-            highs.append(high[kept[-1]])
+            lows.append(int(low[kept[0]]))
+            highs.append(int(high[kept[-1]]))
         return np.array(lows, dtype=np.int64), np.array(highs, dtype=np.int64)
 
 
@@ -176,7 +177,7 @@ def linearised(joint: FloatArray, centre: FloatArray, low: FloatArray, high: Flo
         slopes[g] += joint[g, h] * steepness
         slopes[h] += joint[g, h] * steepness
         offset -= joint[g, h] * (math.exp(bottom) - steepness * bottom)
-    return slopes, offset
+    return slopes, float(offset)
 
 
 def document_of(

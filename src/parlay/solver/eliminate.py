@@ -1,8 +1,8 @@
 """A sharper bound where widths are coarse: products that matter are kept exact, and groups are eliminated one by one.
 
 Tangents lose what whole widths cost where a step is a large part of a width, as in multiples of 8 of a narrow layer.
-For fixed prices the Lagrangian is a sum over groups and pairs; its maximum over whole widths is found by eliminating one
-group after the other, each at the price of a table over its neighbours. Products are kept exact, those that would lose
+For fixed prices the Lagrangian is a sum over groups and pairs; its maximum over whole widths is found by eliminating
+one group after the other, each at the price of a table over its neighbours. Products are kept exact, those that would lose
 most first, as long as these tables stay small; the others are replaced by tangents as in ``dual``.
 """
 
@@ -39,8 +39,8 @@ LEAST_LOSS = 2e-6
 
 @dataclass(frozen=True, kw_only=True)
 class _Bucket:
-    """One eliminated group: everything that depended on it, over its neighbours ``scope`` and, last axis, its own width;
-    ``below`` are the buckets whose maxima are part of it.
+    """One eliminated group: everything that depended on it, over its neighbours ``scope`` and, last axis, its own
+    width; ``below`` are the buckets whose maxima are part of it.
     """
 
     group: int
@@ -81,8 +81,8 @@ class Eliminated:
             if place in above:
                 belief = belief + above[place][..., None]
             most = belief.max(axis=tuple(range(belief.ndim - 1)))
-            found[bucket.group] = self.bound - float(most.max()) + np.broadcast_to(
-                most, self.separated.gains[bucket.group].shape
+            found[bucket.group] = (
+                self.bound - float(most.max()) + np.broadcast_to(most, self.separated.gains[bucket.group].shape)
             )
             axes = (*bucket.scope, bucket.group)
             for below in bucket.below:
@@ -169,9 +169,7 @@ def joint_prices(general: General, relaxed: Relaxed) -> FloatArray:
     return joint
 
 
-def eliminate(
-    general: General, relaxed: Relaxed, exact: Sequence[tuple[int, int]], order: Sequence[int]
-) -> Eliminated:
+def eliminate(general: General, relaxed: Relaxed, exact: Sequence[tuple[int, int]], order: Sequence[int]) -> Eliminated:
     """The largest value of the Lagrangian within the bounds of ``general``, with some products exact."""
     separated = separate(general, relaxed, exact=exact)
     joint = joint_prices(general, relaxed)

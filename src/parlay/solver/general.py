@@ -193,7 +193,7 @@ class General:
     def within(self, table: IntArray) -> BoolArray:
         """Which layouts keep every row and fence; shape (layouts,)."""
         amounts = self.amounts(table)
-        good = ((amounts >= self.lows) & (amounts <= self.highs)).all(axis=1)
+        good: BoolArray = np.asarray(((amounts >= self.lows) & (amounts <= self.highs)).all(axis=1))
         for fence in self.fences:
             good &= fence.holds(table[:, fence.first], table[:, fence.second])
         return good

@@ -174,8 +174,9 @@ class Climber:
     def changes(self, layout: IntArray, group: IntArray, move: IntArray, rows: IntArray) -> FloatArray:
         """Exact changes of some rows under single steps: (rows, singles)."""
         general = self.general
-        slopes = general.slopes(layout)
-        return slopes[np.ix_(rows, group)] * move + general.squares[np.ix_(rows, group)] * move**2
+        slopes: FloatArray = general.slopes(layout)[np.ix_(rows, group)].astype(np.float64)
+        squares: FloatArray = general.squares[np.ix_(rows, group)].astype(np.float64)
+        return slopes * move + squares * move.astype(np.float64) ** 2
 
     def _paired(self, layout: IntArray, merit: float) -> tuple[IntArray | None, float]:
         general = self.general
@@ -261,8 +262,8 @@ class Climber:
         both = pairs[int(np.searchsorted(priced, row))]
         order = np.argsort(both, kind="stable")
         amounts = general.amounts(layout[None])[0].astype(float)
-        left = np.searchsorted(both[order], general.lows[row] - amounts[row] - both, side="left")
-        right = np.searchsorted(both[order], general.highs[row] - amounts[row] - both, side="right")
+        left: IntArray = np.searchsorted(both[order], general.lows[row] - amounts[row] - both, side="left")
+        right: IntArray = np.searchsorted(both[order], general.highs[row] - amounts[row] - both, side="right")
         partners = np.minimum(right - left, PARTNERS)
         one = np.repeat(np.arange(len(both)), partners)
         place = np.arange(len(one)) - np.repeat(np.cumsum(partners) - partners, partners)

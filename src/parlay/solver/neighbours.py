@@ -1,5 +1,5 @@
-"""Around a layout that keeps everything: a few groups at a time are free to move, all others stay, and every such layout
-is listed. Where steps and pairs of steps find nothing better, five or six groups that move together often do.
+"""Around a layout that keeps everything: a few groups at a time are free to move, all others stay, and every such
+layout is listed. Where steps and pairs of steps find nothing better, five or six groups that move together often do.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Recompute what a proof on a general graph rests on: every price, every box, in a few lines of arithmetic each.
 
-Independent of the solver, from the problem alone. A step of a proof is a dual, whose bound is a maximum a group, a split
-of the box, or an end. Widths leave a box only because the bound at them stays below the best score, or because
+Independent of the solver, from the problem alone. A step of a proof is a dual, whose bound is a maximum a group, a
+split of the box, or an end. Widths leave a box only because the bound at them stays below the best score, or because
 a constraint cannot be kept with them, in whole numbers. The largest bound left is what the proof shows.
 """
 
@@ -229,8 +229,8 @@ class _Checker:
             below.append(gain)
         if kept:
             total, short = self.eliminated(dual, kept, below)
-            return constant + total, short
-        return constant + math.fsum(float(gain.max()) for gain in below), [gain.max() - gain for gain in below]
+            return float(constant) + total, short
+        return float(constant) + math.fsum(float(gain.max()) for gain in below), [gain.max() - gain for gain in below]
 
     def eliminated(
         self, dual: Dual, kept: dict[tuple[int, int], float], gains: list[FloatArray]
@@ -251,7 +251,9 @@ class _Checker:
         for group in dual.order:
             joined = [part for part in parts if group in part[0]]
             parts = [part for part in parts if group not in part[0]]
-            around = sorted({g for scope, _, _ in joined for g in scope}, key=rank.__getitem__)  # the group itself first
+            around = sorted(
+                {g for scope, _, _ in joined for g in scope}, key=rank.__getitem__
+            )  # the group itself first
             table = np.zeros([len(widths[g]) for g in around])
             for scope, values, _ in joined:
                 ordered = sorted(range(len(scope)), key=lambda axis, scope=scope: rank[scope[axis]])

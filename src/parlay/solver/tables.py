@@ -2,8 +2,8 @@
 
 Groups are fixed in the reverse of the order in which they were eliminated: the table of a group then holds the largest
 Lagrangian that any completion reaches, so that a partial layout dies as soon as no completion can matter, at any of
-several prices. Partial layouts that agree in all groups which later products ask for, and in every amount, have the same
-future: the best of them is enough. Equal blocks of a network make many of those.
+several prices. Partial layouts that agree in all groups which later products ask for, and in every amount, have the
+same future: the best of them is enough. Equal blocks of a network make many of those.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ def _last_uses(general: General, order: Sequence[int]) -> list[int]:
 def _possible(general: General, table: IntArray, done: Sequence[int]) -> NDArray[np.bool_]:
     """Which partial layouts can still keep every row, the rest at its smallest or largest widths, and every fence."""
     amounts = general.amounts(table)
-    good = (amounts <= general.highs).all(axis=1)
+    good: NDArray[np.bool_] = np.asarray((amounts <= general.highs).all(axis=1))
     fixed = set(done)
     if np.isfinite(general.lows).any():
         full = table.copy()
