@@ -9,11 +9,23 @@ import numpy as np
 import pytest
 
 from oracle import brute_force
-from parlay import Constraint, InputError, PeakResource, Problem, Resource, Status, certify, plain, resnet, solve
+from parlay import (
+    Constraint,
+    InputError,
+    PeakResource,
+    Problem,
+    Resource,
+    Result,
+    Status,
+    certify,
+    plain,
+    resnet,
+    solve,
+)
 from parlay.energy import EnergyGroup, EnergyLayer, PairHarmonic
 from parlay.layout import Connection, Order, WidthGroup, WidthSpace
 from parlay.problem import Dual, End
-from parlay.solver import StopSolvingError, bindings, conflict, fences_reached, reachable
+from parlay.solver import Progress, StopSolvingError, bindings, conflict, fences_reached, reachable
 from parlay.solver.dual import separate
 from parlay.solver.general import compile_general
 from parlay.solver.relax import relax
@@ -160,20 +172,26 @@ def test_starts_are_the_least_that_is_returned() -> None:
     assert result.bound is None or result.bound >= solve(problem).best.log_energy
 
 
-def test_progress_ends_a_search_with_a_true_gap() -> None:
-    """A callback sees best and bound; raising keeps the best found, FEASIBLE, with a bound that was recomputed."""
-    problem = deep_problem()
-    seen = []
+def stopped(problem: Problem, seen: list[Progress] | None = None) -> Result:
+    """Ended by its callback as soon as a layout and a bound are known."""
 
-    def watch(now) -> None:
-        seen.append(now)
+    def watch(now: Progress) -> None:
+        if seen is not None:
+            seen.append(now)
         if now.best is not None and now.bound is not None:
             raise StopSolvingError
 
-    result = solve(problem, progress=watch)
+    return solve(problem, progress=watch)
+
+
+def test_progress_ends_a_search_with_a_true_gap() -> None:
+    """A callback sees best and bound; raising keeps the best found, FEASIBLE, with a bound that was recomputed."""
+    problem = deep_problem()
+    seen: list[Progress] = []
+    result = stopped(problem, seen)
     assert result.status is Status.FEASIBLE
     assert result.gap is not None and 0 <= result.gap < 0.05
-    assert seen[-1].bound >= seen[-1].best
+    assert seen[-1].bound is not None and seen[-1].best is not None and seen[-1].bound >= seen[-1].best
     assert certify(problem, result, effort=100_000).is_recomputed
 
 
@@ -185,7 +203,7 @@ def deep_problem() -> Problem:
 def test_a_wrong_bound_or_step_is_found() -> None:
     """A bound below the proof's, a dual on a box that leaves widths out, negative prices, steps that break off."""
     problem = deep_problem()
-    result = solve(problem, time_limit=0.5)
+    result = stopped(problem)
     proof = result.proof
     assert proof is not None and result.bound is not None
     assert result.status is Status.FEASIBLE

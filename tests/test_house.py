@@ -82,6 +82,7 @@ QUICK = ["--depth", "3", "--kernels", "500", "--top-k", "2"]
 JSON_COMMANDS = {
     "describe": ["35-36-37-43"],
     "solve": QUICK,
+    "pareto": ["--depth", "3", "--kernels", "400", "--levels", "2"],
     "scores": [],
     "list": ["--depth", "3", "--kernels", "4288", "--limit", "3"],
     "count": ["--depth", "3", "--kernels", "4288"],

@@ -162,39 +162,33 @@ class Family(ABC):
     ) -> Problem:
         """Eq. 4 for this family: the highest score under one size and whatever else a device limits.
 
-        At most one of ``weights``, ``kernels``, ``max_weights``, ``max_kernels`` may be given, and one limit at least;
-        ``kernels`` is weights / k^2, the paper's unit. ``max_peak_memory`` is in bytes, for activations of ``dtype``.
-        A minimum makes a range of a maximum.
+        One limit at least, and at most one of the four sizes in weights or kernels (weights / k^2, the paper's unit);
+        a minimum makes a range of a maximum. ``max_peak_memory`` is in bytes, for activations of ``dtype``.
 
         Raises:
-            InputError: for no limit, two sizes of one kind, a size below 1, kernels of different sizes counted in
-                kernels, or bad fences.
+            InputError: for no limit or several sizes, one below 1, kernels that differ counted in kernels, bad fences.
 
-        >>> print(*plain(depth=4).problem(kernels=4288).constraints)
-        kernels = 4288
-        >>> print(*plain(depth=4).problem(weights=38592, max_macs=4_000_000).constraints, sep="; ")
-        weights = 38592; macs <= 4000000
+        >>> print(*plain(depth=4).problem(kernels=4288, max_macs=4_000_000).constraints, sep="; ")
+        kernels = 4288; macs <= 4000000
         """
         sizes = {"weights": weights, "kernels": kernels, "max-weights": max_weights, "max-kernels": max_kernels}
-        given = {name: amount for name, amount in sizes.items() if amount is not None}
-        others = (params, max_params, max_macs, max_peak_memory, min_weights, min_kernels, min_params, min_macs)
-        if len(given) > 1 or (not given and all(limit is None for limit in others)):
-            raise InputError(
-                "size",
-                given=", ".join(given) or "none",
-                allowed="exactly one of weights, kernels, max-weights, max-kernels",
-                remedy="" if given else "or a limit on params, macs or peak memory",
-            )
-        limits = {
+        given = [name for name, amount in sizes.items() if amount is not None]
+        every = {
             "weights": (weights, min_weights, max_weights),
             "kernels": (kernels, min_kernels, max_kernels),
             "params": (params, min_params, max_params),
             "macs": (None, min_macs, max_macs),
             "peak-memory": (None, None, max_peak_memory),
         }
-        constraints = tuple(
-            self._constraint(name, dtype, *limit) for name, limit in limits.items() if any(x is not None for x in limit)
-        )
+        limits = {name: limit for name, limit in every.items() if limit != (None, None, None)}
+        if len(given) > 1 or not limits:
+            raise InputError(
+                "size",
+                given=", ".join(given) or "none",
+                allowed="exactly one of weights, kernels, max-weights, max-kernels",
+                remedy="" if given else "or a limit on params, macs or peak memory",
+            )
+        constraints = tuple(self._constraint(name, dtype, *limit) for name, limit in limits.items())
         if not isinstance(score, Score):
             score = get_score(self.default_score if score is None else str(score))
         space = self.space(

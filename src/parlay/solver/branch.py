@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ import numpy as np
 from parlay.layout import Layout
 from parlay.problem import Dual, End, Split
 from parlay.solver.boxes import about_how_many, list_box, solved_group, tightened
+from parlay.solver.cuts import cut, volume
 from parlay.solver.dual import LARGEST_GROUP, Separated, document_of, separate
 from parlay.solver.eliminate import Eliminated, eliminate, improved, kept_products
 from parlay.solver.general import General
@@ -70,7 +71,6 @@ DEPTHS = (0.1, 0.3, 0.6, 1.0)
 """How far down towards the best known a box is listed, in parts."""
 
 ROOT_ROUNDS, BOX_ROUNDS = 20, 5
-DISAGREEING = 6
 SEVERE = 30.0
 """How much dearer breaking a limit becomes when a climb ends on the wrong side of one."""
 
@@ -242,11 +242,11 @@ class Search:
             windows = separated.windows(self.threshold)
             if windows is None:
                 return []
-            size = _volume(general)
+            size = volume(general)
             general = tightened(general.narrowed(*windows))
             if general.is_empty:
                 return []
-            if _volume(general) > size - 0.7:
+            if volume(general) > size - 0.7:
                 break
         assert relaxed is not None
         separated = self._bounded(box.node, general, relaxed)
@@ -256,7 +256,7 @@ class Search:
         priced: Relaxed | None = None
         met: list[IntArray] = []
         gap = bound - max(self.pool.values(), default=-math.inf)
-        if gap > WORTH_TABLES and _volume(general) <= box.sharpened_below:
+        if gap > WORTH_TABLES and volume(general) <= box.sharpened_below:
             for _ in range(NARROWINGS):
                 found = self._sharpened(box, general, relaxed if priced is None else priced)
                 if found is None:
@@ -267,14 +267,14 @@ class Search:
                     return []
                 if self.threshold == -math.inf:
                     break
-                size = _volume(general)
+                size = volume(general)
                 general = tightened(general.narrowed(*sharper.windows(general, self.threshold)))
                 if general.is_empty:
                     return []
-                if _volume(general) > size - 0.3:
+                if volume(general) > size - 0.3:
                     break
             if bound > separated.bound - SHARPER * gap:
-                box.sharpened_below = _volume(general) - RETRIED
+                box.sharpened_below = volume(general) - RETRIED
         if priced is not None:
             relaxed = relax(general, start=start)
             separated = self._bounded(box.node, general, relaxed)
@@ -295,7 +295,7 @@ class Search:
                 bound = min(bound, threshold)
         if self.climbs < CLIMBS or not self.pool or self.boxes % 10 == 0:
             self._seek(general, relaxed, ())
-        group, width = self._cut(general, relaxed, separated, met)
+        group, width = cut(general, relaxed, separated, met)
         box.node.split = Split(group=group, width=width)
         below, above = general.high.copy(), general.low.copy()
         below[group], above[group] = width, width + general.stride[group]
@@ -307,9 +307,9 @@ class Search:
     def _sharpened(self, box: _Box, general: General, relaxed: Relaxed) -> tuple[Eliminated, list[IntArray]] | None:
         """A bound with products kept exact, and the layouts at which it was reached at the prices tried."""
         is_root = box.key[1] == 0
-        volume = _volume(general)
-        if self.kept is None or volume < self.kept_at - RECHOSEN:
-            self.kept, self.kept_at = kept_products(general, relaxed), volume
+        size = volume(general)
+        if self.kept is None or size < self.kept_at - RECHOSEN:
+            self.kept, self.kept_at = kept_products(general, relaxed), size
         exact, order = self.kept
         if not exact or max(general.counts.tolist()) > LARGEST_GROUP:
             return None
@@ -359,7 +359,7 @@ class Search:
         """The bound that remains after the best layouts of the box were listed as far down as memory allows."""
         if self.top_k > 1 or self.kept is None or self.threshold == -math.inf or general.has_peak_minimum:
             return bound
-        if _volume(general) > box.listing_below:
+        if volume(general) > box.listing_below:
             return bound
         exact, order = self.kept
         tables = [eliminate(general, priced, exact, order)]
@@ -379,7 +379,7 @@ class Search:
             found = best_in_box(general, tables, threshold, limit, self.tick)
             if found is None:
                 if part == DEPTHS[0]:
-                    box.listing_below = _volume(general) - RETRIED
+                    box.listing_below = volume(general) - RETRIED
                 break
             if len(found):
                 self.add(found)
@@ -463,49 +463,3 @@ class Search:
         closed = self.climber.close(climbed)
         if closed is not None:
             self.add(closed[None])
-
-    def _cut(
-        self, general: General, relaxed: Relaxed, separated: Separated, met: Sequence[IntArray]
-    ) -> tuple[int, int]:
-        """Group and last width of the first half: where the best layouts at nearby prices disagree most, in what they
-        pay, or else where the bound loses most.
-        """
-        if len(met) > 1:
-            table = np.clip(np.array(met[-DISAGREEING:]), general.low, general.high)
-            apart = np.log(table).std(axis=0) * np.abs(separated.log + separated.linear * table.mean(axis=0))
-            group = int(apart.argmax())
-            if apart[group] > 0:
-                width = int(table[:, group].mean() - general.low[group]) // int(general.stride[group])
-                width = int(general.low[group]) + width * int(general.stride[group])
-                return group, min(width, int(general.high[group] - general.stride[group]))
-        centre = np.clip(relaxed.widths, general.low, general.high)
-        worst, choice = -1.0, (0, 0)
-        for g, count in enumerate(general.counts.tolist()):
-            if count < 2:
-                continue
-            low, stride = int(general.low[g]), int(general.stride[g])
-            first = int((centre[g] - low) // stride)
-            first = min(max(first, 0), count - 2)
-            width = low + first * stride
-            # the products bend, the bound does not: what whole widths off the point may lose, and the box as a whole
-            apart = min(abs(math.log(width / centre[g])), abs(math.log((width + stride) / centre[g])))
-            at = separated_at(general, separated, g, float(centre[g]))
-            bent = max(0.0, float(separated.gains[g].max()) - at)
-            span = math.log(general.high[g] / low)
-            loss = bent + 0.5 * abs(separated.log[g]) * (apart**2 + 0.02 * span**2)
-            if loss > worst:
-                worst, choice = loss, (g, width)
-        return choice
-
-
-def separated_at(general: General, separated: Separated, group: int, width: float) -> float:
-    """The gain of one group at a real width."""
-    value = float(general.score(group, np.array([width]))[0])
-    value -= separated.linear[group] * width + separated.square[group] * width**2
-    value -= separated.log[group] * math.log(width)
-    return value - sum(price * math.log(width + shift) for g, shift, price in separated.shifts if g == group)
-
-
-def _volume(general: General) -> float:
-    """ln of how many layouts the box has."""
-    return float(np.log(np.maximum(general.counts, 1)).sum())

@@ -2,8 +2,8 @@
 
 Tangents lose what whole widths cost where a step is a large part of a width, as in multiples of 8 of a narrow layer.
 For fixed prices the Lagrangian is a sum over groups and pairs; its maximum over whole widths is found by eliminating
-one group after the other, each at the price of a table over its neighbours. Products are kept exact, those that would lose
-most first, as long as these tables stay small; the others are replaced by tangents as in ``dual``.
+one group after the other, each at the price of a table over its neighbours. Products are kept exact, those that
+would lose most first, as long as these tables stay small; the others are replaced by tangents as in ``dual``.
 """
 
 from __future__ import annotations

@@ -259,11 +259,14 @@ class Climber:
         first, second = first[kept], second[kept]
         pairs = pairs[:, first, second]
         gain = (worth + self.net @ change)[first] + (worth + self.net @ change)[second]
-        both = pairs[int(np.searchsorted(priced, row))]
+        both: FloatArray = pairs[int(np.searchsorted(priced, row))]
         order = np.argsort(both, kind="stable")
         amounts = general.amounts(layout[None])[0].astype(float)
-        left: IntArray = np.searchsorted(both[order], general.lows[row] - amounts[row] - both, side="left")
-        right: IntArray = np.searchsorted(both[order], general.highs[row] - amounts[row] - both, side="right")
+        ordered: FloatArray = both[order]
+        least: FloatArray = general.lows[row] - amounts[row] - both
+        most: FloatArray = general.highs[row] - amounts[row] - both
+        left: IntArray = np.searchsorted(ordered, least, side="left")
+        right: IntArray = np.searchsorted(ordered, most, side="right")
         partners = np.minimum(right - left, PARTNERS)
         one = np.repeat(np.arange(len(both)), partners)
         place = np.arange(len(one)) - np.repeat(np.cumsum(partners) - partners, partners)
