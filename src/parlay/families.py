@@ -1,8 +1,7 @@
 """The paper's two families of networks: their width spaces and their resources in closed form.
 
 A family fixes everything but the widths: depth, kernel sizes, input, classes. ``plain(depth)`` is Figure 2,
-``resnet(depth)``
-Table 3 of Liao et al. (2017). ``parlay.nets`` builds the same networks as modules; a test pins the two to each other.
+``resnet(depth)`` Table 3 of Liao et al. (2017). ``parlay.nets`` builds the same networks; a test pins the two together.
 """
 
 from __future__ import annotations
