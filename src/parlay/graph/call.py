@@ -103,6 +103,7 @@ class Call:
         shapes: today's shape of every output tensor.
         unknowns: the widths; ``unify``, ``cut``, ``merge``, ``factor`` and ``pin`` are its methods.
         module: path of the module in whose forward the call is, and ``line``, where.
+        memory: how the operator uses memory; the rule's own unless the rule changes it for this call.
     """
 
     op: str
@@ -112,6 +113,7 @@ class Call:
     ledger: Ledger
     module: str = ""
     line: str = ""
+    memory: Memory = Memory.POINT
 
     def tensor(self, name: str) -> Traced:
         """A tensor argument.

@@ -149,6 +149,7 @@ class Interpreter:
         )
         is_pinned = any(_matches(path, pattern) for pattern in self.pins)
         entry = RULES.get(name)
+        call.memory = entry.memory if entry else Memory.POINT
         result = self._result(call, entry, is_pinned=is_pinned)
         several = result if isinstance(result, list) else [result] * len(shapes)
         if is_pinned:
@@ -164,7 +165,7 @@ class Interpreter:
         self.ledger.touched.setdefault((path, line.partition(" ")[0]), []).extend(
             dim for shape in (*(traced.dims for traced in call.tensors), *several) for dim in shape
         )
-        outputs = self._outputs(node, call, several, entry.memory if entry else Memory.POINT)
+        outputs = self._outputs(node, call, several)
         return outputs if isinstance(node.meta.get("val"), list | tuple) else outputs[0]
 
     def _result(self, call: Call, entry: RuleEntry | None, *, is_pinned: bool) -> Shape | list[Shape]:
@@ -191,13 +192,13 @@ class Interpreter:
         setters = self.ledger.setters(self.unknowns, widths)
         return TraceError(f"operator {call.op}", module=call.module, line=call.line, found=found, pins=setters)
 
-    def _outputs(self, node: fx.Node, call: Call, shapes: list[Shape], memory: Memory) -> list[Traced]:
+    def _outputs(self, node: fx.Node, call: Call, shapes: list[Shape]) -> list[Traced]:
         """The output tensors, and the step in memory."""
         tensors = call.tensors
         depends = any(traced.depends_on_input for traced in tensors)
         origins = {traced.origin for traced in tensors} - {None}
         origin = origins.pop() if len(origins) == 1 and not depends else None
-        is_alias = tensors and (memory is Memory.VIEW or is_in_place(node.target))
+        is_alias = tensors and (call.memory is Memory.VIEW or is_in_place(node.target))
         outputs: list[Traced] = []
         writes: list[tuple[int, Shape]] = []
         for shape, value in zip(shapes, _values(node.meta.get("val")), strict=True):
@@ -210,7 +211,7 @@ class Interpreter:
         reads = tuple(sorted({traced.storage for traced in tensors if traced.storage >= 0}))
         if depends:
             name = f"{call.module or 'forward'}: {call.op}"
-            self.steps.append(Step(name=name, memory=memory, reads=reads, writes=tuple(writes)))
+            self.steps.append(Step(name=name, memory=call.memory, reads=reads, writes=tuple(writes)))
         return outputs
 
 

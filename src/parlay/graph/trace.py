@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 
 from parlay.errors import InputError, TraceError
 from parlay.extras import Needs
 from parlay.graph import rules
+from parlay.graph.attributes import size_attributes
 from parlay.graph.call import Ledger, Shape, WeightLayer
 from parlay.graph.dims import BATCH, Dim, Guess, Unknowns
 from parlay.graph.export import BATCH_SIZE, Example, canonical_names, example_of, export
@@ -79,14 +80,25 @@ def trace(
     for guess in GUESSES:
         unknowns = Unknowns(batch=BATCH_SIZE, guess=guess)
         try:
-            graph = traced.interpreted(unknowns)
-            if check:
-                verify(graph)
-            return graph
+            return _checked(traced.interpreted(unknowns)) if check else traced.interpreted(unknowns)
         except TraceError as error:
             first = first or error
     assert first is not None
     raise first
+
+
+def _checked(graph: WidthGraph) -> WidthGraph:
+    """The graph if resized models run; else with attributes of the model's own modules that hold sizes following."""
+    try:
+        verify(graph)
+    except TraceError:
+        found = size_attributes(graph.model, graph.ledger, graph.unknowns)
+        if not found:
+            raise
+        ledger = replace(graph.ledger, attributes={**graph.ledger.attributes, **found})
+        graph = replace(graph, ledger=ledger)
+        verify(graph)
+    return graph
 
 
 def _check_patterns(model: nn.Module, patterns: Sequence[str]) -> None:

@@ -197,9 +197,14 @@ def _stack(call: Call) -> Shape:
     memory=Memory.FUSED,
 )
 def _pad(call: Call) -> Shape:
-    """Padded pixels are fixed; padded channels are a width of their own, since the amount may follow from others."""
+    """Padded pixels are fixed; padded channels are a width of their own, since the amount may follow from others.
+
+    Pixels around an image cost no memory: the layer that reads it makes them up.
+    """
     x = call.tensors[0]
     amounts = list(call.get("pad") or call.get("padding") or ())
+    if len(amounts) < 2 * (len(x.dims) - 1):
+        call.memory = Memory.VIEW
     result = list(x.dims)
     for i in range(len(amounts) // 2):
         at = len(result) - 1 - i
@@ -220,8 +225,8 @@ def _pad(call: Call) -> Shape:
 
 
 @rule("upsample_nearest1d", "upsample_nearest2d", "upsample_nearest3d", "upsample_linear1d", memory=Memory.POINT)
-@rule("upsample_bilinear2d", "upsample_bicubic2d", "upsample_trilinear3d", "_upsample_nearest_exact2d", memory=Memory.POINT)
-@rule("_upsample_bilinear2d_aa", "_upsample_bicubic2d_aa", memory=Memory.POINT)
+@rule("upsample_bilinear2d", "upsample_bicubic2d", "upsample_trilinear3d", memory=Memory.POINT)
+@rule("_upsample_nearest_exact2d", "_upsample_bilinear2d_aa", "_upsample_bicubic2d_aa", memory=Memory.POINT)
 def _interpolate(call: Call) -> Shape:
     return (*call.tensors[0].dims[:2], *map(constant, call.shape[2:]))
 
