@@ -105,8 +105,7 @@ def graph_facts(spec: str, graph: WidthGraph, dtype: str) -> dict[str, Any]:
             "params": resource_facts(graph.params),
             "macs": resource_facts(graph.macs),
             "peak_activation_bytes": [
-                {"point": name, **resource_facts(point)}
-                for name, point in zip(graph.points, peak.points, strict=True)
+                {"point": name, **resource_facts(point)} for name, point in zip(graph.points, peak.points, strict=True)
             ],
         },
         "pinned": list(graph.pinned),
@@ -147,8 +146,10 @@ def _print_graph(graph: WidthGraph, facts: dict[str, Any]) -> None:
     console = Console(width=max(console.width, 110))
     console.print(f"{facts['model']} on {facts['input']}: {len(graph.space)} width groups", highlight=False)
     table = Table(box=None, pad_edge=False)
-    for name, justify in (("", "right"), ("group", "left"), ("width", "right"), ("multiple of", "right")):
-        table.add_column(name, justify=justify, no_wrap=True)
+    table.add_column("", justify="right", no_wrap=True)
+    table.add_column("group", no_wrap=True)
+    table.add_column("width", justify="right", no_wrap=True)
+    table.add_column("multiple of", justify="right", no_wrap=True)
     table.add_column("layers", justify="right")
     table.add_column("members", overflow="fold")
     for number, group in enumerate(facts["groups"], start=1):

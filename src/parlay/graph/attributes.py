@@ -25,13 +25,15 @@ def size_attributes(model: nn.Module, ledger: Ledger, unknowns: Unknowns) -> dic
     """(module path, attribute) -> the dimension it is the size of, for modules that are not torch's own.
 
     A number that no dimension of the module's own operators has is left alone, and so is one that is already known.
-    Where dimensions of one size differ, the first is taken; a run has to confirm it.
+    Where dimensions of one size differ, they are taken in their order; a run has to confirm it.
     """
-    dims: dict[str, dict[int, Dim]] = {}
+    dims: dict[str, dict[int, list[Dim]]] = {}
     for (path, _), touched in ledger.touched.items():
         for dim in touched:
             if not unknowns.is_fixed(dim):
-                dims.setdefault(path, {}).setdefault(unknowns.size(dim), unknowns.resolve(dim))
+                same = dims.setdefault(path, {}).setdefault(unknowns.size(dim), [])
+                if unknowns.resolve(dim) not in same:
+                    same.append(unknowns.resolve(dim))
     found: dict[tuple[str, str], Shape] = {}
     for path, module in model.named_modules():
         if type(module).__module__.startswith("torch.nn.") or path not in dims:
@@ -43,9 +45,10 @@ def size_attributes(model: nn.Module, ledger: Ledger, unknowns: Unknowns) -> dic
     return found
 
 
-def _shape(value: Any, dims: dict[int, Dim]) -> Shape:
+def _shape(value: Any, dims: dict[int, list[Dim]]) -> Shape:
     """The dimensions of one number or of a sequence of numbers; nothing where one is missing."""
     items = list(value) if isinstance(value, list | tuple) else [value]
     if not all(type(item) is int and item >= SMALLEST and item in dims for item in items):
         return ()
-    return tuple(dims[item] for item in items)
+    places = [items[:i].count(item) for i, item in enumerate(items)]
+    return tuple(dims[item][min(place, len(dims[item]) - 1)] for item, place in zip(items, places, strict=True))

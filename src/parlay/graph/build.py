@@ -18,9 +18,10 @@ with Needs("building networks", extra="train"):
     from torch import Tensor, nn
     from torch._subclasses.fake_tensor import unset_fake_temporarily
 
-__all__ = ["Resizing", "rebuilt"]
+__all__ = ["STATISTICS", "Resizing", "is_constant_along", "rebuilt"]
 
 STATISTICS = ("running_mean", "running_var")
+"""Buffers whose module resets them, whatever they hold."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +92,7 @@ def _resized_buffer(name: str, tensor: Tensor, shape: tuple[int, ...]) -> Tensor
         if size == result.shape[axis]:
             continue
         leaf = name.rpartition(".")[2]
-        if leaf not in STATISTICS and not _is_constant_along(tensor, axis):
+        if leaf not in STATISTICS and not is_constant_along(tensor, axis):
             raise TraceError(
                 f"buffer {name}",
                 module=name.rpartition(".")[0],
@@ -102,7 +103,8 @@ def _resized_buffer(name: str, tensor: Tensor, shape: tuple[int, ...]) -> Tensor
     return result
 
 
-def _is_constant_along(tensor: Tensor, axis: int) -> bool:
+def is_constant_along(tensor: Tensor, axis: int) -> bool:
+    """Whether all slices of a tensor along an axis are equal."""
     with unset_fake_temporarily():  # values are asked for even where a module is built for its shapes
         return bool((tensor == tensor.narrow(axis, 0, 1)).all())
 

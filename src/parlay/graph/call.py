@@ -159,8 +159,7 @@ class Call:
         """Dimensions that no width changes; a first one as large as the batch is the batch."""
         is_batch = [i == 0 and size == self.unknowns.batch for i, size in enumerate(shape)]
         return tuple(
-            (Segment(BATCH, 1, 1),) if batch else constant(size)
-            for size, batch in zip(shape, is_batch, strict=True)
+            (Segment(BATCH, 1, 1),) if batch else constant(size) for size, batch in zip(shape, is_batch, strict=True)
         )
 
     def created(self, shape: Sequence[int]) -> Shape:

@@ -203,7 +203,7 @@ class Interpreter:
         writes: list[tuple[int, Shape]] = []
         for shape, value in zip(shapes, _values(node.meta.get("val")), strict=True):
             storage = tensors[0].storage if is_alias else -1
-            counts = depends and value.is_floating_point()
+            counts = depends and (value.is_floating_point() or value.is_complex())
             if counts and storage < 0:
                 storage = self._storage()
                 writes.append((storage, shape))
@@ -253,9 +253,9 @@ def source_line(node: fx.Node) -> str:
 
 
 def last_line(trace: str) -> str:
-    """The innermost frame of a printed stack that is not torch's own.
+    r"""The innermost frame of a printed stack that is not torch's own.
 
-    >>> last_line('File "net.py", line 7, in forward\\n    return x + 1')
+    >>> last_line('File "net.py", line 7, in forward\n    return x + 1')
     'net.py:7 return x + 1'
     """
     frames = re.findall(r'File "([^"]+)", line (\d+), in [^\n]*(?:\n\s+([^\n]*))?', trace)
@@ -297,4 +297,3 @@ def _values(value: Any) -> list[torch.Tensor]:
 
 def _shapes(value: Any) -> list[tuple[int, ...]]:
     return [tuple(int(size) for size in item.shape) for item in _values(value)]
-

@@ -7,11 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
+from typing import Any
 
 from parlay.errors import InputError, TraceError
 from parlay.extras import Needs
 from parlay.graph import rules
 from parlay.graph.attributes import size_attributes
+from parlay.graph.build import STATISTICS, is_constant_along
 from parlay.graph.call import Ledger, Shape, WeightLayer
 from parlay.graph.dims import BATCH, Dim, Guess, Unknowns
 from parlay.graph.export import BATCH_SIZE, Example, canonical_names, example_of, export
@@ -32,8 +34,14 @@ __all__ = ["trace"]
 
 assert rules  # importing it fills the table of rules
 
-GUESSES = (Guess(), Guess(leading_fixed=False), Guess(literals_follow=False))
-"""Readings of what literals in a graph mean, most liberal first; the first that survives a check by running is taken."""
+GUESSES = (
+    Guess(),
+    Guess(sizes_couple=True),
+    Guess(leading_fixed=False),
+    Guess(leading_fixed=False, sizes_couple=True),
+    Guess(literals_follow=False),
+)
+"""Readings of what literals in a graph mean, most liberal first; the first that survives a run is taken."""
 
 
 def trace(
@@ -149,6 +157,7 @@ class _Exported:
             touched={**evaluation.ledger.touched, **training.ledger.touched},
         )
         layers = list(ledger.layers.values())
+        _pin_contents(unknowns, shapes, self.model, self.names)
         _pin_unset(unknowns, shapes, layers, evaluation)
         variables, space = _groups(unknowns, layers)
         params = summed(product(unknowns, shapes[name]) for name in self._parameter_names if name in shapes)
@@ -174,6 +183,17 @@ class _Exported:
     @property
     def _parameter_names(self) -> list[str]:
         return [name for name, _ in self.model.named_parameters()]
+
+
+def _pin_contents(unknowns: Unknowns, shapes: Mapping[str, Shape], model: nn.Module, names: Mapping[str, str]) -> None:
+    """Keep widths along which a buffer has entries that differ: nobody knows what more of them should be."""
+    unknowns.where = ""
+    for name, buffer in model.named_buffers():
+        if name.rpartition(".")[2] in STATISTICS or names[name] not in shapes:
+            continue
+        for axis, dim in enumerate(shapes[names[name]]):
+            if not unknowns.is_fixed(dim) and not is_constant_along(buffer, axis):
+                unknowns.pin(dim, f"entries of buffer {name} differ")
 
 
 def _pin_unset(
@@ -232,9 +252,7 @@ def _groups(unknowns: Unknowns, layers: Sequence[WeightLayer]) -> tuple[Variable
     return Variables(index=index, scale=multiples), space
 
 
-def _connections(
-    unknowns: Unknowns, layers: Sequence[WeightLayer], index: Mapping[int, int]
-) -> tuple[Connection, ...]:
+def _connections(unknowns: Unknowns, layers: Sequence[WeightLayer], index: Mapping[int, int]) -> tuple[Connection, ...]:
     """The layers that read one width, or a fixed number of channels, and write one width."""
     found: list[Connection] = []
     for layer in layers:
@@ -263,6 +281,6 @@ def _activations(
         amounts.update((storage, product(unknowns, shape)) for storage, shape in step.writes)
     sets = live_sets(evaluation.steps, evaluation.inputs, evaluation.outputs)
     rows = [summed(amounts[storage] for storage in live if storage in amounts) for _, live in sets]
-    kept = undominated([dict(row) for row in rows])
+    kept = undominated(rows)
     points = tuple(variables.resource(sets[i][0], rows[i]) for i in kept)
     return tuple(sets[i][0] for i in kept), PeakResource(name="peak_activations", points=points)

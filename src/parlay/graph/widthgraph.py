@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from operator import index
 from typing import TYPE_CHECKING
 
 from parlay.errors import InputError
@@ -67,7 +68,10 @@ class WidthGraph:
         Raises:
             InputError: for another number of widths, or a width its group does not allow.
         """
-        given = tuple(int(width) for width in layout)
+        try:
+            given = tuple(index(width) for width in layout)
+        except TypeError:
+            raise InputError("layout", given=repr(layout)[:80], allowed="integers, one a group") from None
         broken = self.space.violation(given)
         if broken is not None:
             names = ", ".join(group.name for group in self.space.groups[:4])

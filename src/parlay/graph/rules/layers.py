@@ -161,7 +161,7 @@ def _batch_norm(call: Call) -> Shape:
         vector = call.optional(name)
         if vector is not None:
             call.unify(x.dims[1], vector.dims[0])
-    if call.op == "batch_norm" and call.optional("weight") is None:
+    if call.optional("weight") is None:
         call.attribute("num_features", x.dims[1])
     return x.dims
 
