@@ -86,6 +86,7 @@ JSON_COMMANDS = {
     "list": ["--depth", "3", "--kernels", "4288", "--limit", "3"],
     "count": ["--depth", "3", "--kernels", "4288"],
     "sample": ["--depth", "3", "--kernels", "4288", "--n-samples", "3"],
+    "trace": ["torchvision/squeezenet1_1", "--input", "3x32x32"],
     "paper check": [],
     "train": ["4-6-8", "--data", "digits", "--steps", "2"],
     "study run": [

@@ -130,12 +130,16 @@ def polynomial_text(resource: Resource) -> str:
     '10 + 27 w1 + 9 w1 w2 + 18 w2^2'
     """
     terms = [f"{resource.constant:,}"] if resource.constant else []
-    terms += [f"{c:,} w{g + 1}" for g, c in enumerate(resource.linear) if c]
-    terms += [f"{c:,} w{g + 1}^2" if g == h else f"{c:,} w{g + 1} w{h + 1}" for g, h, c in resource.quadratic]
+    terms += [_times(c, f"w{g + 1}") for g, c in enumerate(resource.linear) if c]
+    terms += [_times(c, f"w{g + 1}^2" if g == h else f"w{g + 1} w{h + 1}") for g, h, c in resource.quadratic]
     shown = " + ".join(terms[:LONGEST]) or "0"
     if len(terms) > LONGEST:
         shown += f" + ... ({len(terms)} terms; --json has all)"
     return shown if resource.divisor == 1 else f"({shown}) / {resource.divisor}"
+
+
+def _times(coefficient: int, widths: str) -> str:
+    return widths if coefficient == 1 else f"{coefficient:,} {widths}"
 
 
 def _print_graph(graph: WidthGraph, facts: dict[str, Any]) -> None:
