@@ -11,14 +11,12 @@ from typing import Any
 
 from parlay.extras import Needs
 from parlay.graph.call import Ledger, Shape
-from parlay.graph.dims import Dim, Unknowns
+from parlay.graph.dims import ONE, Dim, Unknowns
 
 with Needs("tracing networks", extra="train"):
     from torch import nn
 
 __all__ = ["size_attributes"]
-
-SMALLEST = 2
 
 
 def size_attributes(model: nn.Module, ledger: Ledger, unknowns: Unknowns) -> dict[tuple[str, str], Shape]:
@@ -46,9 +44,12 @@ def size_attributes(model: nn.Module, ledger: Ledger, unknowns: Unknowns) -> dic
 
 
 def _shape(value: Any, dims: dict[int, list[Dim]]) -> Shape:
-    """The dimensions of one number or of a sequence of numbers; nothing where one is missing."""
+    """The dimensions of one number or of a sequence of numbers; nothing where one is missing. A 1 is a 1."""
     items = list(value) if isinstance(value, list | tuple) else [value]
-    if not all(type(item) is int and item >= SMALLEST and item in dims for item in items):
+    if not all(type(item) is int and (item == 1 or item in dims) for item in items) or set(items) <= {1}:
         return ()
     places = [items[:i].count(item) for i, item in enumerate(items)]
-    return tuple(dims[item][min(place, len(dims[item]) - 1)] for item, place in zip(items, places, strict=True))
+    return tuple(
+        ONE if item == 1 else dims[item][min(place, len(dims[item]) - 1)]
+        for item, place in zip(items, places, strict=True)
+    )

@@ -135,7 +135,7 @@ class _Recorder(TorchDispatchMode):
             return result
         leaves = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
         name = base_name(func)
-        if "pad" in name.split("_") and len(args[1]) < 2 * (args[0].dim() - 1):
+        if "_pad" in name and len(args[1]) < 2 * (args[0].dim() - 1):
             for leaf in leaves:  # pixels around an image are made up by the layer that reads it
                 self.kept.append(leaf.untyped_storage())
                 self.keys[leaf.untyped_storage()._cdata] = self.key(args[0])
