@@ -47,6 +47,8 @@ class Interpreter:
         canonical: name -> the name under which a tensor that has several is kept.
         pins: patterns of modules whose widths stay.
         batched: whether the first dimension of every input is the batch.
+        steps, inputs, outputs: activation memory: operators in order, and the storages of inputs and outputs.
+        used: parameters that some operator reads.
     """
 
     program: ExportedProgram
@@ -59,6 +61,7 @@ class Interpreter:
     steps: list[Step] = field(default_factory=list[Step])
     inputs: list[tuple[int, Shape]] = field(default_factory=list[tuple[int, Shape]])
     outputs: list[int] = field(default_factory=list[int])
+    used: set[str] = field(default_factory=set[str])
     storages: int = 0
 
     def run(self) -> None:
@@ -83,6 +86,8 @@ class Interpreter:
                 if name not in self.parameters:
                     self.parameters[name] = tuple(self.unknowns.fresh(size) for size in shape)
                 origin = name if spec.kind is InputKind.PARAMETER else None
+                if origin is not None and node.users:
+                    self.used.add(origin)
                 values.append(Traced(dims=self.parameters[name], origin=origin))
             elif spec.kind is InputKind.USER_INPUT and isinstance(value, torch.Tensor):
                 dims = tuple(
@@ -133,6 +138,11 @@ class Interpreter:
             return None
         return self._apply(node, name, _named(node.target, args, kwargs), shapes)
 
+    def _reads_alone(self, node: fx.Node) -> bool:
+        """Whether the node is the only one that reads its first argument."""
+        first = node.args[0] if node.args else None
+        return isinstance(first, fx.Node) and len(first.users) == 1
+
     def _apply(
         self, node: fx.Node, name: str, arguments: dict[str, Any], shapes: list[tuple[int, ...]]
     ) -> Traced | list[Traced]:
@@ -146,6 +156,7 @@ class Interpreter:
             ledger=self.ledger,
             module=path,
             line=line,
+            reads_alone=self._reads_alone(node),
         )
         is_pinned = any(_matches(path, pattern) for pattern in self.pins)
         entry = RULES.get(name)
@@ -207,7 +218,8 @@ class Interpreter:
             if counts and storage < 0:
                 storage = self._storage()
                 writes.append((storage, shape))
-            outputs.append(Traced(dims=shape, origin=origin, depends_on_input=depends, storage=storage))
+            traced = Traced(dims=shape, origin=origin, depends_on_input=depends, storage=storage, layer=call.layer)
+            outputs.append(traced)
         reads = tuple(sorted({traced.storage for traced in tensors if traced.storage >= 0}))
         if depends:
             name = f"{call.module or 'forward'}: {call.op}"

@@ -154,6 +154,7 @@ class _Exported:
             layers={**training.ledger.layers, **evaluation.ledger.layers},
             macs=evaluation.ledger.macs,
             attributes={**evaluation.ledger.attributes, **training.ledger.attributes},
+            norms=evaluation.ledger.norms,
             touched={**evaluation.ledger.touched, **training.ledger.touched},
         )
         layers = list(ledger.layers.values())
@@ -170,6 +171,7 @@ class _Exported:
             space=space,
             params=variables.resource("params", params),
             macs=_macs(unknowns, variables, evaluation.ledger),
+            stored=_stored(unknowns, variables, shapes, evaluation),
             activations=peak,
             points=points,
             pinned=tuple(dict.fromkeys(reason for reason in unknowns.reasons.values() if reason)),
@@ -270,6 +272,28 @@ def _connections(unknowns: Unknowns, layers: Sequence[WeightLayer], index: Mappi
 def _macs(unknowns: Unknowns, variables: Variables, ledger: Ledger) -> Resource:
     total = summed(product(unknowns, one.dims, one.factor) for one in ledger.macs)
     return variables.resource("macs", total)
+
+
+def _stored(
+    unknowns: Unknowns, variables: Variables, shapes: Mapping[str, Shape], evaluation: Interpreter
+) -> tuple[Resource, Resource]:
+    """What a device stores for evaluation: numbers in the weights' type, and numbers in the biases' type.
+
+    A bias for every output channel of a layer that has one or a batch norm to fold; two numbers a channel for a norm
+    that folds into nothing. docs/counting.md has the convention.
+    """
+    ledger = evaluation.ledger
+    folded = {norm.folds_into for norm in ledger.norms}
+    biased = {origin: layer for origin, layer in ledger.layers.items() if layer.bias or origin in folded}
+    taken = {layer.bias for layer in biased.values()} | {name for norm in ledger.norms for name in norm.parameters}
+    weights = summed(product(unknowns, shapes[name]) for name in sorted(evaluation.used - taken))
+    biases = summed(
+        [
+            *(product(unknowns, (layer.outputs,)) for layer in biased.values()),
+            *(product(unknowns, norm.channels, 2) for norm in ledger.norms if norm.folds_into is None),
+        ]
+    )
+    return variables.resource("flash", weights), variables.resource("flash", biases)
 
 
 def _activations(
