@@ -9,7 +9,7 @@ import pytest
 
 from parlay.cli.main import run
 
-MODELS = '''
+MODELS = """
 import torch
 from torch import nn
 
@@ -37,7 +37,7 @@ class Spectrum(nn.Module):
 
 def broken():
     raise RuntimeError("no luck\\ntoday")
-'''
+"""
 
 
 @pytest.fixture

@@ -14,7 +14,20 @@ from typing import Any
 from parlay.errors import InputError
 from parlay.graph.dims import BATCH, Dim, Segment, Unknowns, constant
 
-__all__ = ["RULES", "Call", "Ledger", "Memory", "Norm", "Product", "Rule", "RuleEntry", "Shape", "Traced", "add_rule", "rule"]
+__all__ = [
+    "RULES",
+    "Call",
+    "Ledger",
+    "Memory",
+    "Norm",
+    "Product",
+    "Rule",
+    "RuleEntry",
+    "Shape",
+    "Traced",
+    "add_rule",
+    "rule",
+]
 
 Shape = tuple[Dim, ...]
 """The dimensions of one tensor."""
