@@ -75,6 +75,18 @@ class PairTerm(ABC):
         corners = [self.values(a, b) for a in first for b in second]
         return np.maximum.reduce(corners)
 
+    def at(self, first: float, second: float) -> float:
+        """The value at two widths that need not be whole."""
+        raise InputError(
+            "score", given=repr(self), allowed="pair terms concave in ln w, where several constraints are to be kept"
+        )
+
+    def slopes(self, first: float, second: float) -> tuple[float, float]:
+        """Derivatives by ln of either width; the term must be concave in these, so that its tangents bound it."""
+        raise InputError(
+            "score", given=repr(self), allowed="pair terms concave in ln w, where several constraints are to be kept"
+        )
+
     def formal(self, first: int, second: int) -> FormalSum | None:
         """The exact value for ties, None for -inf."""
         return {(repr(self), (first, second)): 1}
@@ -108,6 +120,12 @@ class Harmonic(PairTerm):
         import numpy as np
 
         return self.count * (np.log(first) + np.log(second) - np.log(first + second))
+
+    def at(self, first: float, second: float) -> float:
+        return self.count * math.log(first * second / (first + second))
+
+    def slopes(self, first: float, second: float) -> tuple[float, float]:
+        return self.count * second / (first + second), self.count * first / (first + second)
 
     def formal(self, first: int, second: int) -> FormalSum | None:
         return add([ln(first, self.count), ln(second, self.count), ln(first + second, -self.count)])

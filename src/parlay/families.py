@@ -142,8 +142,17 @@ class Family(ABC):
         *,
         weights: int | None = None,
         kernels: int | None = None,
+        params: int | None = None,
         max_weights: int | None = None,
         max_kernels: int | None = None,
+        max_params: int | None = None,
+        max_macs: int | None = None,
+        max_peak_memory: int | None = None,
+        min_weights: int | None = None,
+        min_kernels: int | None = None,
+        min_params: int | None = None,
+        min_macs: int | None = None,
+        dtype: str = "int8",
         score: Score | str | None = None,
         order: Order | str = Order.INCREASING,
         max_step: Fraction | str | float | None = None,
@@ -151,37 +160,59 @@ class Family(ABC):
         max_width: int | None = None,
         multiple_of: int = 1,
     ) -> Problem:
-        """Eq. 4 for this family: the highest score at exactly (or at most) one size.
+        """Eq. 4 for this family: the highest score under one size and whatever else a device limits.
 
-        Exactly one of the four sizes must be given; ``kernels`` is weights / k^2, the paper's unit.
+        At most one of ``weights``, ``kernels``, ``max_weights``, ``max_kernels`` may be given, and one limit at least;
+        ``kernels`` is weights / k^2, the paper's unit. ``max_peak_memory`` is in bytes, for activations of ``dtype``.
+        A minimum makes a range of a maximum.
 
         Raises:
-            InputError: for no size or several, a size below 1, kernels of different sizes counted in kernels, or
-            bad fences.
+            InputError: for no limit, two sizes of one kind, a size below 1, kernels of different sizes counted in
+                kernels, or bad fences.
 
         >>> print(*plain(depth=4).problem(kernels=4288).constraints)
         kernels = 4288
+        >>> print(*plain(depth=4).problem(weights=38592, max_macs=4_000_000).constraints, sep="; ")
+        weights = 38592; macs <= 4000000
         """
         sizes = {"weights": weights, "kernels": kernels, "max-weights": max_weights, "max-kernels": max_kernels}
         given = {name: amount for name, amount in sizes.items() if amount is not None}
-        if len(given) != 1:
+        others = (params, max_params, max_macs, max_peak_memory, min_weights, min_kernels, min_params, min_macs)
+        if len(given) > 1 or (not given and all(limit is None for limit in others)):
             raise InputError(
                 "size",
                 given=", ".join(given) or "none",
                 allowed="exactly one of weights, kernels, max-weights, max-kernels",
+                remedy="" if given else "or a limit on params, macs or peak memory",
             )
-        [(name, amount)] = given.items()
-        _require(name, amount, largest=LARGEST_SIZE)
-        resource = self.weights if name.endswith("weights") else self.kernels
-        constraint = (
-            Constraint.at_most(resource, amount) if name.startswith("max") else Constraint.equal(resource, amount)
+        limits = {
+            "weights": (weights, min_weights, max_weights),
+            "kernels": (kernels, min_kernels, max_kernels),
+            "params": (params, min_params, max_params),
+            "macs": (None, min_macs, max_macs),
+            "peak-memory": (None, None, max_peak_memory),
+        }
+        constraints = tuple(
+            self._constraint(name, dtype, *limit) for name, limit in limits.items() if any(x is not None for x in limit)
         )
         if not isinstance(score, Score):
             score = get_score(self.default_score if score is None else str(score))
         space = self.space(
             order=order, max_step=max_step, min_width=min_width, max_width=max_width, multiple_of=multiple_of
         )
-        return Problem(space=space, score=score, constraints=(constraint,))
+        return Problem(space=space, score=score, constraints=constraints)
+
+    def _constraint(self, name: str, dtype: str, exact: int | None, least: int | None, most: int | None) -> Constraint:
+        """One limit of ``problem`` by its name there."""
+        for prefix, amount in (("", exact), ("min-", least), ("max-", most)):
+            if amount is not None:
+                _require(prefix + name, amount, largest=LARGEST_SIZE * (1 if name in ("weights", "kernels") else 10**5))
+        if exact is not None and (least is not None or most is not None):
+            raise InputError("size", given=f"{name} and a minimum or maximum of it", allowed="one or the other")
+        resource = self.peak_activation_bytes(dtype) if name == "peak-memory" else getattr(self, name)
+        if exact is not None:
+            return Constraint.equal(resource, exact)
+        return Constraint(resource=resource, minimum=least, maximum=most)
 
     def check(self, layout: Layout) -> Layout:
         """The layout, if it has one positive width a group.

@@ -16,7 +16,7 @@ from parlay.errors import InputError
 from parlay.layout import Layout, WidthSpace
 from parlay.resources import PeakResource, Resource
 
-__all__ = ["Constraint", "Nearest", "Problem", "Proof", "Result", "Solution", "Status"]
+__all__ = ["Constraint", "Dual", "End", "Nearest", "Problem", "Proof", "Result", "Solution", "Split", "Status"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,6 +142,49 @@ class Solution:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Dual:
+    """Prices and a point that bound the score of every layout of a box; ``certify`` recomputes the bound.
+
+    Score minus prices times excess bounds the score of every layout that keeps the constraints. Products of two groups
+    are replaced by their tangents at ``centre`` in ln w, so that the bound is a maximum a group, over whole widths.
+
+    Attributes:
+        low, high: the box: smallest and largest width of every group.
+        centre: one real width a group.
+        upper, lower: (index of a constraint, point of a peak, price of one unit of its upper or lower limit).
+        fences: (``order``, ``rise`` or ``fall``, first group, price) of fences between neighbours, in units of ln w.
+        weight: factor of the score: 1, or 0 where a bound below 0 shows that nothing in the box keeps the constraints.
+    """
+
+    low: Layout
+    high: Layout
+    centre: tuple[float, ...]
+    upper: tuple[tuple[int, int, float], ...]
+    lower: tuple[tuple[int, int, float], ...] = ()
+    fences: tuple[tuple[str, int, float], ...] = ()
+    weight: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """A box is cut in two: the widths of ``group`` up to ``width``, then those above.
+
+    ``listed`` says that all layouts of the box from this score on were listed before.
+    """
+
+    group: int
+    width: int
+    listed: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class End:
+    """Nothing more is known of a box than its last bound; or all its layouts from some score on were ``listed``."""
+
+    listed: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Proof:
     """What a solver claims to have established; ``certify`` checks it against the result.
 
@@ -151,6 +194,8 @@ class Proof:
         multiplier: price of one unit of the constrained resource, in log-energy.
         labels: partial layouts kept while proving.
         method: name of the method.
+        steps: a branch and bound that can be recomputed, depth first: the duals of a box, each of which excludes
+            widths, then a split and the steps of either half, or an end.
     """
 
     threshold: float
@@ -158,6 +203,7 @@ class Proof:
     multiplier: float
     labels: int
     method: str
+    steps: tuple[Dual | Split | End, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,7 +229,7 @@ class Result:
         solutions: best first, at most ``top_k``; fewer when no more exist (OPTIMAL) or were found (FEASIBLE).
         bound: no layout has a log-energy above this; None when nothing is known, -inf when there is no layout.
         runtime: seconds.
-        proof: what OPTIMAL or INFEASIBLE rests on.
+        proof: what OPTIMAL or INFEASIBLE, or the bound of a FEASIBLE answer on a general graph, rests on.
         nearest: for INFEASIBLE, the nearest amounts of the constrained resource that have a layout.
     """
 

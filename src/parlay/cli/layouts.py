@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from parlay.cli.options import family_from, family_options, json_option, problem_from, problem_options
+from parlay.cli.options import (
+    family_from,
+    family_options,
+    json_option,
+    limit_options,
+    problem_from,
+    problem_options,
+)
 from parlay.documents import document, finite
 from parlay.families import ELEMENT_BYTES, Family
 from parlay.layout import Layout, format_layout, parse_layout
@@ -20,9 +27,9 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from parlay.problem import Result
-    from parlay.solver import Progress
+    from parlay.solver import Conflict, Progress
 
-__all__ = ["describe", "scores", "solve"]
+__all__ = ["describe", "progress_report", "scores", "solve"]
 
 LONG_LAYOUT = 40
 """Characters from which layouts are printed below the table."""
@@ -51,24 +58,30 @@ def describe(layout: str, dtype: str, as_json: bool, **options: Any) -> None:
 @click.command()
 @family_options
 @problem_options
+@limit_options
 @click.option("--top-k", type=int, default=1, show_default=True, help="How many layouts, best first.")
 @click.option("--time-limit", type=float, help="Seconds; the best found by then is FEASIBLE, with its gap.")
 @json_option
 def solve(top_k: int, time_limit: float | None, as_json: bool, **options: Any) -> int:
-    """The best layouts of one size, proven (Eq. 4).
+    """The best layouts of one size, proven (Eq. 4), under whatever else a device limits.
 
-    State the size with one of --kernels, --weights, --max-kernels, --max-weights. Exit code 1 when no layout has it.
+    State the size with one of --kernels, --weights, --max-kernels, --max-weights, limits with --max-params, --max-macs,
+    --max-peak-memory. Exit code 1 when no layout keeps them; then what is in conflict is said.
     """
+    from parlay.problem import Status
+    from parlay.solver import conflict
     from parlay.solver import solve as solve_problem
 
     family = family_from(options)
     problem = problem_from(family, options)
-    with _progress(quiet=as_json or not sys.stderr.isatty()) as report:
+    with progress_report(quiet=as_json or not sys.stderr.isatty()) as report:
         result = solve_problem(problem, top_k=top_k, time_limit=time_limit, progress=report)
+    clash = conflict(problem) if result.status is Status.INFEASIBLE and len(problem.constraints) > 1 else None
     if as_json:
-        click.echo(document(result_facts(family, result)))
+        click.echo(document(result_facts(family, result) | {"conflict": conflict_facts(clash)}))
     else:
         _print_result(family, result)
+        _print_conflict(clash)
     return 0 if result.solutions else 1
 
 
@@ -121,7 +134,8 @@ def result_facts(family: Family, result: Result) -> dict[str, Any]:
         "size": str(constraint),
         "top_k": result.top_k,
         "solutions": [_solution_facts(family, solution) for solution in result.solutions],
-        "fences": fences_reached(result),
+        "fences": fences_of(result),
+        "constraints": binding_facts(result),
         "nearest": None
         if nearest is None
         else {
@@ -151,22 +165,59 @@ def _solution_facts(family: Family, solution: Solution) -> dict[str, Any]:
     }
 
 
-def fences_reached(result: Result) -> list[str]:
-    """Where the best layout stands on a fence of the question, in words: a wider fence might give a better one."""
+def binding_facts(result: Result) -> list[dict[str, Any]]:
+    """How every constraint stands at the best layout, by JSON key."""
+    from parlay.solver import bindings
+
     if not result.solutions:
-        return []
-    space, layout = result.problem.space, result.best.layout
-    reached = [
-        f"{group.name} = {width}, the {'smallest' if width == group.first else 'largest'} width allowed"
-        for group, width in zip(space.groups, layout, strict=True)
-        if (width == group.first and group.first > 1) or width == group.maximum
+        return [{"limit": str(constraint)} for constraint in result.problem.constraints]
+    return [
+        {
+            "limit": str(binding.constraint),
+            "resource": binding.constraint.resource.name,
+            "minimum": binding.constraint.minimum,
+            "maximum": binding.constraint.maximum,
+            "amount": binding.amount,
+            "slack": binding.slack,
+            "price": binding.price,
+            "binds": binding.binds,
+        }
+        for binding in bindings(result)
     ]
-    if space.max_step is not None:
-        for group, a, b in zip(space.groups, layout, layout[1:], strict=False):
-            large, small = max(a, b), min(a, b)
-            if (large + 1) * space.max_step.denominator > small * space.max_step.numerator:
-                reached.append(f"step {a} to {b} after {group.name}, at the largest ratio {space.max_step}")
-    return reached
+
+
+def conflict_facts(clash: Conflict | None) -> dict[str, Any] | None:
+    """What cannot be kept together, by JSON key."""
+    if clash is None:
+        return None
+    return {
+        "parts": list(clash.parts),
+        "irreducible": clash.irreducible,
+        "reach": [
+            {"resource": reach.resource, "lowest": reach.lowest, "highest": reach.highest, "proven": reach.proven}
+            for reach in clash.reach
+        ],
+    }
+
+
+def fences_of(result: Result) -> list[str]:
+    """Where the best layout stands on a fence."""
+    from parlay.solver import fences_reached
+
+    return fences_reached(result.problem, result.best.layout) if result.solutions else []
+
+
+def _print_conflict(clash: Conflict | None) -> None:
+    if clash is None:
+        return
+    whole = "" if clash.irreducible else " (perhaps not all of them are needed)"
+    click.echo(f"in conflict{whole}: {'; '.join(clash.parts)}")
+    for reach in clash.reach:
+        if reach.lowest is not None and reach.highest is not None:
+            about = "" if reach.proven else ", and perhaps beyond"
+            click.echo(f"without its own limit {reach.resource} can be {reach.lowest:,} to {reach.highest:,}{about}")
+        else:
+            click.echo(f"without its own limit {reach.resource} {'has no layout either' if reach.proven else 'is open'}")
 
 
 def _print_facts(facts: dict[str, Any]) -> None:
@@ -195,7 +246,7 @@ def _print_result(family: Family, result: Result) -> None:
     from rich.table import Table
 
     console = Console()
-    size = str(result.problem.constraints[0])
+    size = ", ".join(str(constraint) for constraint in result.problem.constraints)
     console.print(
         f"{family.title}, {size}, order {result.problem.space.order}, score {result.problem.score.name}", soft_wrap=True
     )
@@ -216,10 +267,14 @@ def _print_result(family: Family, result: Result) -> None:
                 console.print(f"no. {rank}: {format_layout(solution.layout)}", soft_wrap=True, highlight=False)
     gap = "" if result.gap is None else f", gap {result.gap:.3g} in log-energy"
     console.print(f"{result.status.value} in {result.runtime:.2f} s{gap}: {result.status.meaning}", soft_wrap=True)
+    if len(result.problem.constraints) > 1 and result.solutions:
+        for fact in binding_facts(result):
+            left = "" if fact["slack"] is None else f", {fact['slack']:,} left"
+            console.print(f"{fact['limit']}: {fact['amount']:,}{left}{', binds' if fact['binds'] else ''}", soft_wrap=True)
     if result.solutions and len(result.solutions) < result.top_k and result.proof is not None:
         some = len(result.solutions)
         console.print("this is the only one" if some == 1 else f"these {some} are all there are", soft_wrap=True)
-    for fence in fences_reached(result):
+    for fence in fences_of(result):
         console.print(f"on a fence: {fence}", soft_wrap=True)
     if result.nearest is not None:
         console.print(_nearest_words(result), soft_wrap=True)
@@ -238,8 +293,11 @@ def _nearest_words(result: Result) -> str:
 
 
 @contextmanager
-def _progress(*, quiet: bool) -> Iterator[Callable[[Progress], None]]:
-    """Time, best and bound on stderr; the first Ctrl-C ends the solve with what it has, the second one at once."""
+def progress_report(*, quiet: bool, stops: bool = True) -> Iterator[Callable[[Progress], None]]:
+    """Time, best and bound on stderr; the first Ctrl-C ends the solve with what it has, the second one at once.
+
+    Without ``stops`` already the first one ends everything.
+    """
     from rich.console import Console
 
     from parlay.solver import StopSolvingError
@@ -260,7 +318,7 @@ def _progress(*, quiet: bool) -> Iterator[Callable[[Progress], None]]:
             bound = "unknown" if now.bound is None else f"{now.bound:.6f}"
             status.update(f"{now.seconds:.1f} s, best log-energy {best}, bound {bound}; Ctrl-C ends it")
 
-    before = signal.signal(signal.SIGINT, stop)
+    before = signal.signal(signal.SIGINT, stop if stops else signal.getsignal(signal.SIGINT))
     status = None if quiet else Console(stderr=True).status("solving")
     try:
         with status or nullcontext():

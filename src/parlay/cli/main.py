@@ -18,6 +18,7 @@ OUT_OF_MEMORY = "out of memory; ask for fewer layouts, a smaller network or size
 COMMANDS = {
     "describe": "parlay.cli.layouts:describe",
     "solve": "parlay.cli.layouts:solve",
+    "pareto": "parlay.cli.fronts:pareto",
     "list": "parlay.cli.spaces:list_command",
     "count": "parlay.cli.spaces:count",
     "sample": "parlay.cli.spaces:sample",

@@ -7,16 +7,27 @@ from typing import Any, TypeVar
 
 import click
 
-from parlay.families import FAMILIES, Family, get_family
+from parlay.families import ELEMENT_BYTES, FAMILIES, Family, get_family
 from parlay.layout import Order
 from parlay.problem import Problem
 
-__all__ = ["family_from", "family_options", "json_option", "problem_from", "problem_options"]
+__all__ = ["family_from", "family_options", "json_option", "limit_options", "problem_from", "problem_options"]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 FAMILY_KEYS = ("family", "depth", "in_channels", "kernel_size", "image", "classes")
 SIZE_KEYS = ("weights", "kernels", "max_weights", "max_kernels")
+LIMIT_KEYS = (
+    "params",
+    "max_params",
+    "max_macs",
+    "max_peak_memory",
+    "min_weights",
+    "min_kernels",
+    "min_params",
+    "min_macs",
+    "dtype",
+)
 FENCE_KEYS = ("score", "order", "max_step", "min_width", "max_width", "multiple_of")
 
 
@@ -75,6 +86,19 @@ problem_options = _stack(
 )
 """What fixes a problem within a family."""
 
+limit_options = _stack(
+    click.option("--params", type=int, help="Exactly this many parameters."),
+    click.option("--max-params", type=int, help="At most this many parameters."),
+    click.option("--max-macs", type=int, help="At most this many multiply-adds for one image."),
+    click.option("--max-peak-memory", type=int, help="At most this many bytes of activations live at once."),
+    click.option("--min-kernels", type=int, help="At least this many kernels; with --max-kernels a range."),
+    click.option("--min-weights", type=int, help="At least this many convolution weights."),
+    click.option("--min-params", type=int, help="At least this many parameters."),
+    click.option("--min-macs", type=int, help="At least this many multiply-adds."),
+    click.option("--dtype", default="int8", show_default=True, help=f"Activations: {', '.join(ELEMENT_BYTES)}."),
+)
+"""What a device limits besides."""
+
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON document on stdout and nothing else there."
 )
@@ -102,4 +126,5 @@ def family_from(options: dict[str, Any], *, groups: int | None = None) -> Family
 
 def problem_from(family: Family, options: dict[str, Any]) -> Problem:
     """The problem that the options describe; they are taken out of ``options``."""
-    return family.problem(**{key: options.pop(key) for key in (*SIZE_KEYS, *FENCE_KEYS)})
+    keys = [key for key in (*SIZE_KEYS, *LIMIT_KEYS, *FENCE_KEYS) if key in options]
+    return family.problem(**{key: options.pop(key) for key in keys})

@@ -21,6 +21,7 @@ from parlay.formal import decimal_value
 from parlay.layout import Layout, Order, WidthSpace, format_layout
 from parlay.problem import Constraint, Problem, Result, Status
 from parlay.resources import PeakResource, Resource
+from parlay.solver.recompute import recompute
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 __all__ = ["Certificate", "certify"]
 
 TOLERANCE = 1e-9
+EFFORT_OF_A_STEP = 20
+"""Extensions of partial layouts that take about as long as one step of a proof."""
+
 LARGEST_DEPTH = 64
 """Groups from which a problem is not enumerated: it would hardly ever be small."""
 
@@ -43,10 +47,12 @@ class Certificate:
     Attributes:
         findings: every fault, one sentence each; none when the result holds.
         is_enumerated: whether the problem was small enough to be solved again by enumeration.
+        is_recomputed: whether every step of a proof by prices was followed and its bound found right.
     """
 
     findings: tuple[str, ...]
     is_enumerated: bool
+    is_recomputed: bool = False
 
     @property
     def holds(self) -> bool:
@@ -88,10 +94,17 @@ def certify(problem: Problem, result: Result, *, effort: int = 2_000_000) -> Cer
     if not findings:
         findings += _order_faults(problem, [solution.layout for solution in result.solutions])
     findings += _claim_faults(result)
+    is_recomputed = False
+    if not findings and result.proof is not None and result.proof.steps:
+        found = recompute(problem, result, most_steps=effort // EFFORT_OF_A_STEP)
+        is_recomputed = found.bound is not None and found.is_complete
+        findings += found.faults
+        if found.bound is not None and result.bound is not None and found.bound > result.bound + TOLERANCE:
+            findings.append(f"the proof shows a bound of {found.bound}, not {result.bound}")
     table = _enumerated(problem, effort)
     if table is not None and not findings:
         findings += _enumeration_faults(problem, result, table)
-    return Certificate(findings=tuple(findings), is_enumerated=table is not None)
+    return Certificate(findings=tuple(findings), is_enumerated=table is not None, is_recomputed=is_recomputed)
 
 
 def _malformed(result: Result) -> list[str]:
@@ -229,6 +242,8 @@ def _enumerated(problem: Problem, effort: int) -> IntArray | None:
     space = problem.space
     if len(space.groups) > LARGEST_DEPTH:
         return None
+    points = [len(c.resource.points) if isinstance(c.resource, PeakResource) else 1 for c in problem.constraints]
+    effort = 3 * effort // max(3, sum(points))  # every point of a peak is a resource of its own
     table = np.zeros((1, 0), dtype=np.int64)
     spent = 0
     for g, group in enumerate(space.groups):
@@ -259,7 +274,15 @@ def _overflows(problem: Problem, g: int, top: int) -> bool:
     step = problem.space.max_step
     if step is not None and top * max(step.numerator, step.denominator) >= 1 << 62:
         return True
-    return any(constraint.resource(tops) >= 1 << 62 for constraint in problem.constraints)
+    return any(_amount(constraint.resource, tops) >= 1 << 62 for constraint in problem.constraints)
+
+
+def _amount(resource: Resource | PeakResource, layout: Layout) -> int:
+    """The amount, rounded down: on the way to a layout widths need not be what a divisor asks for."""
+    if isinstance(resource, PeakResource):
+        return max(_amount(point, layout) for point in resource.points)
+    total = resource.constant + sum(c * width for c, width in zip(resource.linear, layout, strict=True))
+    return (total + sum(c * layout[g] * layout[h] for g, h, c in resource.quadratic)) // resource.divisor
 
 
 def _fenced(space: WidthSpace, g: int, table: IntArray, top: int) -> tuple[IntArray, IntArray]:
@@ -340,7 +363,7 @@ def _amounts(resource: Resource | PeakResource, table: IntArray) -> IntArray:
         total = total + coefficient * table[:, g]
     for g, h, coefficient in resource.quadratic:
         total = total + coefficient * table[:, g] * table[:, h]
-    return total
+    return total // resource.divisor
 
 
 def _largest_width(problem: Problem, g: int) -> int | None:
@@ -361,7 +384,7 @@ def _largest_for(
 
     def fits(width: int) -> bool:
         after = [max(least, width) if grows else least for least in smallest[g + 1 :]]
-        return resource((*smallest[:g], width, *after)) <= maximum
+        return _amount(resource, (*smallest[:g], width, *after)) <= maximum
 
     if not fits(smallest[g]):
         return smallest[g] - 1

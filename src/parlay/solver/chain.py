@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     IntArray = NDArray[np.int64]
     FloatArray = NDArray[np.float64]
 
-__all__ = ["Chain", "compile_chain"]
+__all__ = ["Chain", "compile_chain", "is_chain"]
 
 NO_LIMIT = 1 << 50
 
@@ -120,6 +120,19 @@ class Chain:
         return replace(self, first=tuple(first), last=tuple(last))
 
 
+def is_chain(problem: Problem) -> bool:
+    """Whether a problem has one upper limit on one polynomial along the chain, and terms of neighbours alone."""
+    if len(problem.constraints) != 1:
+        return False
+    [constraint] = problem.constraints
+    resource = constraint.resource
+    if isinstance(resource, PeakResource) or not resource.is_chain or resource.divisor > 1:
+        return False
+    if constraint.maximum is None:
+        return False
+    return min(resource.coefficients(), default=0) >= 0 and all(h - g == 1 for g, h in problem.terms.pairs)
+
+
 def compile_chain(problem: Problem) -> Chain:
     """Bring a problem into chain form.
 
@@ -168,7 +181,8 @@ def _single_constraint(problem: Problem) -> tuple[Resource, int | None, int]:
         raise InputError("constraints", given=len(problem.constraints), allowed="exactly one size for this solver")
     [constraint] = problem.constraints
     resource = constraint.resource
-    if isinstance(resource, PeakResource) or not resource.is_chain or min(resource.coefficients(), default=0) < 0:
+    is_polynomial = not isinstance(resource, PeakResource) and resource.divisor == 1
+    if not is_polynomial or not resource.is_chain or min(resource.coefficients(), default=0) < 0:
         raise InputError(
             f"constraint on {resource.name}",
             given="another form",

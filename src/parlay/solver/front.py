@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from inspect import signature
@@ -17,9 +17,10 @@ from parlay.errors import CertificateError, InputError
 from parlay.families import Family
 from parlay.layout import Layout, Order
 from parlay.problem import Nearest, Problem, Proof, Result, Solution, Status
+from parlay.solver.answer import GeneralRun
 from parlay.solver.bounds import Windows, bounded_windows
 from parlay.solver.certify import certify
-from parlay.solver.chain import Chain, compile_chain
+from parlay.solver.chain import Chain, compile_chain, is_chain
 from parlay.solver.labels import EPSILON, LARGEST_LAYER, LabelLimitError, LabelPass, Lattice, push_labels
 from parlay.solver.nearest import nearest_amounts
 from parlay.solver.ranking import ranked
@@ -69,6 +70,7 @@ def solve(
     top_k: int = 1,
     time_limit: float | None = None,
     progress: Callable[[Progress], None] | None = None,
+    start: Sequence[Layout] = (),
     **size_and_fences: Any,
 ) -> Result:
     """The ``top_k`` layouts of highest score, proven.
@@ -76,8 +78,10 @@ def solve(
     Args:
         question: a problem, or a family together with a size and fences as ``Family.problem`` takes them.
         top_k: how many layouts, at least 1.
-        time_limit: seconds; when they pass, the best found so far is returned as FEASIBLE with a true gap.
+        time_limit: seconds; when they pass, the best found so far is returned as FEASIBLE with a true gap. Without one,
+            a problem on a chain with one size is solved to the end, any other for at most a minute (``PATIENCE``).
         progress: called now and then while solving; raises ``StopSolvingError`` to end it early.
+        start: layouts to begin with, such as today's; the answer is never worse than one that keeps everything.
         **size_and_fences: ``kernels=4288``, ``order="free"``, ...; only with a family.
 
     Returns:
@@ -107,11 +111,41 @@ def solve(
     is_number = isinstance(time_limit, int | float)
     if time_limit is not None and not (is_number and math.isfinite(time_limit) and time_limit > 0):
         raise InputError("time limit", given=repr(time_limit), allowed="seconds above 0")
-    result = _Run(problem=question, top_k=top_k, time_limit=time_limit, progress=progress).run()
+    if is_chain(question):
+        result = _Run(problem=question, top_k=top_k, time_limit=time_limit, progress=progress).run()
+    else:
+        result = _general(question, top_k, time_limit, progress, start)
     certificate = certify(question, result, effort=QUICK_CERTIFICATE)
     if not certificate.holds:
         raise CertificateError("; ".join(certificate.findings))
     return result
+
+
+def _general(
+    problem: Problem,
+    top_k: int,
+    time_limit: float | None,
+    progress: Callable[[Progress], None] | None,
+    start: Sequence[Layout],
+) -> Result:
+    """Answer a problem on any graph, under any number of constraints."""
+    for layout in start:
+        if len(layout) != len(problem.space):
+            raise InputError("start", given=f"{len(layout)} widths", allowed=f"{len(problem.space)}, one a group")
+
+    def report(seconds: float, best: float | None, bound: float | None) -> None:
+        if progress is not None:
+            progress(Progress(seconds=seconds, best=best, bound=bound))
+
+    run = GeneralRun(
+        problem=problem,
+        top_k=top_k,
+        time_limit=time_limit,
+        report=report,
+        starts=tuple(tuple(layout) for layout in start),
+        stops=(StopSolvingError,),
+    )
+    return run.run()
 
 
 @dataclass(kw_only=True)

@@ -1,0 +1,193 @@
+"""Boxes of widths: drawn together by the constraints, and listed layout by layout when they are small."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from parlay.solver.dual import Separated
+from parlay.solver.general import General
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    IntArray = NDArray[np.int64]
+    FloatArray = NDArray[np.float64]
+
+__all__ = ["about_how_many", "list_box", "solved_group", "tightened"]
+
+ROUNDS = 4
+BINS = 65
+CHECKED = 30_000_000
+"""Multiplications that testing partial layouts against the rows may cost at once."""
+
+
+def tightened(general: General) -> General:
+    """The same problem, its bounds drawn together by rows and fences; never too narrow, perhaps empty."""
+    low, high = general.low, general.high
+    for _ in range(ROUNDS):
+        new_low, new_high = _pass(general, low, high)
+        if (new_low > new_high).any():
+            return general.narrowed(new_low, new_high)
+        if (new_low == low).all() and (new_high == high).all():
+            break
+        low, high = new_low, new_high
+    return general.narrowed(low, high)
+
+
+def _pass(general: General, low: IntArray, high: IntArray) -> tuple[IntArray, IntArray]:
+    stride = general.stride
+    if len(general.rows):
+        limited = np.isfinite(general.highs)
+        squares = general.squares.astype(float)[limited]
+        least = general.amounts(low[None])[0].astype(float)[limited]
+        slopes = general.slopes(low).astype(float)[limited] - 2 * squares * low
+        budget = general.highs[limited, None] - (least[:, None] - slopes * low - squares * low**2)
+        largest = _root(squares, slopes, budget).min(axis=0, initial=math.inf)
+        down = np.floor(np.minimum(largest, high)).astype(np.int64) // stride * stride
+        high = np.minimum(high, down)
+        if (low > high).any():
+            return low, high
+        bounded = np.isfinite(general.lows)
+        if bounded.any():
+            squares = general.squares.astype(float)[bounded]
+            most = general.amounts(high[None])[0].astype(float)[bounded]
+            slopes = general.slopes(high).astype(float)[bounded] - 2 * squares * high
+            missing = general.lows[bounded, None] - (most[:, None] - slopes * high - squares * high**2)
+            # the smallest width that still reaches the limit: just above the largest that does not
+            reached = np.where(missing > 0, _root(squares, slopes, missing * (1 - 1e-12)) * (1 - 1e-12) - 1e-6, 0.0)
+            smallest = np.minimum(np.ceil(reached.max(axis=0)), high + stride)
+            low = np.maximum(low, -(-smallest.astype(np.int64) // stride) * stride)
+    for fence in general.fences:
+        a, b = fence.first, fence.second
+        least_width = -(-(int(low[a]) + fence.shift) * fence.down // fence.up)
+        most_width = int(high[b]) * fence.up // fence.down - fence.shift
+        low, high = low.copy(), high.copy()
+        low[b] = max(int(low[b]), -(-least_width // int(stride[b])) * int(stride[b]))
+        high[a] = min(int(high[a]), most_width // int(stride[a]) * int(stride[a]))
+    return low, high
+
+
+def _root(squares: FloatArray, slopes: FloatArray, budget: FloatArray) -> FloatArray:
+    """The largest w with squares w^2 + slopes w <= budget, rounded up a little; -1 when there is none."""
+    room = np.maximum(budget, 0.0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        straight = np.where(slopes > 0, room / np.where(slopes > 0, slopes, 1.0), math.inf)
+        bent = 2 * room / (slopes + np.sqrt(slopes**2 + 4 * squares * room))
+        found = np.where(squares > 0, np.where(room > 0, bent, 0.0), straight)
+    return np.where(budget < 0, -1.0, found * (1 + 1e-12) + 1e-6)
+
+
+def about_how_many(separated: Separated, slacks: FloatArray, skip: int | None = None) -> FloatArray:
+    """Roughly how many layouts the bound lets come within each of some distances of it.
+
+    What each width loses against the best of its group is rounded to a bin; the bins of all groups are convolved.
+
+    Args:
+        separated: the bound.
+        slacks: distances below it, at least 0, shape (slacks,).
+        skip: a group whose width follows from the others.
+    """
+    counts: list[float] = []
+    for slack in slacks.tolist():
+        total = np.zeros(BINS)
+        total[0] = 1.0
+        for g, gain in enumerate(separated.gains):
+            if g == skip:
+                continue
+            lost = (float(gain.max()) - gain) * ((BINS - 1) / max(slack, 1e-300))
+            each = np.bincount(np.rint(np.minimum(lost, BINS)).astype(np.int64), minlength=BINS)[:BINS]
+            total = np.convolve(total, each)[:BINS] if each[1:].any() else total * each[0]
+        counts.append(float(total.sum()))
+    return np.array(counts)
+
+
+def solved_group(general: General) -> tuple[int, int] | None:
+    """An equality and the group with the most widths in it, whose width follows from all others; None without one."""
+    best: tuple[int, int, int] | None = None
+    for row in np.flatnonzero(general.lows == general.highs).tolist():
+        costs = general.slopes(general.high)[row] > 0
+        group = int(np.where(costs, general.counts, 0).argmax())
+        if costs[group] and (best is None or general.counts[group] > best[0]):
+            best = int(general.counts[group]), row, group
+    return None if best is None else (best[1], best[2])
+
+
+def list_box(general: General, bounds: Sequence[Separated], threshold: float, limit: int) -> IntArray | None:
+    """Every layout of the box that keeps everything and may score ``threshold``; None when that takes too many.
+
+    Group by group, partial layouts go on only if every one of the bounds leaves them a chance and the rows can still be kept; where
+    there is an equality, the last width follows from it.
+
+    Returns:
+        The layouts, one a row, shape (found, groups).
+    """
+    groups = general.groups
+    solved = solved_group(general)
+    order = np.argsort(general.counts, kind="stable").tolist()
+    if solved is not None:
+        order.remove(solved[1])
+        order.append(solved[1])
+    table, reach = general.low[None].copy(), np.zeros((len(bounds), 1))
+    rest = np.array([bound.bound for bound in bounds])
+    done: set[int] = set()
+    for place, g in enumerate(order):
+        widths, gains = general.choices(g), np.array([bound.gains[g] for bound in bounds])
+        if gains.shape[1] != len(widths):
+            return None
+        done.add(g)
+        if place == groups - 1 and solved is not None:
+            table = _solve_last(general, solved[0], g, table)
+        else:
+            rest -= gains.max(axis=1)
+            kept = (reach.max(axis=1, initial=-math.inf)[:, None] + gains + rest[:, None] >= threshold).all(axis=0)
+            widths, gains = widths[kept], gains[:, kept]
+            if len(table) * len(widths) > 20 * limit:
+                return None
+            good = reach[0][:, None] + gains[0][None, :] + rest[0] >= threshold
+            row, column = np.nonzero(good)
+            new = reach[:, row] + gains[:, column]
+            good = (new[1:] + rest[1:, None] >= threshold).all(axis=0)
+            row, column, reach = row[good], column[good], new[:, good]
+            table = table[row]
+            table[:, g] = widths[column]
+        if place == groups - 1:
+            return table[general.within(table)]
+        good = np.ones(len(table), dtype=bool)
+        for fence in general.fences:
+            if fence.first in done and fence.second in done and g in (fence.first, fence.second):
+                good &= fence.holds(table[:, fence.first], table[:, fence.second])
+        if len(general.rows) and len(table) > 64 and len(table) * groups * len(general.rows) < CHECKED:
+            good &= (general.amounts(table) <= general.highs).all(axis=1)
+            if np.isfinite(general.lows).any():
+                full = table.copy()
+                behind = [h for h in range(groups) if h not in done]
+                full[:, behind] = general.high[behind]
+                good &= (general.amounts(full) >= general.lows).all(axis=1)
+        table, reach = table[good], reach[:, good]
+        if len(table) > limit:
+            return None
+    return table
+
+
+def _solve_last(general: General, row: int, group: int, table: IntArray) -> IntArray:
+    """Layouts whose last width, which the equality gives, is allowed; the caller tests them exactly."""
+    table = table.copy()
+    table[:, group] = 0
+    missing = general.highs[row] - general.amounts(table)[:, row].astype(float)
+    slope = table.astype(float) @ general.products[row][group].astype(float) if row in general.products else 0.0
+    slope = slope + float(general.linear[row, group])
+    square = float(general.squares[row, group])
+    if square:
+        width = (np.sqrt(np.maximum(slope**2 + 4 * square * missing, 0.0)) - slope) / (2 * square)
+    else:
+        width = missing / np.maximum(slope, 1e-300)
+    low, stride = int(general.low[group]), int(general.stride[group])
+    steps = np.rint((np.clip(width, 0, general.high[group] + stride) - low) / stride).astype(np.int64)
+    kept = (steps >= 0) & (steps < general.counts[group]) & (np.abs(low + steps * stride - width) < 1e-6 * (1 + width))
+    table = table[kept]
+    table[:, group] = low + steps[kept] * stride
+    return table

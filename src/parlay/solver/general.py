@@ -1,0 +1,368 @@
+"""A problem on any graph of groups under any number of constraints, as arrays a solver works with.
+
+Every constraint becomes rows: a resource one row, a peak one row for each of its points. Amounts are exact: they are
+held in doubles where all of them stay below 2^53, in 64-bit integers otherwise, and refused where these do not do.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from parlay.errors import InputError
+from parlay.layout import Layout, Order
+from parlay.problem import Problem
+from parlay.resources import PeakResource, Resource
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    IntArray = NDArray[np.int64]
+    FloatArray = NDArray[np.float64]
+    BoolArray = NDArray[np.bool_]
+    AmountArray = NDArray[Any]
+
+__all__ = ["Fence", "General", "Row", "compile_general"]
+
+NO_LIMIT = 1 << 40
+ROUNDS = 30
+"""Passes over all rows and fences, at most, when bounds are drawn together."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """low <= resource(layout) <= high for one resource, or one point of a peak.
+
+    Attributes:
+        constraint: index of the problem's constraint.
+        point: index of the point of a peak, 0 for a plain resource.
+        resource: what is counted, times its divisor, so that it is a polynomial with whole coefficients.
+        low, high: the amounts allowed, times the divisor too; None where nothing limits them.
+    """
+
+    constraint: int
+    point: int
+    resource: Resource
+    low: int | None
+    high: int | None
+
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no amount is allowed."""
+        return self.low is not None and self.high is not None and self.low > self.high
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fence:
+    """w_first + shift <= ratio w_second: order and step between neighbours.
+
+    Attributes:
+        kind: ``order``, ``rise`` (at most the largest step up) or ``fall``.
+        first, second: indices of the groups.
+        shift: 0, or the least distance of increasing widths.
+        up, down: the ratio as a fraction up / down.
+    """
+
+    kind: str
+    first: int
+    second: int
+    shift: int
+    up: int = 1
+    down: int = 1
+
+    def holds(self, first: IntArray | int, second: IntArray | int) -> Any:
+        """Whether two widths, or arrays of widths that broadcast, keep the fence."""
+        return (first + self.shift) * self.down <= second * self.up
+
+
+@dataclass(frozen=True, eq=False)
+class General:
+    """What the solver for general graphs knows of a problem.
+
+    Attributes:
+        problem: where it comes from.
+        rows: the constraints, one row a resource or point.
+        fences: order and step.
+        low, high: smallest and largest width of every group, shape (groups,).
+        stride: distance between neighbouring choices.
+        has_peak_minimum: whether a peak has a lower limit, which no row can say; ``allowed`` checks it.
+    """
+
+    problem: Problem
+    rows: tuple[Row, ...]
+    fences: tuple[Fence, ...]
+    low: IntArray
+    high: IntArray
+    stride: IntArray
+    has_peak_minimum: bool
+    dtype: Any
+
+    @property
+    def groups(self) -> int:
+        """Number of width groups."""
+        return len(self.low)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether a group has no width left."""
+        return bool((self.low > self.high).any())
+
+    @property
+    def counts(self) -> IntArray:
+        """How many widths every group has."""
+        return np.maximum((self.high - self.low) // self.stride + 1, 0)
+
+    def choices(self, group: int) -> IntArray:
+        """Every width of a group, ascending."""
+        return np.arange(self.low[group], self.high[group] + 1, self.stride[group], dtype=np.int64)
+
+    def score(self, group: int, widths: IntArray | FloatArray) -> FloatArray:
+        """The group's own terms at every width, which need not be whole."""
+        total = np.zeros(widths.shape)
+        for term in self.problem.terms.groups[group]:
+            total = total + term.values(widths)  # pyright: ignore[reportArgumentType]
+        return total
+
+    @cached_property
+    def constants(self) -> AmountArray:
+        """The part of every row that no width changes, shape (rows,)."""
+        return np.array([row.resource.constant for row in self.rows], dtype=self.dtype)
+
+    @cached_property
+    def linear(self) -> AmountArray:
+        """Linear coefficients, shape (rows, groups)."""
+        table = [row.resource.linear for row in self.rows]
+        return np.array(table, dtype=self.dtype).reshape(len(self.rows), self.groups)
+
+    @cached_property
+    def products(self) -> dict[int, AmountArray]:
+        """Row -> symmetric matrix Q of its products, so that they sum to w'Qw / 2; shape (groups, groups)."""
+        found: dict[int, AmountArray] = {}
+        for index, row in enumerate(self.rows):
+            if row.resource.quadratic:
+                matrix = np.zeros((self.groups, self.groups), dtype=self.dtype)
+                for g, h, c in row.resource.quadratic:
+                    matrix[g, h] += c
+                    matrix[h, g] += c
+                found[index] = matrix
+        return found
+
+    @cached_property
+    def lows(self) -> FloatArray:
+        """Lower limits of the rows, -inf where there are none, shape (rows,)."""
+        return np.array([-math.inf if row.low is None else row.low for row in self.rows])
+
+    @cached_property
+    def highs(self) -> FloatArray:
+        """Upper limits of the rows, inf where there are none, shape (rows,)."""
+        return np.array([math.inf if row.high is None else row.high for row in self.rows])
+
+    def amounts(self, table: IntArray) -> AmountArray:
+        """Exact amounts of every row at every layout: (layouts, groups) -> (layouts, rows)."""
+        widths = table.astype(self.dtype)
+        total = widths @ self.linear.T + self.constants
+        for index, matrix in self.products.items():
+            total[:, index] += np.einsum("ng,ng->n", widths @ matrix, widths) / 2 if self.dtype is np.float64 else (
+                np.einsum("ng,ng->n", widths @ matrix, widths) // 2
+            )
+        return total
+
+    def slopes(self, widths: IntArray) -> AmountArray:
+        """What one more channel of each group costs, squares aside: (groups,) -> (rows, groups)."""
+        total = self.linear.copy()
+        at = widths.astype(self.dtype)
+        for index, matrix in self.products.items():
+            total[index] += matrix @ at
+        return total
+
+    @cached_property
+    def squares(self) -> AmountArray:
+        """Coefficients of the squares, shape (rows, groups)."""
+        total = np.zeros((len(self.rows), self.groups), dtype=self.dtype)
+        for index, matrix in self.products.items():
+            total[index] = np.diag(matrix) / 2 if self.dtype is np.float64 else np.diag(matrix) // 2
+        return total
+
+    def within(self, table: IntArray) -> BoolArray:
+        """Which layouts keep every row and fence; shape (layouts,)."""
+        amounts = self.amounts(table)
+        good = ((amounts >= self.lows) & (amounts <= self.highs)).all(axis=1)
+        for fence in self.fences:
+            good &= fence.holds(table[:, fence.first], table[:, fence.second])
+        return good
+
+    def allowed(self, layout: Layout) -> bool:
+        """Whether one layout keeps everything the problem asks, decided in Python's integers."""
+        return not self.problem.violations(layout)
+
+    def narrowed(self, low: IntArray, high: IntArray) -> General:
+        """The same problem with other bounds on the widths; the matrices are shared."""
+        made = replace(self, low=low, high=high)
+        for name in ("constants", "linear", "products", "lows", "highs", "squares"):
+            made.__dict__[name] = getattr(self, name)
+        return made
+
+
+def compile_general(problem: Problem) -> General:
+    """Bring a problem into rows and arrays, its bounds drawn together.
+
+    Raises:
+        InputError: for a negative coefficient, a group that nothing limits, amounts too large for 64-bit integers, or
+            a score that is not made of terms this solver can bound.
+    """
+    groups = problem.space.groups
+    rows: list[Row] = []
+    has_peak_minimum = never = False
+    for index, constraint in enumerate(problem.constraints):
+        resource = constraint.resource
+        points = resource.points if isinstance(resource, PeakResource) else (resource,)
+        is_peak = len(points) > 1
+        has_peak_minimum |= is_peak and constraint.minimum is not None
+        for point, form in enumerate(points):
+            if min(form.coefficients(), default=0) < 0:
+                raise InputError(
+                    f"constraint on {resource.name}", given="a negative coefficient", allowed="coefficients from 0 up"
+                )
+            low = None if is_peak else constraint.minimum
+            unit, form = form.divisor, replace(form, divisor=1)
+            if not any(form.coefficients()):  # no width changes it: it holds always or never
+                amount = form.constant // unit
+                never |= constraint.maximum is not None and amount > constraint.maximum
+                never |= low is not None and amount < low
+            elif constraint.maximum is not None or low is not None:
+                high = None if constraint.maximum is None else constraint.maximum * unit
+                row = Row(constraint=index, point=point, resource=form, low=None, high=high)
+                rows.append(row if low is None else replace(row, low=low * unit))
+    stride = np.array([group.multiple_of for group in groups], dtype=np.int64)
+    low = np.array([group.first for group in groups], dtype=np.int64)
+    tops = [NO_LIMIT if group.maximum is None else min(group.maximum, NO_LIMIT) for group in groups]
+    high = np.array(tops, dtype=np.int64) // stride * stride
+    fences = tuple(_fences(problem, stride))
+    rows = [_on_lattice(row, low, stride) for row in rows]
+    low, high = _drawn_together(rows, fences, low, high, stride)
+    for g, group in enumerate(groups):
+        if high[g] >= NO_LIMIT // 2:
+            raise InputError(
+                f"widths of {group.name}",
+                given="no limit",
+                allowed="widths that a size or a largest width limits",
+                remedy="set a largest width",
+            )
+    if never or (low > high).any() or any(row.is_empty for row in rows):
+        high = np.minimum(high, low - 1)
+        return General(problem, tuple(rows), fences, low, high, stride, has_peak_minimum, np.float64)
+    top: Layout = tuple(int(width) for width in high)
+    largest = max((row.resource(top) for row in rows), default=0)
+    if largest >= 1 << 61:
+        raise InputError(
+            "widths", given=f"amounts up to {largest}", allowed="amounts below 2^61", remedy="set a largest width"
+        )
+    dtype = np.float64 if largest < 1 << 51 else np.int64
+    return General(problem, tuple(rows), fences, low, high, stride, has_peak_minimum, dtype)
+
+
+def _fences(problem: Problem, stride: IntArray) -> list[Fence]:
+    """Order and step as inequalities between neighbours."""
+    space = problem.space
+    found: list[Fence] = []
+    for g in range(len(space) - 1):
+        if space.order is not Order.FREE:
+            apart = math.gcd(int(stride[g]), int(stride[g + 1])) if space.order is Order.INCREASING else 0
+            found.append(Fence(kind="order", first=g, second=g + 1, shift=apart))
+        if space.max_step is not None:
+            up, down = space.max_step.numerator, space.max_step.denominator
+            found.append(Fence(kind="rise", first=g + 1, second=g, shift=0, up=up, down=down))
+            if space.order is Order.FREE:
+                found.append(Fence(kind="fall", first=g, second=g + 1, shift=0, up=up, down=down))
+    return found
+
+
+def _on_lattice(row: Row, low: IntArray, stride: IntArray) -> Row:
+    """Limits moved to amounts that widths in steps of ``stride`` can reach at all, by the greatest common divisor."""
+    first, step = [int(width) for width in low], [int(apart) for apart in stride]
+    linear = [c * apart for c, apart in zip(row.resource.linear, step, strict=True)]
+    divisor = 0
+    for g, h, c in row.resource.quadratic:
+        divisor = math.gcd(divisor, c * step[g] * step[h])
+        linear[g] += c * step[g] * first[h]
+        linear[h] += c * step[h] * first[g]
+    divisor = math.gcd(divisor, *linear)
+    if divisor <= 1:
+        return row
+    base = row.resource(tuple(first)) % divisor
+    lowest = None if row.low is None else row.low + (base - row.low) % divisor
+    highest = None if row.high is None else row.high - (row.high - base) % divisor
+    return replace(row, low=lowest, high=highest)
+
+
+def _drawn_together(
+    rows: Sequence[Row], fences: Sequence[Fence], low: IntArray, high: IntArray, stride: IntArray
+) -> tuple[IntArray, IntArray]:
+    """Bounds on every width that rows and fences leave, each seen alone, until nothing changes."""
+    low, high = low.copy(), high.copy()
+    for _ in range(ROUNDS):
+        before = low.copy(), high.copy()
+        for fence in fences:
+            a, b = fence.first, fence.second
+            least = -(-(int(low[a]) + fence.shift) * fence.down // fence.up)
+            most = int(high[b]) * fence.up // fence.down - fence.shift
+            low[b] = max(int(low[b]), -(-least // int(stride[b])) * int(stride[b]))
+            high[a] = min(int(high[a]), most // int(stride[a]) * int(stride[a]))
+        if (low > high).any():
+            return low, high
+        for row in rows:
+            _tighten(row, low, high, stride)
+            if (low > high).any():
+                return low, high
+        if (low == before[0]).all() and (high == before[1]).all():
+            break
+    return low, high
+
+
+def _tighten(row: Row, low: IntArray, high: IntArray, stride: IntArray) -> None:
+    """Draw the consequences of one row, in Python's integers; ``low`` and ``high`` are changed in place."""
+    resource, groups = row.resource, len(low)
+    squares = [0] * groups
+    near = list(resource.linear)  # cost of one more channel beside the smallest widths
+    far = list(resource.linear)  # beside the largest
+    for g, h, c in resource.quadratic:
+        if g == h:
+            squares[g] = c
+        else:
+            near[g] += c * int(low[h])
+            near[h] += c * int(low[g])
+            far[g] += c * int(high[h])
+            far[h] += c * int(high[g])
+    least = resource(tuple(int(width) for width in low))
+    most = resource(tuple(int(width) for width in high)) if row.low is not None else 0
+    for g in range(groups):
+        width, top, step = int(low[g]), int(high[g]), int(stride[g])
+        if row.high is not None:
+            rest = least - near[g] * width - squares[g] * width * width
+            largest = _largest_root(squares[g], near[g], row.high - rest)
+            if largest is not None and largest < top:
+                high[g] = largest // step * step
+        if row.low is not None:
+            rest = most - far[g] * top - squares[g] * top * top
+            missing = row.low - rest
+            largest = _largest_root(squares[g], far[g], missing - 1) if missing > 0 else -1
+            smallest = int(high[g]) + 1 if largest is None else largest + 1
+            if smallest > width:
+                low[g] = -(-smallest // step) * step
+        if high[g] < low[g]:
+            return
+
+
+def _largest_root(curve: int, slope: int, budget: int) -> int | None:
+    """The largest integer w >= 0 with curve w^2 + slope w <= budget; -1 when none; None when every w fits."""
+    if budget < 0:
+        return -1
+    if curve == 0:
+        return None if slope == 0 else budget // slope
+    return (math.isqrt(slope * slope + 4 * curve * budget) - slope) // (2 * curve)
