@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from parlay.cli.graphs import graph_from, model_options
-from parlay.cli.layouts import solving
+from parlay.cli.layouts import progress_report
 from parlay.cli.options import json_option
 from parlay.documents import document, finite
 from parlay.families import ELEMENT_BYTES
@@ -87,7 +87,7 @@ def retrofit(
     if out is not None and not overwrite:
         refuse_overwriting(out)
     graph = graph_from(options, quiet=as_json)
-    with solving(quiet=as_json or not sys.stderr.isatty()) as report:
+    with progress_report(quiet=as_json or not sys.stderr.isatty()) as report:
         found, conflict = retrofit_or_conflict(
             graph, limits, top_k=top_k, time_limit=time_limit, progress=report, **fences
         )
