@@ -55,7 +55,12 @@ def main(arguments: list[str] | None = None) -> None:
         if not wanted:
             parser.error(f"--only: no model matches {options.only}")
         done = set[str]() if options.redo else {row["model"] for row in read(options.log)}
-        look([entry for entry in wanted if entry.name not in done], options.log, console, options.limit, options.memory)
+        missing = [entry for entry in wanted if entry.name not in done]
+        try:
+            look(missing, options.log, console, options.limit, options.memory)
+        except KeyboardInterrupt:
+            console.print("stopped; the same command goes on with the model that was being looked at")
+            sys.exit(130)
     rows = read(options.log)
     write_report(options.to, rows, [entry.name for entry in known])
     console.print(f"{options.to}: {len(rows)} of {len(known)} models")

@@ -61,7 +61,7 @@ def check(entry: Entry, *, layouts: int = LAYOUTS) -> dict[str, Any]:
     torch.manual_seed(0)
     row: dict[str, Any] = {"verdict": "exact", "detail": "", "note": ""}
     try:
-        row |= _looked_at(entry, layouts)
+        _look(entry, layouts, row)
     except DeviationError as error:
         row |= {"verdict": "differs", "detail": shortened(error)}
     except Exception as error:
@@ -73,7 +73,8 @@ def check(entry: Entry, *, layouts: int = LAYOUTS) -> dict[str, Any]:
     return row
 
 
-def _looked_at(entry: Entry, layouts: int) -> dict[str, Any]:
+def _look(entry: Entry, layouts: int, row: dict[str, Any]) -> None:
+    """Fill the line of the log as far as it goes."""
     model = load_model(entry.spec, entry.kwargs)
     inputs = parse_inputs([entry.shape or _preferred_shape(model)])
     started = time.perf_counter()
@@ -82,9 +83,11 @@ def _looked_at(entry: Entry, layouts: int) -> dict[str, Any]:
     except ParlayError as error:
         if _is_about_memory(error):
             raise
-        return {"verdict": "refused", "detail": shortened(error)}
-    seconds = time.perf_counter() - started
-    return {"seconds": seconds, **_facts(graph), **compare_at_random_layouts(graph, layouts)}
+        row |= {"verdict": "refused", "detail": shortened(error)}
+        return
+    row["seconds"] = time.perf_counter() - started
+    row |= _facts(graph)
+    row |= compare_at_random_layouts(graph, layouts)
 
 
 def _is_about_memory(error: Exception) -> bool:
@@ -100,7 +103,7 @@ def limit_memory(gibibytes: float) -> None:
 def shortened(error: object) -> str:
     """The first characters of a message, without the folders of this machine.
 
-    >>> shortened("forward at /home/me/.venv/lib/python3.11/site-packages/timm/models/x.py:7 return y: it fails")
+    >>> shortened("forward at /opt/venv/lib/python3.11/site-packages/timm/models/x.py:7 return y: it fails")
     'forward at timm/models/x.py:7 return y: it fails'
     """
     text = re.sub(r"/\S*/site-packages/", "", " ".join(str(error).split()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import importlib
 import json
 from dataclasses import replace
@@ -85,6 +86,20 @@ def test_a_second_call_goes_on(zoo, monkeypatch, tmp_path):
     assert len(zoo.read(log)) == 4
 
 
+def test_ctrl_c_stops_in_one_line(zoo, monkeypatch, tmp_path, capsys):
+    """Ctrl-C ends with exit status 130, one line and no verdict on the model it met."""
+
+    def interrupted(entry, limit, memory):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(zoo, "run", interrupted)
+    with pytest.raises(SystemExit) as stopped:
+        zoo.main(["--only", "examples/*", "--log", str(tmp_path / "log"), "--to", str(tmp_path / "zoo.md")])
+    assert stopped.value.code == 130
+    assert "stopped; the same command goes on" in capsys.readouterr().err
+    assert zoo.read(tmp_path / "log") == []
+
+
 def test_report_hides_nothing(zoo, tmp_path):
     """Every verdict is in the table, with what was found; models without one are named; old ones are counted."""
     log = tmp_path / "log"
@@ -131,9 +146,11 @@ def test_wrong_predictions_are_found(zoo_check):
 
 def test_messages_lose_the_folders_of_the_machine(zoo_check):
     """A refusal is cut, and says no path of this machine."""
-    said = zoo_check.shortened(f"at {ROOT}/examples/x.py:1 and /home/me/lib/site-packages/timm/y.py:2 " + "z" * 200)
+    said = zoo_check.shortened(f"at {ROOT}/examples/x.py:1 and /opt/lib/site-packages/timm/y.py:2 " + "z" * 200)
     assert said.startswith("at examples/x.py:1 and timm/y.py:2 zzz")
     assert len(said) == 160
+    outcome = doctest.testmod(zoo_check)
+    assert outcome.attempted == 1 and outcome.failed == 0
 
 
 @pytest.mark.slow
