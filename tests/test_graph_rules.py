@@ -226,6 +226,9 @@ _case(
     chain(conv(3, 8), nn.InstanceNorm2d(8), nn.BatchNorm2d(8, affine=False), head(8)),
     1,
 )
+_case(
+    "padded pixels", chain(conv(3, 8), nn.CircularPad2d(1), conv(8, 6), nn.ReflectionPad2d(1), conv(6, 5), head(5)), 3
+)
 _case("prelu", chain(conv(3, 8), nn.PReLU(8), conv(8, 6), nn.PReLU(), head(6)), 2)
 _case(
     "pixel shuffle",

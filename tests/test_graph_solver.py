@@ -7,8 +7,8 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from oracle import brute_force
 
+from oracle import brute_force
 from parlay import Constraint, InputError, PeakResource, Problem, Resource, Status, certify, plain, resnet, solve
 from parlay.energy import EnergyGroup, EnergyLayer, PairHarmonic
 from parlay.layout import Connection, Order, WidthGroup, WidthSpace
@@ -70,9 +70,15 @@ def random_graph(seed: int) -> Problem:
         else:
             most = amount + rng.randint(0, 20) if kind < 0.9 else None
             constraints.append(Constraint(resource=resource, minimum=max(0, amount - 9), maximum=most))
-    links = (Connection(target=0, fixed_inputs=3), *(Connection(source=rng.randint(0, i - 1), target=i) for i in range(1, n)))
+    links = (
+        Connection(target=0, fixed_inputs=3),
+        *(Connection(source=rng.randint(0, i - 1), target=i) for i in range(1, n)),
+    )
     space = WidthSpace(
-        groups=groups, connections=links, order=order, max_step=rng.choice([None, None, None, Fraction(2), Fraction(3, 2)])
+        groups=groups,
+        connections=links,
+        order=order,
+        max_step=rng.choice([None, None, None, Fraction(2), Fraction(3, 2)]),
     )
     score = rng.choice([EnergyGroup(), EnergyLayer(), EnergyLayer(), PairHarmonic()])
     return Problem(space=space, score=score, constraints=tuple(constraints))
@@ -95,7 +101,9 @@ def small_net(groups: int = 6, *, equal: bool = False) -> Problem:
     links = {(0, 1): 9, (1, 2): 9, (0, 3): 9, (2, 3): 1, (3, 4): 9, (0, 5): 4, (4, 5): 9}
     inside = {pair: c for pair, c in links.items() if max(pair) < groups}
     params = Resource.of("params", groups, constant=10, linear=dict.fromkeys(range(groups), 12), quadratic=inside)
-    macs = Resource.of("macs", groups, linear={0: 27_000}, quadratic={p: c * 4 ** (3 - p[0] // 2) for p, c in inside.items()})
+    macs = Resource.of(
+        "macs", groups, linear={0: 27_000}, quadratic={p: c * 4 ** (3 - p[0] // 2) for p, c in inside.items()}
+    )
     points = tuple(Resource.of(f"p{g}", groups, linear={g: 64, (g + 1) % groups: 16}) for g in range(groups))
     today = (32, 48, 64, 64, 96, 128)[:groups]
     space = WidthSpace(
@@ -120,7 +128,9 @@ def test_bounds_hold_for_random_layouts(equal: bool) -> None:
     relaxed = relax(general)
     rng = np.random.default_rng(0)
     table = rng.integers(general.low, general.high + 1, size=(20_000, general.groups))
-    loose = replace(problem, constraints=tuple(Constraint.at_most(c.resource, 2 * (c.maximum or 0)) for c in problem.constraints))
+    loose = replace(
+        problem, constraints=tuple(Constraint.at_most(c.resource, 2 * (c.maximum or 0)) for c in problem.constraints)
+    )
     for asked in (problem, loose):
         general = compile_general(asked)
         good = table[general.within(table)]

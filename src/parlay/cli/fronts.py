@@ -35,7 +35,9 @@ AGAINST = ("macs", "peak-memory", "params", "weights")
 @click.option("--levels", type=int, default=8, show_default=True, help="How many levels, in equal ratios.")
 @click.option("--level", "given", type=int, multiple=True, help="A level of its own choice; repeatable.")
 @click.option("--time-limit", type=float, default=20.0, show_default=True, help="Seconds a level.")
-@click.option("--out", "folder", type=click.Path(path_type=Path), help="Folder for pareto.json, pareto.csv, pareto.png.")
+@click.option(
+    "--out", "folder", type=click.Path(path_type=Path), help="Folder for pareto.json, pareto.csv, pareto.png."
+)
 @json_option
 def pareto(
     against: str,

@@ -217,7 +217,9 @@ def _print_conflict(clash: Conflict | None) -> None:
             about = "" if reach.proven else ", and perhaps beyond"
             click.echo(f"without its own limit {reach.resource} can be {reach.lowest:,} to {reach.highest:,}{about}")
         else:
-            click.echo(f"without its own limit {reach.resource} {'has no layout either' if reach.proven else 'is open'}")
+            click.echo(
+                f"without its own limit {reach.resource} {'has no layout either' if reach.proven else 'is open'}"
+            )
 
 
 def _print_facts(facts: dict[str, Any]) -> None:
@@ -270,7 +272,9 @@ def _print_result(family: Family, result: Result) -> None:
     if len(result.problem.constraints) > 1 and result.solutions:
         for fact in binding_facts(result):
             left = "" if fact["slack"] is None else f", {fact['slack']:,} left"
-            console.print(f"{fact['limit']}: {fact['amount']:,}{left}{', binds' if fact['binds'] else ''}", soft_wrap=True)
+            console.print(
+                f"{fact['limit']}: {fact['amount']:,}{left}{', binds' if fact['binds'] else ''}", soft_wrap=True
+            )
     if result.solutions and len(result.solutions) < result.top_k and result.proof is not None:
         some = len(result.solutions)
         console.print("this is the only one" if some == 1 else f"these {some} are all there are", soft_wrap=True)

@@ -217,10 +217,11 @@ def _print(facts: dict[str, Any], found: Retrofit, written: Written | None, time
         lines.append(f"on a fence: {len(fences) - MOST_SHOWN} more (--json has all)")
     lines += _conflict_lines(facts)
     if timed is not None:
+        (a, b), (c, d) = timed.old_spread, timed.new_spread
         lines.append(
-            f"latency on this host ({timed.host}): {timed.old:.2f} ms [{timed.old_spread[0]:.2f}, {timed.old_spread[1]:.2f}] "
-            f"before, {timed.new:.2f} ms [{timed.new_spread[0]:.2f}, {timed.new_spread[1]:.2f}] after, "
-            f"ratio {timed.ratio:.3f}; medians and quartiles of {timed.rounds} interleaved runs; other hosts differ"
+            f"latency on this host ({timed.host}): {timed.old:.2f} ms [{a:.2f}, {b:.2f}] before, "
+            f"{timed.new:.2f} ms [{c:.2f}, {d:.2f}] after, ratio {timed.ratio:.3f}; "
+            f"medians and quartiles of {timed.rounds} interleaved runs; other hosts differ"
         )
     if written is not None:
         lines.append(f"written: {', '.join(str(path) for path in written.paths)}")

@@ -67,8 +67,7 @@ def rebuilt(model: nn.Module, resizing: Resizing) -> nn.Module:
     module = structure_of(model, fresh)
     _set_attributes(module, resizing)
     if resizing.initialise:
-        _reset(module)
-        _fill(module, tensors)
+        _fill(module, _reset(module), tensors)
     if resizing.kept is not None:
         old = {names[name]: tensor for name, tensor in tensors.items()}
         _keep(dict([*module.named_parameters(), *module.named_buffers()]), old, resizing)
@@ -142,14 +141,23 @@ def _set_attributes(module: nn.Module, resizing: Resizing) -> None:
             owner.num_embeddings, owner.embedding_dim = weight.shape
 
 
-def _reset(module: nn.Module) -> None:
-    """Initialise every layer as it does itself."""
+def _reset(module: nn.Module) -> set[nn.Module]:
+    """Initialise every layer as it does itself; returns the modules that have no way of doing so at these sizes."""
+    left: set[nn.Module] = set()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # empty tensors
         for owner in module.modules():
             reset = _resetter(owner)
-            if reset is not None:
-                reset()
+            shapes = [parameter.shape for parameter in owner.parameters(recurse=False)]
+            try:
+                if reset is not None:
+                    reset()
+            except Exception:  # it counts with sizes that its constructor kept
+                reset = None
+            if reset is None:
+                left.add(owner)
+            assert shapes == [parameter.shape for parameter in owner.parameters(recurse=False)]
+    return left
 
 
 def _resetter(owner: nn.Module) -> Callable[[], Any] | None:
@@ -159,10 +167,10 @@ def _resetter(owner: nn.Module) -> Callable[[], Any] | None:
     return reset if owns and callable(reset) else None
 
 
-def _fill(module: nn.Module, old: Mapping[str, Tensor]) -> None:
-    """Give values to the parameters of modules that have no way to initialise them."""
+def _fill(module: nn.Module, owners: set[nn.Module], old: Mapping[str, Tensor]) -> None:
+    """Give values to the parameters of modules that cannot initialise them: the constant or moments they have now."""
     for path, owner in module.named_modules():
-        if _resetter(owner) is not None:
+        if owner not in owners:
             continue
         for name, parameter in owner.named_parameters(recurse=False):
             values = old[f"{path}.{name}" if path else name].detach()

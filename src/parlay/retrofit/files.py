@@ -268,7 +268,7 @@ def rebuild_script(origin: Origin) -> str:
     else:
         importing = "from torchvision.models import get_model"
         call = f"get_model({name!r}, weights=None{arguments})"
-    return f'''"""Builds the network that layout.json describes, with the weights beside it. Written by parlay retrofit."""
+    return f'''"""Builds the network of layout.json, with the weights beside it. Written by parlay retrofit."""
 
 from pathlib import Path
 
@@ -358,7 +358,7 @@ def _read(place: Path) -> dict[str, Any]:
             "layout file",
             given=f"{place} of schema version {facts.get('schema_version')}",
             allowed=f"version {SCHEMA_VERSION}",
-            remedy=f"written by parlay {facts.get('versions', {}).get('parlay', '?')}; use that version, or retrofit again",
+            remedy=f"written by parlay {facts.get('versions', {}).get('parlay', '?')}; retrofit again, or use that one",
         )
     missing = {"spec", "model_kwargs", "inputs", "pins", "layout", "groups", "hashes", "versions"} - set(facts)
     if missing or not {"model", "network", "weights"} <= set(facts["hashes"]):

@@ -68,5 +68,5 @@ def compare_latency(old: nn.Module, new: nn.Module, inputs: Sequence[Any], *, ro
         new_spread=(quarters[1][0], quarters[1][2]),
         ratio=statistics.median(b / a for a, b in zip(*times, strict=True)),
         rounds=rounds,
-        host=f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}",
+        host=", ".join((platform.machine(), f"{torch.get_num_threads()} threads", f"torch {torch.__version__}")),
     )

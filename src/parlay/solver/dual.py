@@ -155,9 +155,7 @@ def separate(general: General, relaxed: Relaxed, *, weight: int = 1) -> Separate
     )
 
 
-def linearised(
-    joint: FloatArray, centre: FloatArray, low: FloatArray, high: FloatArray
-) -> tuple[FloatArray, float]:
+def linearised(joint: FloatArray, centre: FloatArray, low: FloatArray, high: FloatArray) -> tuple[FloatArray, float]:
     """Slopes by ln w and an offset with sum over pairs of q w_g w_h >= slopes @ ln w - offset within the bounds.
 
     ``joint`` is symmetric with a zero diagonal; all else in logs.

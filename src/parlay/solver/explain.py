@@ -283,9 +283,7 @@ def _reach(problem: Problem, index: int, ask: _Asking) -> Reach:
     return _within(replace(problem, constraints=others), problem.constraints[index].resource, ask)
 
 
-def _within(
-    problem: Problem, resource: Resource | PeakResource, ask: _Asking, accuracy: float = 0.0
-) -> Reach:
+def _within(problem: Problem, resource: Resource | PeakResource, ask: _Asking, accuracy: float = 0.0) -> Reach:
     """By bisection with feasibility questions: the least and the greatest amount of a resource."""
 
     def amount(low: int | None, high: int | None) -> tuple[int | None, bool]:
@@ -329,4 +327,3 @@ def _most(problem: Problem, resource: Resource | PeakResource) -> int:
         )
         return resource(widths)
     return 1 << 48
-

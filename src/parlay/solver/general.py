@@ -51,7 +51,6 @@ class Row:
     low: int | None
     high: int | None
 
-
     @property
     def is_empty(self) -> bool:
         """Whether no amount is allowed."""
@@ -168,8 +167,10 @@ class General:
         widths = table.astype(self.dtype)
         total = widths @ self.linear.T + self.constants
         for index, matrix in self.products.items():
-            total[:, index] += np.einsum("ng,ng->n", widths @ matrix, widths) / 2 if self.dtype is np.float64 else (
-                np.einsum("ng,ng->n", widths @ matrix, widths) // 2
+            total[:, index] += (
+                np.einsum("ng,ng->n", widths @ matrix, widths) / 2
+                if self.dtype is np.float64
+                else (np.einsum("ng,ng->n", widths @ matrix, widths) // 2)
             )
         return total
 

@@ -46,9 +46,7 @@ class Climber:
         tick: called now and then; may raise to stop.
     """
 
-    def __init__(
-        self, general: General, upper: FloatArray, lower: FloatArray, tick: Callable[[], None]
-    ) -> None:
+    def __init__(self, general: General, upper: FloatArray, lower: FloatArray, tick: Callable[[], None]) -> None:
         self.general, self.tick = general, tick
         limits = np.where(np.isfinite(general.highs), general.highs, general.lows)
         least = 0.02 / np.maximum(limits, 1.0)
@@ -150,9 +148,7 @@ class Climber:
                 touched[group[place]] = True
         return better, merit
 
-    def pair_changes(
-        self, layout: IntArray, group: IntArray, move: IntArray, rows: IntArray
-    ) -> FloatArray:
+    def pair_changes(self, layout: IntArray, group: IntArray, move: IntArray, rows: IntArray) -> FloatArray:
         """Exact changes of some rows when two single steps are made: (rows, singles, singles)."""
         general = self.general
         single = self.changes(layout, group, move, rows)

@@ -80,7 +80,6 @@ class _Form:
             self.high = None if self.high is None else self.high - (self.high - base) % common
 
 
-
 class _Checker:
     def __init__(self, problem: Problem, best: float) -> None:
         self.problem, self.best = problem, best
@@ -318,4 +317,3 @@ def _largest(square: FloatArray, slope: FloatArray, room: FloatArray, high: IntA
     for _ in range(2):  # the root is right to one unit, which whole numbers decide
         width = np.where(costs & (square * width * width + slope * width > spare), width - 1, width)
     return np.where(room < 0, -1, np.maximum(width, -1)).astype(np.int64)
-

@@ -231,7 +231,7 @@ def _pad(call: Call) -> Shape:
     """
     x = call.tensors[0]
     amounts = list(call.get("pad") or call.get("padding") or ())
-    if len(amounts) < 2 * (len(x.dims) - 1):
+    if len(amounts) < 2 * (len(x.dims) - 1) and call.get("mode") != "circular" and call.op != "_pad_circular":
         call.memory = Memory.VIEW
     result = list(x.dims)
     for i in range(len(amounts) // 2):
