@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 import parlay
 from parlay.cli.main import run
-from parlay.errors import InputError
+from parlay.errors import CertificateError, InputError
 from parlay.graph import WidthGraph, count_params, trace
 from parlay.retrofit import (
     Limits,
@@ -212,6 +212,19 @@ def test_files_come_back_as_they_were(graph: WidthGraph, tmp_path: Path) -> None
     with pytest.raises(InputError, match=r"which holds layout\.json.*--overwrite"):
         write_files(found, tmp_path / "out", ORIGIN)
     write_files(found, tmp_path / "out", ORIGIN, overwrite=True)
+
+
+def test_the_built_network_is_counted_before_anything_is_written(
+    graph: WidthGraph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A network that is not what was predicted leaves no file behind."""
+    found = retrofit(graph)
+    other = graph.build(graph.layout)
+    assert found.layout != graph.layout
+    monkeypatch.setattr(WidthGraph, "build", lambda *_, **__: other)
+    with pytest.raises(CertificateError, match=r"params of the built network is .* macs of"):
+        write_files(found, tmp_path / "out", ORIGIN)
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_onnx_is_checked_against_torch(graph: WidthGraph, tmp_path: Path) -> None:

@@ -193,6 +193,10 @@ def _keep(new: dict[str, Tensor], old: Mapping[str, Tensor], resizing: Resizing)
                 tensor.copy_(source)
                 continue
             pairs = [resizing.kept(dim) for dim in dims]
-            target = torch.meshgrid(*(pair[1] for pair in pairs), indexing="ij")
-            taken = torch.meshgrid(*(pair[0] for pair in pairs), indexing="ij")
-            tensor[target] = source[taken]
+            rank = len(pairs)
+            # One index an axis, shaped to broadcast: the positions are never written out one by one.
+            shaped = [
+                [index.reshape([-1 if i == axis else 1 for i in range(rank)]) for index in pair]
+                for axis, pair in enumerate(pairs)
+            ]
+            tensor[tuple(new for _, new in shaped)] = source[tuple(old for old, _ in shaped)]

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from parlay.documents import SCHEMA_VERSION, document, write_atomically
-from parlay.errors import InputError
+from parlay.errors import CertificateError, InputError
 from parlay.extras import Needs
-from parlay.graph import count_params, trace
+from parlay.graph import measure, trace
 from parlay.graph.export import quiet
 from parlay.retrofit.plan import Retrofit
 
@@ -110,8 +110,7 @@ def write_files(
         raise InputError("out", given=str(folder), allowed="a folder that can be made", remedy=str(error)) from None
     layout = found.solutions()[0].layout
     module = found.graph.build(layout, keep_weights=keep_weights, seed=seed)
-    if count_params(module) != found.graph.params(layout):
-        raise AssertionError("the built network does not have the predicted parameters")
+    recount(found, module)
     weights = save({name: tensor.detach().contiguous().clone() for name, tensor in _unique(module).items()})
     onnx, difference, note = _onnx(module, found.graph.example.sized(1))
     for name in NAMES:  # there only on request; what follows must not stand beside files of another layout
@@ -129,6 +128,28 @@ def write_files(
         onnx_difference=difference,
         onnx_note=note,
     )
+
+
+def recount(found: Retrofit, module: nn.Module) -> None:
+    """Count the built network itself, by running it, and hold it against prediction and limits.
+
+    Multiply-adds and memory are compared where the given model's own agree with the prediction: torch counts no
+    multiply-adds for some operators.
+
+    Raises:
+        CertificateError: when a number differs, which would be a bug of parlay; nothing is written then.
+    """
+    graph, dtype = found.graph, found.limits.dtype
+    inputs = graph.example.sized(1)
+    before, after = (measure(some, inputs, dtype=dtype) for some in (graph.model, module))
+    wrong: list[str] = []
+    for name in ("params", "macs", "peak_activation_bytes"):
+        trusted = name == "params" or getattr(before, name) == found.amounts(graph.layout)[name]
+        predicted, counted = found.amounts(found.layout)[name], getattr(after, name)
+        if trusted and counted != predicted:
+            wrong.append(f"{name} of the built network is {counted}, not {predicted}")
+    if wrong:
+        raise CertificateError("; ".join(wrong))
 
 
 def refuse_overwriting(folder: Path) -> None:
