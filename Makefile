@@ -10,7 +10,7 @@ PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo lint types imports test test-all bench wheel clean
+.PHONY: help setup demo lint types imports test test-all bench zoo wheel clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -39,6 +39,9 @@ test-all: lint types imports ## the same with the tests marked slow or data
 bench: $(STAMP) ## measure the solver beside SCIP, CP-SAT and Gurobi into benchmarks/RESULTS.md (hours; resumable)
 	$(BIN)/python -m pip install --quiet -e '.[gurobi]'
 	$(BIN)/python -m benchmarks
+
+zoo: $(STAMP) ## trace 150 CNNs and check them at random layouts, into docs/zoo.md (hours; resumable)
+	$(BIN)/python -m benchmarks.zoo
 
 wheel: $(STAMP) ## build the wheel into dist/
 	$(BIN)/python -m build --wheel --no-isolation

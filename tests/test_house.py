@@ -87,6 +87,8 @@ JSON_COMMANDS = {
     "list": ["--depth", "3", "--kernels", "4288", "--limit", "3"],
     "count": ["--depth", "3", "--kernels", "4288"],
     "sample": ["--depth", "3", "--kernels", "4288", "--n-samples", "3"],
+    "trace": ["torchvision/squeezenet1_1", "--input", "3x32x32"],
+    "retrofit": ["torchvision/squeezenet1_1", "--input", "3x32x32", "--time-limit", "5"],
     "paper check": [],
     "train": ["4-6-8", "--data", "digits", "--steps", "2"],
     "study run": [
@@ -231,6 +233,19 @@ def test_readme_python_runs(tmp_path, monkeypatch):
         source = "\n" * block.line + block.text  # so that a traceback gives the README's line
         exec(compile(source, str(ROOT / "README.md"), "exec"), namespace)
     assert blocks
+
+
+@pytest.mark.parametrize("name", ["tracing.md", "retrofit.md"])
+def test_python_of_the_docs_runs(name, capsys):
+    """Every Python block of these pages runs, and prints what its last comment shows."""
+    text = (ROOT / "docs" / name).read_text(encoding="utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    assert blocks
+    for block in blocks:
+        exec(compile(block, name, "exec"), {"__name__": "docs"})
+        shown = [line.removeprefix("# ") for line in block.splitlines() if line.startswith("# ")]
+        printed = capsys.readouterr().out.splitlines()
+        assert [line for line in shown if line not in printed] == []
 
 
 @pytest.mark.parametrize("block", CONSOLES, ids=lambda block: block.name)

@@ -16,6 +16,7 @@ from parlay.problem import Constraint, Nearest, Problem, Proof, Result, Solution
 from parlay.resources import PeakResource, Resource
 
 if TYPE_CHECKING:
+    from parlay.retrofit.files import load
     from parlay.solver import (
         Certificate,
         Sampler,
@@ -56,6 +57,7 @@ __all__ = [
     "format_layout",
     "get_score",
     "list_layouts",
+    "load",
     "parse_layout",
     "plain",
     "resnet",
@@ -69,6 +71,10 @@ __version__ = "0.1.0"
 
 def __getattr__(name: str) -> Any:
     """The solver's names, imported when first used: numpy takes longer to load than all the rest."""
+    if name == "load":  # needs torch
+        import parlay.retrofit.files
+
+        return parlay.retrofit.files.load
     if name in __all__:
         import parlay.solver
 

@@ -74,10 +74,15 @@ class DivergedError(ParlayError):
 class TraceError(ParlayError):
     """A model holds something the tracer does not understand; the message says what, where, and what helps.
 
-    >>> raise TraceError("operator fft_rfft2", module="mixer.0", line="net.py:12 y = rfft2(x)", found="there is no rule")
+    >>> raise TraceError("operator fft_fft2", line="net.py:12 fft2(x)", found="there is no rule for it", pins=["stem"])
     Traceback (most recent call last):
     ...
-    parlay.errors.TraceError: operator fft_rfft2 in module mixer.0 at net.py:12 y = rfft2(x): there is no rule; keep the widths it touches with --pin 'mixer.0', or add a rule with parlay.graph.add_rule
+    parlay.errors.TraceError: operator fft_fft2 at net.py:12 fft2(x): there is no rule for it;
+    keep the widths it touches with --pin 'stem', or add a rule with parlay.graph.add_rule
+
+    Attributes:
+        module: path of the module in whose forward it was found.
+        pins: names of the layers whose pinning helps, where they are known.
     """
 
     def __init__(

@@ -109,7 +109,7 @@ class ResNet(nn.Module):
 class Block(nn.Module):
     """Two convolutions beside a parameter-free shortcut (He et al. 2016, option A)."""
 
-    def __init__(self, inputs: int, width: int, kernel: int, stride: int, *, opens_unit: bool) -> None:
+    def __init__(self, inputs: int, width: int, kernel: int, stride: int, *, opens_unit: bool = True) -> None:
         super().__init__()
         self.stride = stride
         self.opens_unit = opens_unit
@@ -123,18 +123,17 @@ class Block(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """(N, inputs, h, w) -> (N, width, ceil(h / stride), ceil(w / stride))."""
-        residual: Tensor = self.residual(features)
-        shortcut = self.shortcut(features, residual.shape[1]) if self.opens_unit else features
-        return functional.relu(residual + shortcut)
+        residual: Tensor = self.residual(features)  # first: the padded shortcut would take memory beside it
+        return functional.relu(residual + (self.shortcut(features) if self.opens_unit else features))
 
-    def shortcut(self, features: Tensor, width: int) -> Tensor:
+    def shortcut(self, features: Tensor) -> Tensor:
         """Every stride-th pixel; zero channels are added where the width grows, the last ones cut where it shrinks.
 
-        The amount follows from the tensors at hand, never from numbers kept since construction, so that the network
-        can be traced and built at other widths; the first block of a unit pads even by nothing.
+        How many is asked of the layers at hand, not of the constructor, so that the network can be traced and built at
+        other widths; the first block of a unit pads even by nothing.
         """
         kept = features[:, :, :: self.stride, :: self.stride] if self.stride > 1 else features
-        return functional.pad(kept, (0, 0, 0, 0, 0, width - kept.shape[1]))
+        return functional.pad(kept, (0, 0, 0, 0, 0, self.residual[-1].num_features - kept.shape[1]))
 
 
 def convolution(inputs: int, outputs: int, kernel: int, stride: int = 1) -> list[nn.Module]:

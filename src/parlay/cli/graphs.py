@@ -105,8 +105,7 @@ def graph_facts(spec: str, graph: WidthGraph, dtype: str) -> dict[str, Any]:
             "params": resource_facts(graph.params),
             "macs": resource_facts(graph.macs),
             "peak_activation_bytes": [
-                {"point": name, **resource_facts(point)}
-                for name, point in zip(graph.points, peak.points, strict=True)
+                {"point": name, **resource_facts(point)} for name, point in zip(graph.points, peak.points, strict=True)
             ],
         },
         "pinned": list(graph.pinned),
@@ -131,12 +130,16 @@ def polynomial_text(resource: Resource) -> str:
     '10 + 27 w1 + 9 w1 w2 + 18 w2^2'
     """
     terms = [f"{resource.constant:,}"] if resource.constant else []
-    terms += [f"{c:,} w{g + 1}" for g, c in enumerate(resource.linear) if c]
-    terms += [f"{c:,} w{g + 1}^2" if g == h else f"{c:,} w{g + 1} w{h + 1}" for g, h, c in resource.quadratic]
+    terms += [_times(c, f"w{g + 1}") for g, c in enumerate(resource.linear) if c]
+    terms += [_times(c, f"w{g + 1}^2" if g == h else f"w{g + 1} w{h + 1}") for g, h, c in resource.quadratic]
     shown = " + ".join(terms[:LONGEST]) or "0"
     if len(terms) > LONGEST:
         shown += f" + ... ({len(terms)} terms; --json has all)"
     return shown if resource.divisor == 1 else f"({shown}) / {resource.divisor}"
+
+
+def _times(coefficient: int, widths: str) -> str:
+    return widths if coefficient == 1 else f"{coefficient:,} {widths}"
 
 
 def _print_graph(graph: WidthGraph, facts: dict[str, Any]) -> None:
@@ -147,8 +150,10 @@ def _print_graph(graph: WidthGraph, facts: dict[str, Any]) -> None:
     console = Console(width=max(console.width, 110))
     console.print(f"{facts['model']} on {facts['input']}: {len(graph.space)} width groups", highlight=False)
     table = Table(box=None, pad_edge=False)
-    for name, justify in (("", "right"), ("group", "left"), ("width", "right"), ("multiple of", "right")):
-        table.add_column(name, justify=justify, no_wrap=True)
+    table.add_column("", justify="right", no_wrap=True)
+    table.add_column("group", no_wrap=True)
+    table.add_column("width", justify="right", no_wrap=True)
+    table.add_column("multiple of", justify="right", no_wrap=True)
     table.add_column("layers", justify="right")
     table.add_column("members", overflow="fold")
     for number, group in enumerate(facts["groups"], start=1):

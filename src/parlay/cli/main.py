@@ -24,6 +24,7 @@ COMMANDS = {
     "sample": "parlay.cli.spaces:sample",
     "scores": "parlay.cli.layouts:scores",
     "trace": "parlay.cli.graphs:trace",
+    "retrofit": "parlay.cli.retrofits:retrofit",
     "train": "parlay.cli.training:train",
     "study": "parlay.cli.studies:study",
     "paper": "parlay.cli.papers:paper",

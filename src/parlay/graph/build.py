@@ -18,9 +18,10 @@ with Needs("building networks", extra="train"):
     from torch import Tensor, nn
     from torch._subclasses.fake_tensor import unset_fake_temporarily
 
-__all__ = ["Resizing", "rebuilt"]
+__all__ = ["STATISTICS", "Resizing", "is_constant_along", "rebuilt"]
 
 STATISTICS = ("running_mean", "running_var")
+"""Buffers whose module resets them, whatever they hold."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,8 +67,7 @@ def rebuilt(model: nn.Module, resizing: Resizing) -> nn.Module:
     module = structure_of(model, fresh)
     _set_attributes(module, resizing)
     if resizing.initialise:
-        _reset(module)
-        _fill(module, tensors)
+        _fill(module, _reset(module), tensors)
     if resizing.kept is not None:
         old = {names[name]: tensor for name, tensor in tensors.items()}
         _keep(dict([*module.named_parameters(), *module.named_buffers()]), old, resizing)
@@ -91,7 +91,7 @@ def _resized_buffer(name: str, tensor: Tensor, shape: tuple[int, ...]) -> Tensor
         if size == result.shape[axis]:
             continue
         leaf = name.rpartition(".")[2]
-        if leaf not in STATISTICS and not _is_constant_along(tensor, axis):
+        if leaf not in STATISTICS and not is_constant_along(tensor, axis):
             raise TraceError(
                 f"buffer {name}",
                 module=name.rpartition(".")[0],
@@ -102,7 +102,8 @@ def _resized_buffer(name: str, tensor: Tensor, shape: tuple[int, ...]) -> Tensor
     return result
 
 
-def _is_constant_along(tensor: Tensor, axis: int) -> bool:
+def is_constant_along(tensor: Tensor, axis: int) -> bool:
+    """Whether all slices of a tensor along an axis are equal."""
     with unset_fake_temporarily():  # values are asked for even where a module is built for its shapes
         return bool((tensor == tensor.narrow(axis, 0, 1)).all())
 
@@ -140,14 +141,23 @@ def _set_attributes(module: nn.Module, resizing: Resizing) -> None:
             owner.num_embeddings, owner.embedding_dim = weight.shape
 
 
-def _reset(module: nn.Module) -> None:
-    """Initialise every layer as it does itself."""
+def _reset(module: nn.Module) -> set[nn.Module]:
+    """Initialise every layer as it does itself; returns the modules that have no way of doing so at these sizes."""
+    left: set[nn.Module] = set()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # empty tensors
         for owner in module.modules():
             reset = _resetter(owner)
-            if reset is not None:
-                reset()
+            shapes = [parameter.shape for parameter in owner.parameters(recurse=False)]
+            try:
+                if reset is not None:
+                    reset()
+            except Exception:  # it counts with sizes that its constructor kept
+                reset = None
+            if reset is None:
+                left.add(owner)
+            assert shapes == [parameter.shape for parameter in owner.parameters(recurse=False)]
+    return left
 
 
 def _resetter(owner: nn.Module) -> Callable[[], Any] | None:
@@ -157,10 +167,10 @@ def _resetter(owner: nn.Module) -> Callable[[], Any] | None:
     return reset if owns and callable(reset) else None
 
 
-def _fill(module: nn.Module, old: Mapping[str, Tensor]) -> None:
-    """Give values to the parameters of modules that have no way to initialise them."""
+def _fill(module: nn.Module, owners: set[nn.Module], old: Mapping[str, Tensor]) -> None:
+    """Give values to the parameters of modules that cannot initialise them: the constant or moments they have now."""
     for path, owner in module.named_modules():
-        if _resetter(owner) is not None:
+        if owner not in owners:
             continue
         for name, parameter in owner.named_parameters(recurse=False):
             values = old[f"{path}.{name}" if path else name].detach()
@@ -183,6 +193,10 @@ def _keep(new: dict[str, Tensor], old: Mapping[str, Tensor], resizing: Resizing)
                 tensor.copy_(source)
                 continue
             pairs = [resizing.kept(dim) for dim in dims]
-            target = torch.meshgrid(*(pair[1] for pair in pairs), indexing="ij")
-            taken = torch.meshgrid(*(pair[0] for pair in pairs), indexing="ij")
-            tensor[target] = source[taken]
+            rank = len(pairs)
+            # One index an axis, shaped to broadcast: the positions are never written out one by one.
+            shaped = [
+                [index.reshape([-1 if i == axis else 1 for i in range(rank)]) for index in pair]
+                for axis, pair in enumerate(pairs)
+            ]
+            tensor[tuple(new for _, new in shaped)] = source[tuple(old for old, _ in shaped)]

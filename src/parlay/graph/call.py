@@ -14,7 +14,20 @@ from typing import Any
 from parlay.errors import InputError
 from parlay.graph.dims import BATCH, Dim, Segment, Unknowns, constant
 
-__all__ = ["RULES", "Call", "Ledger", "Memory", "Product", "Rule", "RuleEntry", "Shape", "Traced", "add_rule", "rule"]
+__all__ = [
+    "RULES",
+    "Call",
+    "Ledger",
+    "Memory",
+    "Norm",
+    "Product",
+    "Rule",
+    "RuleEntry",
+    "Shape",
+    "Traced",
+    "add_rule",
+    "rule",
+]
 
 Shape = tuple[Dim, ...]
 """The dimensions of one tensor."""
@@ -41,12 +54,14 @@ class Traced:
         origin: qualified name of the one parameter it is made of, if it is.
         depends_on_input: whether it is an activation; what depends on parameters alone is none.
         storage: number of the storage it lives in; views share one.
+        layer: weight of the layer that wrote it, if nothing has changed it since.
     """
 
     dims: Shape
     origin: str | None = None
     depends_on_input: bool = False
     storage: int = -1
+    layer: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,11 +75,24 @@ class Product:
 
 @dataclass(frozen=True, kw_only=True)
 class WeightLayer:
-    """A convolution or linear layer: what it reads and what it writes."""
+    """A convolution or linear layer: what it reads and what it writes, and the name of its bias."""
 
     name: str
     inputs: Dim
     outputs: Dim
+    bias: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Norm:
+    """A normalisation: its parameters, its channels, and the layer right before it that it folds into.
+
+    Only a batch norm folds, and only into a layer whose output nothing else reads.
+    """
+
+    parameters: tuple[str, ...]
+    channels: Shape
+    folds_into: str | None = None
 
 
 @dataclass(kw_only=True)
@@ -75,12 +103,14 @@ class Ledger:
         macs: multiply-adds of every operator.
         layers: the weight layers, by the name of their weight.
         attributes: attributes of modules that hold sizes, by module path and name.
+        norms: normalisations of activations.
         touched: dimensions that a line of a module's source handles, by module path and file:line.
     """
 
     macs: list[Product] = field(default_factory=list[Product])
     layers: dict[str, WeightLayer] = field(default_factory=dict[str, WeightLayer])
     attributes: dict[tuple[str, str], Shape] = field(default_factory=dict[tuple[str, str], Shape])
+    norms: list[Norm] = field(default_factory=list[Norm])
     touched: dict[tuple[str, str], list[Dim]] = field(default_factory=dict[tuple[str, str], list[Dim]])
 
     def setters(self, unknowns: Unknowns, widths: Iterable[int]) -> list[str]:
@@ -103,6 +133,9 @@ class Call:
         shapes: today's shape of every output tensor.
         unknowns: the widths; ``unify``, ``cut``, ``merge``, ``factor`` and ``pin`` are its methods.
         module: path of the module in whose forward the call is, and ``line``, where.
+        memory: how the operator uses memory; the rule's own unless the rule changes it for this call.
+        reads_alone: whether nothing else reads the first tensor.
+        layer: weight of the layer that the call is, if it is one; set by ``weight_layer``.
     """
 
     op: str
@@ -112,6 +145,9 @@ class Call:
     ledger: Ledger
     module: str = ""
     line: str = ""
+    memory: Memory = Memory.POINT
+    reads_alone: bool = False
+    layer: str | None = None
 
     def tensor(self, name: str) -> Traced:
         """A tensor argument.
@@ -157,8 +193,7 @@ class Call:
         """Dimensions that no width changes; a first one as large as the batch is the batch."""
         is_batch = [i == 0 and size == self.unknowns.batch for i, size in enumerate(shape)]
         return tuple(
-            (Segment(BATCH, 1, 1),) if batch else constant(size)
-            for size, batch in zip(shape, is_batch, strict=True)
+            (Segment(BATCH, 1, 1),) if batch else constant(size) for size, batch in zip(shape, is_batch, strict=True)
         )
 
     def created(self, shape: Sequence[int]) -> Shape:
@@ -181,11 +216,24 @@ class Call:
         """Note the operator's multiply-adds: the product of the dimensions."""
         self.ledger.macs.append(Product(owner=owner or self.module or self.op, dims=dims, factor=factor))
 
-    def weight_layer(self, weight: Traced, *, inputs: Dim, outputs: Dim) -> None:
+    def weight_layer(self, weight: Traced, *, inputs: Dim, outputs: Dim, bias: Traced | None = None) -> None:
         """Note a layer whose weights set the output width."""
-        if weight.origin is not None and weight.origin not in self.ledger.layers:
+        if weight.origin is None:
+            return
+        self.layer = weight.origin
+        if weight.origin not in self.ledger.layers:
             name = weight.origin.removesuffix(".weight")
-            self.ledger.layers[weight.origin] = WeightLayer(name=name, inputs=inputs, outputs=outputs)
+            self.ledger.layers[weight.origin] = WeightLayer(
+                name=name, inputs=inputs, outputs=outputs, bias=None if bias is None else bias.origin
+            )
+
+    def norm(self, channels: Shape, *parameters: Traced | None, folds: bool) -> None:
+        """Note a normalisation of the first tensor."""
+        x = self.tensors[0]
+        if x.depends_on_input:
+            names = tuple(p.origin for p in parameters if p is not None and p.origin is not None)
+            into = x.layer if folds and self.reads_alone else None
+            self.ledger.norms.append(Norm(parameters=names, channels=channels, folds_into=into))
 
     def attribute(self, name: str, *dims: Dim) -> None:
         """Note that an attribute of the calling module holds these sizes and must follow them."""

@@ -50,10 +50,13 @@ class Guess:
         literals_follow: amounts of padding, cuts inside a width and created tensors follow the widths.
         leading_fixed: a view that splits a width keeps the leading count (``view(b, groups, c // groups)``); otherwise
             the trailing one.
+        sizes_couple: dimensions that a view puts together are the width of that size which the module began with, as
+            ``y.reshape(b, n, c)`` says in attention.
     """
 
     literals_follow: bool = True
     leading_fixed: bool = True
+    sizes_couple: bool = False
 
 
 @dataclass(kw_only=True)
@@ -96,7 +99,7 @@ class Unknowns:
         for segment in dim:
             for part in self._expanded(segment):
                 if part.width == CONSTANT and parts and parts[-1].width == CONSTANT:
-                    part = Segment(CONSTANT, parts.pop().outer + part.outer, 1)  # noqa: PLW2901
+                    part = Segment(CONSTANT, parts.pop().outer + part.outer, 1)
                 parts.append(part)
         return tuple(parts)
 
@@ -147,7 +150,7 @@ class Unknowns:
         if x == y or x.width == y.width:
             return
         if x.width <= BATCH or y.width <= BATCH:
-            fixed, other = (x, y) if x.width <= BATCH else (y, x)
+            other = y if x.width <= BATCH else x
             if other.width > BATCH:
                 self.pin((other,))
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -134,10 +135,21 @@ def refuse_weight_hooks(model: nn.Module) -> None:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """No warnings of torch about the tracing itself."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+    """No warnings and log lines of torch about the tracing itself: what fails is raised."""
+    talking = [
+        logger
+        for name, logger in logging.root.manager.loggerDict.items()
+        if name.split(".")[0] == "torch" and isinstance(logger, logging.Logger) and not logger.disabled
+    ]
+    for logger in talking:
+        logger.disabled = True
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger in talking:
+            logger.disabled = False
 
 
 def export(model: nn.Module, example: Example, *, training: bool) -> ExportedProgram:

@@ -47,6 +47,8 @@ class Interpreter:
         canonical: name -> the name under which a tensor that has several is kept.
         pins: patterns of modules whose widths stay.
         batched: whether the first dimension of every input is the batch.
+        steps, inputs, outputs: activation memory: operators in order, and the storages of inputs and outputs.
+        used: parameters that some operator reads.
     """
 
     program: ExportedProgram
@@ -59,6 +61,7 @@ class Interpreter:
     steps: list[Step] = field(default_factory=list[Step])
     inputs: list[tuple[int, Shape]] = field(default_factory=list[tuple[int, Shape]])
     outputs: list[int] = field(default_factory=list[int])
+    used: set[str] = field(default_factory=set[str])
     storages: int = 0
 
     def run(self) -> None:
@@ -83,6 +86,8 @@ class Interpreter:
                 if name not in self.parameters:
                     self.parameters[name] = tuple(self.unknowns.fresh(size) for size in shape)
                 origin = name if spec.kind is InputKind.PARAMETER else None
+                if origin is not None and node.users:
+                    self.used.add(origin)
                 values.append(Traced(dims=self.parameters[name], origin=origin))
             elif spec.kind is InputKind.USER_INPUT and isinstance(value, torch.Tensor):
                 dims = tuple(
@@ -133,6 +138,11 @@ class Interpreter:
             return None
         return self._apply(node, name, _named(node.target, args, kwargs), shapes)
 
+    def _reads_alone(self, node: fx.Node) -> bool:
+        """Whether the node is the only one that reads its first argument."""
+        first = node.args[0] if node.args else None
+        return isinstance(first, fx.Node) and len(first.users) == 1
+
     def _apply(
         self, node: fx.Node, name: str, arguments: dict[str, Any], shapes: list[tuple[int, ...]]
     ) -> Traced | list[Traced]:
@@ -146,9 +156,11 @@ class Interpreter:
             ledger=self.ledger,
             module=path,
             line=line,
+            reads_alone=self._reads_alone(node),
         )
         is_pinned = any(_matches(path, pattern) for pattern in self.pins)
         entry = RULES.get(name)
+        call.memory = entry.memory if entry else Memory.POINT
         result = self._result(call, entry, is_pinned=is_pinned)
         several = result if isinstance(result, list) else [result] * len(shapes)
         if is_pinned:
@@ -164,7 +176,7 @@ class Interpreter:
         self.ledger.touched.setdefault((path, line.partition(" ")[0]), []).extend(
             dim for shape in (*(traced.dims for traced in call.tensors), *several) for dim in shape
         )
-        outputs = self._outputs(node, call, several, entry.memory if entry else Memory.POINT)
+        outputs = self._outputs(node, call, several)
         return outputs if isinstance(node.meta.get("val"), list | tuple) else outputs[0]
 
     def _result(self, call: Call, entry: RuleEntry | None, *, is_pinned: bool) -> Shape | list[Shape]:
@@ -191,26 +203,27 @@ class Interpreter:
         setters = self.ledger.setters(self.unknowns, widths)
         return TraceError(f"operator {call.op}", module=call.module, line=call.line, found=found, pins=setters)
 
-    def _outputs(self, node: fx.Node, call: Call, shapes: list[Shape], memory: Memory) -> list[Traced]:
+    def _outputs(self, node: fx.Node, call: Call, shapes: list[Shape]) -> list[Traced]:
         """The output tensors, and the step in memory."""
         tensors = call.tensors
         depends = any(traced.depends_on_input for traced in tensors)
         origins = {traced.origin for traced in tensors} - {None}
         origin = origins.pop() if len(origins) == 1 and not depends else None
-        is_alias = tensors and (memory is Memory.VIEW or is_in_place(node.target))
+        is_alias = tensors and (call.memory is Memory.VIEW or is_in_place(node.target))
         outputs: list[Traced] = []
         writes: list[tuple[int, Shape]] = []
         for shape, value in zip(shapes, _values(node.meta.get("val")), strict=True):
             storage = tensors[0].storage if is_alias else -1
-            counts = depends and value.is_floating_point()
+            counts = depends and (value.is_floating_point() or value.is_complex())
             if counts and storage < 0:
                 storage = self._storage()
                 writes.append((storage, shape))
-            outputs.append(Traced(dims=shape, origin=origin, depends_on_input=depends, storage=storage))
+            traced = Traced(dims=shape, origin=origin, depends_on_input=depends, storage=storage, layer=call.layer)
+            outputs.append(traced)
         reads = tuple(sorted({traced.storage for traced in tensors if traced.storage >= 0}))
         if depends:
             name = f"{call.module or 'forward'}: {call.op}"
-            self.steps.append(Step(name=name, memory=memory, reads=reads, writes=tuple(writes)))
+            self.steps.append(Step(name=name, memory=call.memory, reads=reads, writes=tuple(writes)))
         return outputs
 
 
@@ -252,9 +265,9 @@ def source_line(node: fx.Node) -> str:
 
 
 def last_line(trace: str) -> str:
-    """The innermost frame of a printed stack that is not torch's own.
+    r"""The innermost frame of a printed stack that is not torch's own.
 
-    >>> last_line('File "net.py", line 7, in forward\\n    return x + 1')
+    >>> last_line('File "net.py", line 7, in forward\n    return x + 1')
     'net.py:7 return x + 1'
     """
     frames = re.findall(r'File "([^"]+)", line (\d+), in [^\n]*(?:\n\s+([^\n]*))?', trace)
@@ -296,4 +309,3 @@ def _values(value: Any) -> list[torch.Tensor]:
 
 def _shapes(value: Any) -> list[tuple[int, ...]]:
     return [tuple(int(size) for size in item.shape) for item in _values(value)]
-

@@ -5,7 +5,8 @@ Nothing here knows the tracer's polynomials; the numbers are what the prediction
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,8 +25,9 @@ with Needs("measuring networks", extra="train"):
 
 __all__ = ["Measured", "count_macs", "count_params", "measure", "measure_peak_activation_bytes"]
 
-POINTS = {"convolution", "addmm", "mm", "bmm", "baddbmm", "cat", "stack", "repeat", "mv", "dot", "col2im", "im2col"}
 VIEWS = {"view", "_unsafe_view", "t", "detach", "as_strided", "alias", "permute", "transpose", "expand", "slice"}
+FUSED = ("native_", "_native_", "_softmax", "_log_softmax", "_to_copy")
+"""Beginnings of names that only the dispatcher knows; all others are the rules' own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,18 +89,16 @@ def _plain(value: Any) -> Any:
     return list(value.values()) if isinstance(value, dict) else value
 
 
-class _evaluating:
+@contextmanager
+def _evaluating(module: nn.Module) -> Iterator[None]:
     """Evaluation mode for a while; every module's own mode comes back."""
-
-    def __init__(self, module: nn.Module) -> None:
-        self.modes = [(part, part.training) for part in module.modules()]
-
-    def __enter__(self) -> None:
-        for part, _ in self.modes:
+    modes = [(part, part.training) for part in module.modules()]
+    try:
+        for part, _ in modes:
             part.training = False
-
-    def __exit__(self, *_: object) -> None:
-        for part, mode in self.modes:
+        yield
+    finally:
+        for part, mode in modes:
             part.training = mode
 
 
@@ -135,12 +135,17 @@ class _Recorder(TorchDispatchMode):
             return result
         leaves = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
         name = base_name(func)
+        if "_pad" in name and len(args[1]) < 2 * (args[0].dim() - 1):
+            for leaf in leaves:  # pixels around an image are made up by the layer that reads it
+                self.kept.append(leaf.untyped_storage())
+                self.keys[leaf.untyped_storage()._cdata] = self.key(args[0])
+            return result
         if name.startswith("native_") or name.startswith("_native_"):
             leaves = leaves[:1]  # the others are statistics that only training needs
         writes: list[tuple[int, Any]] = []
         for leaf in leaves:
             known = self.key(leaf) in self.sizes
-            if leaf.is_floating_point() and not known:
+            if (leaf.is_floating_point() or leaf.is_complex()) and not known:
                 writes.append((self.activation(leaf), ()))
         memory = Memory.VIEW if is_in_place(func) else self._memory(name)
         self.steps.append(Step(name=name, memory=memory, reads=tuple(reads), writes=tuple(writes)))
@@ -148,8 +153,8 @@ class _Recorder(TorchDispatchMode):
 
     @staticmethod
     def _memory(name: str) -> Memory:
-        if name in POINTS or name.startswith("_scaled_dot_product"):
-            return Memory.POINT
         if name in VIEWS:
             return Memory.VIEW
-        return RULES[name].memory if name in RULES else Memory.FUSED
+        if name.startswith(FUSED):
+            return Memory.FUSED
+        return RULES[name].memory if name in RULES else Memory.POINT

@@ -1,8 +1,9 @@
 """Peak activation memory: what is live at every step of the program, one polynomial a step.
 
-The convention is that of ``parlay.families``: at a step live are the activations still to be read and those it writes.
-The output of a fused step (``parlay.graph.call.Memory``) takes the place of inputs that nobody reads after it; views are
-their base. Parameters, and what is computed from them alone, are no activations. One image; the input counts.
+The convention is that of ``parlay.families``: live at a step are the activations still to be read and those it
+writes. The output of a fused step (``parlay.graph.call.Memory``) takes the place of inputs that nobody reads after
+it; views are their base. Parameters, and what is computed from them alone, are no activations. One image; the input
+counts.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ def live_sets(
     return found
 
 
-def undominated(rows: Sequence[Mapping[object, int]]) -> list[int]:
+def undominated(rows: Sequence[Mapping[tuple[int, ...], int]]) -> list[int]:
     """Which rows no other row exceeds in every coefficient: only they can be the largest."""
     columns = {key: i for i, key in enumerate(dict.fromkeys(key for row in rows for key in row))}
     table = np.zeros((len(rows), max(1, len(columns))), dtype=np.int64)
@@ -55,6 +56,4 @@ def undominated(rows: Sequence[Mapping[object, int]]) -> list[int]:
     _, first = np.unique(table, axis=0, return_index=True)
     kept = sorted(int(i) for i in first)
     small = table[kept]
-    return [
-        number for number, row in zip(kept, small, strict=True) if int((small >= row).all(axis=1).sum()) == 1
-    ]
+    return [number for number, row in zip(kept, small, strict=True) if int((small >= row).all(axis=1).sum()) == 1]

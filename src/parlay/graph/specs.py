@@ -120,7 +120,9 @@ def _factory(spec: str) -> Callable[..., Any]:
     if isinstance(value, nn.Module):
         return lambda **_: value
     if not callable(value):
-        raise InputError(f"factory in {place}", given=f"{name}, a {type(value).__name__}", allowed="a function or class")
+        raise InputError(
+            f"factory in {place}", given=f"{name}, a {type(value).__name__}", allowed="a function or class"
+        )
     return value
 
 
@@ -193,7 +195,7 @@ def parse_inputs(texts: Sequence[str]) -> tuple[Tensor, ...]:
     tensors: list[Tensor] = []
     for text in texts:
         parts = text.strip().lower().split("x")
-        if not all(part.isascii() and part.isdigit() and 0 < int(part[:12]) for part in parts):
+        if not all(part.isascii() and part.isdigit() and int(part[:12]) > 0 for part in parts):
             raise InputError("input", given=repr(text), allowed="positive sizes joined by x, such as 3x224x224")
         shape = [int(part) for part in parts]
         size = 1

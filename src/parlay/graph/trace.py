@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
+from typing import Any
 
 from parlay.errors import InputError, TraceError
 from parlay.extras import Needs
 from parlay.graph import rules
+from parlay.graph.attributes import size_attributes
+from parlay.graph.build import STATISTICS, is_constant_along
 from parlay.graph.call import Ledger, Shape, WeightLayer
 from parlay.graph.dims import BATCH, Dim, Guess, Unknowns
 from parlay.graph.export import BATCH_SIZE, Example, canonical_names, example_of, export
@@ -31,8 +34,14 @@ __all__ = ["trace"]
 
 assert rules  # importing it fills the table of rules
 
-GUESSES = (Guess(), Guess(leading_fixed=False), Guess(literals_follow=False))
-"""Readings of what literals in a graph mean, most liberal first; the first that survives a check by running is taken."""
+GUESSES = (
+    Guess(),
+    Guess(sizes_couple=True),
+    Guess(leading_fixed=False),
+    Guess(leading_fixed=False, sizes_couple=True),
+    Guess(literals_follow=False),
+)
+"""Readings of what literals in a graph mean, most liberal first; the first that survives a run is taken."""
 
 
 def trace(
@@ -79,14 +88,25 @@ def trace(
     for guess in GUESSES:
         unknowns = Unknowns(batch=BATCH_SIZE, guess=guess)
         try:
-            graph = traced.interpreted(unknowns)
-            if check:
-                verify(graph)
-            return graph
+            return _checked(traced.interpreted(unknowns)) if check else traced.interpreted(unknowns)
         except TraceError as error:
             first = first or error
     assert first is not None
     raise first
+
+
+def _checked(graph: WidthGraph) -> WidthGraph:
+    """The graph if resized models run; else with attributes of the model's own modules that hold sizes following."""
+    try:
+        verify(graph)
+    except TraceError:
+        found = size_attributes(graph.model, graph.ledger, graph.unknowns)
+        if not found:
+            raise
+        ledger = replace(graph.ledger, attributes={**graph.ledger.attributes, **found})
+        graph = replace(graph, ledger=ledger)
+        verify(graph)
+    return graph
 
 
 def _check_patterns(model: nn.Module, patterns: Sequence[str]) -> None:
@@ -134,9 +154,11 @@ class _Exported:
             layers={**training.ledger.layers, **evaluation.ledger.layers},
             macs=evaluation.ledger.macs,
             attributes={**evaluation.ledger.attributes, **training.ledger.attributes},
+            norms=evaluation.ledger.norms,
             touched={**evaluation.ledger.touched, **training.ledger.touched},
         )
         layers = list(ledger.layers.values())
+        _pin_contents(unknowns, shapes, self.model, self.names)
         _pin_unset(unknowns, shapes, layers, evaluation)
         variables, space = _groups(unknowns, layers)
         params = summed(product(unknowns, shapes[name]) for name in self._parameter_names if name in shapes)
@@ -149,6 +171,7 @@ class _Exported:
             space=space,
             params=variables.resource("params", params),
             macs=_macs(unknowns, variables, evaluation.ledger),
+            stored=_stored(unknowns, variables, shapes, evaluation),
             activations=peak,
             points=points,
             pinned=tuple(dict.fromkeys(reason for reason in unknowns.reasons.values() if reason)),
@@ -162,6 +185,17 @@ class _Exported:
     @property
     def _parameter_names(self) -> list[str]:
         return [name for name, _ in self.model.named_parameters()]
+
+
+def _pin_contents(unknowns: Unknowns, shapes: Mapping[str, Shape], model: nn.Module, names: Mapping[str, str]) -> None:
+    """Keep widths along which a buffer has entries that differ: nobody knows what more of them should be."""
+    unknowns.where = ""
+    for name, buffer in model.named_buffers():
+        if name.rpartition(".")[2] in STATISTICS or names[name] not in shapes:
+            continue
+        for axis, dim in enumerate(shapes[names[name]]):
+            if not unknowns.is_fixed(dim) and not is_constant_along(buffer, axis):
+                unknowns.pin(dim, f"entries of buffer {name} differ")
 
 
 def _pin_unset(
@@ -220,9 +254,7 @@ def _groups(unknowns: Unknowns, layers: Sequence[WeightLayer]) -> tuple[Variable
     return Variables(index=index, scale=multiples), space
 
 
-def _connections(
-    unknowns: Unknowns, layers: Sequence[WeightLayer], index: Mapping[int, int]
-) -> tuple[Connection, ...]:
+def _connections(unknowns: Unknowns, layers: Sequence[WeightLayer], index: Mapping[int, int]) -> tuple[Connection, ...]:
     """The layers that read one width, or a fixed number of channels, and write one width."""
     found: list[Connection] = []
     for layer in layers:
@@ -242,6 +274,28 @@ def _macs(unknowns: Unknowns, variables: Variables, ledger: Ledger) -> Resource:
     return variables.resource("macs", total)
 
 
+def _stored(
+    unknowns: Unknowns, variables: Variables, shapes: Mapping[str, Shape], evaluation: Interpreter
+) -> tuple[Resource, Resource]:
+    """What a device stores for evaluation: numbers in the weights' type, and numbers in the biases' type.
+
+    A bias for every output channel of a layer that has one or a batch norm to fold; two numbers a channel for a norm
+    that folds into nothing. docs/counting.md has the convention.
+    """
+    ledger = evaluation.ledger
+    folded = {norm.folds_into for norm in ledger.norms}
+    biased = {origin: layer for origin, layer in ledger.layers.items() if layer.bias or origin in folded}
+    taken = {layer.bias for layer in biased.values()} | {name for norm in ledger.norms for name in norm.parameters}
+    weights = summed(product(unknowns, shapes[name]) for name in sorted(evaluation.used - taken))
+    biases = summed(
+        [
+            *(product(unknowns, (layer.outputs,)) for layer in biased.values()),
+            *(product(unknowns, norm.channels, 2) for norm in ledger.norms if norm.folds_into is None),
+        ]
+    )
+    return variables.resource("flash", weights), variables.resource("flash", biases)
+
+
 def _activations(
     unknowns: Unknowns, variables: Variables, evaluation: Interpreter
 ) -> tuple[tuple[str, ...], PeakResource]:
@@ -251,6 +305,6 @@ def _activations(
         amounts.update((storage, product(unknowns, shape)) for storage, shape in step.writes)
     sets = live_sets(evaluation.steps, evaluation.inputs, evaluation.outputs)
     rows = [summed(amounts[storage] for storage in live if storage in amounts) for _, live in sets]
-    kept = undominated([dict(row) for row in rows])
+    kept = undominated(rows)
     points = tuple(variables.resource(sets[i][0], rows[i]) for i in kept)
     return tuple(sets[i][0] for i in kept), PeakResource(name="peak_activations", points=points)

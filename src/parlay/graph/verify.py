@@ -108,4 +108,3 @@ def _failing_module(module: nn.Module, error: Exception) -> str:
                 found = paths[id(owner)]
         frame = frame.tb_next
     return found
-

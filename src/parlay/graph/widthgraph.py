@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from operator import index
 from typing import TYPE_CHECKING
 
 from parlay.errors import InputError
@@ -37,6 +38,7 @@ class WidthGraph:
         space: the width groups (name, members, multiplicity, multiples) and today's widths.
         params: every parameter of the module, as a polynomial in the widths.
         macs: multiply-adds for one image in evaluation mode: convolutions, linear layers, matrix products.
+        stored: what a device stores, in numbers of the weights' type and of the biases' type.
         activations: what is live at each point of the program in evaluation mode, in elements for one image; the
             largest is the peak.
         points: name of the operator at each of these points.
@@ -47,6 +49,7 @@ class WidthGraph:
     space: TracedSpace
     params: Resource
     macs: Resource
+    stored: tuple[Resource, Resource]
     activations: PeakResource
     points: tuple[str, ...]
     pinned: tuple[str, ...]
@@ -67,7 +70,10 @@ class WidthGraph:
         Raises:
             InputError: for another number of widths, or a width its group does not allow.
         """
-        given = tuple(int(width) for width in layout)
+        try:
+            given = tuple(index(width) for width in layout)
+        except TypeError:
+            raise InputError("layout", given=repr(layout)[:80], allowed="integers, one a group") from None
         broken = self.space.violation(given)
         if broken is not None:
             names = ", ".join(group.name for group in self.space.groups[:4])
@@ -89,6 +95,20 @@ class WidthGraph:
             raise InputError("dtype", given=repr(dtype), allowed=", ".join(ELEMENT_BYTES))
         points = tuple(point.times(ELEMENT_BYTES[dtype]) for point in self.activations.points)
         return PeakResource(name="peak_activation_bytes", points=points)
+
+    def flash_resource(self, dtype: str = "int8") -> Resource:
+        """Bytes that the network takes in flash (docs/counting.md): weights of ``dtype``, batch norms folded.
+
+        Biases take four bytes where weights are int8, otherwise as many as a weight.
+
+        Raises:
+            InputError: for an unknown dtype.
+        """
+        if dtype not in ELEMENT_BYTES:
+            raise InputError("dtype", given=repr(dtype), allowed=", ".join(ELEMENT_BYTES))
+        size = ELEMENT_BYTES[dtype]
+        weights, biases = self.stored
+        return weights.times(size) + biases.times(4 if dtype == "int8" else size)
 
     def peak_activation_bytes(self, layout: Sequence[int], dtype: str = "int8") -> int:
         """Peak activation memory of a layout in bytes, for one image (``parlay.graph.memory`` has the convention)."""

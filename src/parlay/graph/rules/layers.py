@@ -34,7 +34,7 @@ def _convolution(call: Call) -> Shape:
     if bias is not None:
         call.unify(outputs, bias.dims[0])
     sides = tuple(constant(size) for size in call.shape[len(call.shape) - rank :])
-    call.weight_layer(weight, inputs=channels, outputs=outputs)
+    call.weight_layer(weight, inputs=channels, outputs=outputs, bias=bias)
     call.multiply_adds(*batch, outputs, per_group, *weight.dims[2:], *sides)
     return (*batch, outputs, *sides)
 
@@ -62,7 +62,7 @@ def _transposed_convolution(call: Call) -> Shape:
     if bias is not None:
         call.unify(outputs, bias.dims[0])
     sides = tuple(constant(size) for size in call.shape[len(call.shape) - rank :])
-    call.weight_layer(weight, inputs=channels, outputs=outputs)
+    call.weight_layer(weight, inputs=channels, outputs=outputs, bias=bias)
     call.multiply_adds(*batch, channels, per_group, *weight.dims[2:], *spatial)
     return (*batch, outputs, *sides)
 
@@ -86,7 +86,7 @@ def _linear(call: Call) -> Shape:
     call.unify(x.dims[-1], inputs)
     if bias is not None:
         call.unify(outputs, bias.dims[0])
-    call.weight_layer(weight, inputs=inputs, outputs=outputs)
+    call.weight_layer(weight, inputs=inputs, outputs=outputs, bias=bias)
     call.multiply_adds(*x.dims[:-1], inputs, outputs)
     return (*x.dims[:-1], outputs)
 
@@ -161,8 +161,11 @@ def _batch_norm(call: Call) -> Shape:
         vector = call.optional(name)
         if vector is not None:
             call.unify(x.dims[1], vector.dims[0])
-    if call.op == "batch_norm" and call.optional("weight") is None:
+    if call.optional("weight") is None:
         call.attribute("num_features", x.dims[1])
+    weight, bias = call.optional("weight"), call.optional("bias")
+    if call.op != "instance_norm" or weight is not None:
+        call.norm((x.dims[1],), weight, bias, folds=call.op != "instance_norm")
     return x.dims
 
 
@@ -176,6 +179,8 @@ def _layer_norm(call: Call) -> Shape:
             for a, b in zip(x.dims[-rank:], vector.dims, strict=True):
                 call.unify(a, b)
     call.attribute("normalized_shape", *x.dims[-rank:])
+    if call.optional("weight") is not None:
+        call.norm(x.dims[-rank:], call.optional("weight"), call.optional("bias"), folds=False)
     return x.dims
 
 
@@ -190,6 +195,8 @@ def _group_norm(call: Call) -> Shape:
         if vector is not None:
             call.unify(channels, vector.dims[0])
     call.attribute("num_channels", channels)
+    if call.optional("weight") is not None:
+        call.norm((channels,), call.optional("weight"), call.optional("bias"), folds=False)
     return x.dims
 
 

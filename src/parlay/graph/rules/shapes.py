@@ -33,9 +33,24 @@ def viewed(call: Call, dims: Shape, shape: Sequence[int]) -> Shape:
             else:
                 sizes.append(new.pop(0))
         merged = taken[0] if len(taken) == 1 else unknowns.merge(taken)
+        if len(taken) > 1 and unknowns.guess.sizes_couple:
+            _couple(call, merged)
         found += [merged] if len(sizes) == 1 else unknowns.factor(merged, sizes)
     rest = iter(found)
     return tuple(constant(size) if size == 1 else next(rest) for size in shape)
+
+
+def _couple(call: Call, merged: Dim) -> None:
+    """Say that a width put together again (heads x channels a head) is the one of that size its module began with."""
+    size = call.unknowns.size(merged)
+    if call.unknowns.is_fixed(merged):
+        return
+    for (path, _), dims in call.ledger.touched.items():
+        if path == call.module:
+            for dim in dims:
+                if call.unknowns.size(dim) == size and not call.unknowns.is_fixed(dim):
+                    call.unify(dim, merged)
+                    return
 
 
 @rule("permute", memory=Memory.VIEW)
@@ -51,6 +66,14 @@ def _transpose(call: Call) -> Shape:
     order = list(range(len(x.dims)))
     order[a], order[b] = order[b], order[a]
     return tuple(x.dims[i] for i in order)
+
+
+@rule("real", "imag", "view_as_real", "view_as_complex", "conj", "_conj", "resolve_conj", memory=Memory.VIEW)
+def _complex(call: Call) -> Shape:
+    dims = call.tensors[0].dims
+    if call.op == "view_as_real":
+        return (*dims, constant(2))
+    return dims[:-1] if call.op == "view_as_complex" else dims
 
 
 @rule("t", "numpy_T", "mT", memory=Memory.VIEW)
@@ -107,6 +130,11 @@ def _repeat_interleave(call: Call) -> Shape:
 
 @rule("slice", memory=Memory.VIEW)
 def _slice(call: Call) -> Shape:
+    return sliced(call)
+
+
+def sliced(call: Call) -> Shape:
+    """A part of one dimension; two halves of a width are taken for equal."""
     dims = list(call.tensor("self").dims)
     at, step = call.index(), int(call.get("step", 1) or 1)
     size = call.unknowns.size(dims[at])
@@ -126,7 +154,7 @@ def _slice(call: Call) -> Shape:
 @rule("narrow", memory=Memory.VIEW)
 def _narrow(call: Call) -> Shape:
     call.arguments["end"] = int(call.get("start")) + int(call.get("length"))
-    return _slice(call)
+    return sliced(call)
 
 
 @rule("chunk", "split", "split_with_sizes", "tensor_split", "unsafe_chunk", "unsafe_split", memory=Memory.VIEW)
@@ -197,9 +225,14 @@ def _stack(call: Call) -> Shape:
     memory=Memory.FUSED,
 )
 def _pad(call: Call) -> Shape:
-    """Padded pixels are fixed; padded channels are a width of their own, since the amount may follow from others."""
+    """Padded pixels are fixed; padded channels are a width of their own, since the amount may follow from others.
+
+    Pixels around an image cost no memory: the layer that reads it makes them up.
+    """
     x = call.tensors[0]
     amounts = list(call.get("pad") or call.get("padding") or ())
+    if len(amounts) < 2 * (len(x.dims) - 1) and call.get("mode") != "circular" and call.op != "_pad_circular":
+        call.memory = Memory.VIEW
     result = list(x.dims)
     for i in range(len(amounts) // 2):
         at = len(result) - 1 - i
@@ -220,8 +253,8 @@ def _pad(call: Call) -> Shape:
 
 
 @rule("upsample_nearest1d", "upsample_nearest2d", "upsample_nearest3d", "upsample_linear1d", memory=Memory.POINT)
-@rule("upsample_bilinear2d", "upsample_bicubic2d", "upsample_trilinear3d", "_upsample_nearest_exact2d", memory=Memory.POINT)
-@rule("_upsample_bilinear2d_aa", "_upsample_bicubic2d_aa", memory=Memory.POINT)
+@rule("upsample_bilinear2d", "upsample_bicubic2d", "upsample_trilinear3d", memory=Memory.POINT)
+@rule("_upsample_nearest_exact2d", "_upsample_bilinear2d_aa", "_upsample_bicubic2d_aa", memory=Memory.POINT)
 def _interpolate(call: Call) -> Shape:
     return (*call.tensors[0].dims[:2], *map(constant, call.shape[2:]))
 

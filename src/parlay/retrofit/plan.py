@@ -1,0 +1,209 @@
+"""``retrofit``: better widths for a traced model under what its device allows, with a certificate."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from functools import cached_property
+from typing import Any
+
+from parlay.energy import Score, get_score
+from parlay.errors import InputError
+from parlay.graph import WidthGraph
+from parlay.layout import Layout, Order, WidthGroup, parse_step
+from parlay.problem import Problem, Result, Solution, Status
+from parlay.retrofit.amounts import parse_ratio
+from parlay.retrofit.limits import Limits
+from parlay.solver import Conflict, Progress, conflict, solve
+
+__all__ = ["DEFAULT_SCORE", "Retrofit", "retrofit", "retrofit_or_conflict", "retrofit_problem"]
+
+DEFAULT_SCORE = "energy-layer"
+DEFAULT_SECONDS = 60.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retrofit:
+    """The answer.
+
+    Attributes:
+        graph: the traced model.
+        limits: what was asked to be kept.
+        problem: the question that was solved.
+        result: the solver's answer, certified.
+    """
+
+    graph: WidthGraph
+    limits: Limits
+    problem: Problem
+    result: Result
+
+    @property
+    def layout(self) -> Layout:
+        """The best layout found.
+
+        Raises:
+            InputError: when there is none.
+        """
+        return self.result.best.layout
+
+    @cached_property
+    def before(self) -> float:
+        """Log-energy of today's layout."""
+        return self.problem.log_energy(self.graph.layout)
+
+    @property
+    def gained(self) -> float | None:
+        """Share of the way from today's score to the bound that the best layout covers; None where it has no meaning.
+
+        1 means that the best layout reaches the bound.
+        """
+        bound = self.result.bound
+        if bound is None or not self.result.solutions or not math.isfinite(self.before):
+            return None
+        room = bound - self.before
+        gain = self.result.best.log_energy - self.before
+        if room <= 0:
+            return 1.0 if gain >= 0 else None
+        return gain / room
+
+    @property
+    def keeps_today(self) -> bool:
+        """Whether today's layout satisfies every constraint and fence."""
+        return not self.problem.violations(self.graph.layout)
+
+    def amounts(self, layout: Layout) -> dict[str, int]:
+        """params, macs, peak activation bytes and flash bytes of a layout."""
+        dtype = self.limits.dtype
+        return {
+            "params": self.graph.params(layout),
+            "macs": self.graph.macs(layout),
+            "peak_activation_bytes": self.graph.peak_activation_bytes(layout, dtype),
+            "flash_bytes": self.graph.flash_resource(dtype)(layout),
+        }
+
+    def solutions(self) -> tuple[Solution, ...]:
+        """The layouts, best first, each checked once more against every limit by exact recount."""
+        for solution in self.result.solutions:
+            broken = self.problem.violations(solution.layout)
+            assert not broken, broken
+        return self.result.solutions
+
+
+def retrofit(
+    graph: WidthGraph,
+    limits: Limits | None = None,
+    *,
+    multiple_of: int = 1,
+    min_ratio: str | float | Fraction = "0.5",
+    max_ratio: str | float | Fraction = "2",
+    order: Order | str = Order.FREE,
+    max_step: Fraction | str | float | None = None,
+    score: Score | str = DEFAULT_SCORE,
+    top_k: int = 1,
+    time_limit: float | None = DEFAULT_SECONDS,
+    progress: Callable[[Progress], None] | None = None,
+) -> Retrofit:
+    """Better widths for a model, under what its device allows.
+
+    Args:
+        graph: the traced model.
+        limits: what must be kept; without it, at most today's parameters, multiply-adds and peak memory.
+        multiple_of: every free width is a multiple of this.
+        min_ratio, max_ratio: widths stay between these ratios of today's.
+        order, max_step: fences between groups that follow each other in the list of groups.
+        score: what is maximised.
+        top_k: how many layouts.
+        time_limit: seconds; what is best by then is FEASIBLE with its certified gap. None for no limit.
+        progress: called now and then.
+
+    Raises:
+        InputError: for limits or fences that cannot be, or a score that the model does not have.
+
+    >>> import torch
+    >>> from parlay.families import plain
+    >>> from parlay.graph import trace
+    >>> from parlay.nets import build
+    >>> graph = trace(build(plain(depth=3, image=8), (4, 8, 16)), torch.zeros(1, 3, 8, 8))
+    >>> found = retrofit(graph, Limits(params="same"))
+    >>> found.result.status.value, graph.params(found.layout) == graph.params(graph.layout)
+    ('OPTIMAL', True)
+    """
+    limits = Limits() if limits is None else limits
+    problem = retrofit_problem(
+        graph,
+        limits,
+        multiple_of=multiple_of,
+        min_ratio=min_ratio,
+        max_ratio=max_ratio,
+        order=order,
+        max_step=max_step,
+        score=score,
+    )
+    start = () if problem.violations(graph.layout) else (graph.layout,)
+    result = solve(problem, top_k=top_k, time_limit=time_limit, progress=progress, start=start)
+    return Retrofit(graph=graph, limits=limits, problem=problem, result=result)
+
+
+def retrofit_or_conflict(graph: WidthGraph, limits: Limits, **options: Any) -> tuple[Retrofit, Conflict | None]:
+    """``retrofit``, and where nothing satisfies the limits, which of them conflict and what could be had."""
+    found = retrofit(graph, limits, **options)
+    if found.result.status is not Status.INFEASIBLE:
+        return found, None
+    return found, conflict(found.problem)
+
+
+def retrofit_problem(
+    graph: WidthGraph,
+    limits: Limits,
+    *,
+    multiple_of: int = 1,
+    min_ratio: str | float | Fraction = "0.5",
+    max_ratio: str | float | Fraction = "2",
+    order: Order | str = Order.FREE,
+    max_step: Fraction | str | float | None = None,
+    score: Score | str = DEFAULT_SCORE,
+) -> Problem:
+    """The question that ``retrofit`` solves; the arguments are its own.
+
+    Raises:
+        InputError: as ``retrofit``.
+    """
+    if type(multiple_of) is not int or not 1 <= multiple_of <= 10**6:
+        raise InputError("multiple-of", given=repr(multiple_of), allowed="an integer of at least 1")
+    low, high = parse_ratio(min_ratio, "min-ratio"), parse_ratio(max_ratio, "max-ratio")
+    if low > high:
+        raise InputError("ratios", given=f"{low} to {high}", allowed="a min-ratio of at most the max-ratio")
+    if order not in tuple(Order):
+        raise InputError("order", given=repr(order), allowed=", ".join(Order))
+    groups = tuple(
+        _ranged(group, today, low, high, multiple_of)
+        for group, today in zip(graph.space.groups, graph.layout, strict=True)
+    )
+    step = None if max_step is None else parse_step(max_step)
+    space = replace(graph.space, groups=groups, order=Order(order), max_step=step)
+    chosen = score if isinstance(score, Score) else get_score(score)
+    if chosen.name == "pair-harmonic" and len(graph.space.connections) < len(graph.ledger.layers):
+        raise InputError(
+            "score",
+            given=chosen.name,
+            allowed="energy-layer or energy-group for this model",
+            remedy="some of its layers read a concatenation or write several widths, which are no pairs",
+        )
+    return Problem(space=space, score=chosen, constraints=limits.constraints(graph))
+
+
+def _ranged(group: WidthGroup, today: int, low: Fraction, high: Fraction, multiple_of: int) -> WidthGroup:
+    step = math.lcm(group.multiple_of, multiple_of)
+    minimum = max(1, math.ceil(low * today))
+    maximum = math.floor(high * today)
+    if -(-minimum // step) * step > maximum:
+        raise InputError(
+            f"widths of {group.name}",
+            given=f"{minimum} to {maximum}, {low} to {high} times today's {today}",
+            allowed=f"a range that holds a multiple of {step}",
+            remedy=f"widen the ratios, or keep it with --pin '{group.members[0]}'",
+        )
+    return replace(group, minimum=minimum, maximum=maximum, multiple_of=step)

@@ -1,0 +1,36 @@
+"""What every traced model must satisfy, at random layouts: the oracle of the tracer's tests."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
+
+from parlay.graph import WidthGraph, measure, trace
+
+
+def outputs_of(module: nn.Module, inputs: tuple[Any, ...]) -> list[Tensor]:
+    return [leaf for leaf in tree_leaves(module(*inputs)) if isinstance(leaf, Tensor)]
+
+
+def assert_exact(model: nn.Module, *shapes: tuple[int, ...], layouts: int = 6, **options: Any) -> WidthGraph:
+    """Predicted = counted, and the resized module runs forward in both modes and backward."""
+    inputs = tuple(torch.randn(2, *shape) for shape in shapes)
+    graph = trace(model, inputs, **options)
+    today = [tuple(output.shape) for output in outputs_of(model, inputs)]
+    for layout in [graph.layout, *graph.space.sample(layouts, 0)]:
+        module = graph.build(layout)
+        counted = measure(module, [item[:1] for item in inputs])
+        predicted = (graph.params(layout), graph.macs(layout), graph.peak_activation_bytes(layout))
+        assert predicted == (counted.params, counted.macs, counted.peak_activation_bytes), layout
+        module.eval()
+        assert [tuple(output.shape) for output in outputs_of(module, inputs)] == today
+        module.train()
+        outputs = outputs_of(module, inputs)
+        torch.stack([output.sum() for output in outputs if output.is_floating_point()]).sum().backward()
+        for parameter in module.parameters():
+            assert parameter.grad is None or parameter.grad.shape == parameter.shape
+        assert any(parameter.grad is not None for parameter in module.parameters())
+    return graph
