@@ -133,7 +133,9 @@ class Block(nn.Module):
         other widths; the first block of a unit pads even by nothing.
         """
         kept = features[:, :, :: self.stride, :: self.stride] if self.stride > 1 else features
-        return functional.pad(kept, (0, 0, 0, 0, 0, self.residual[-1].num_features - kept.shape[1]))
+        norm = self.residual[-1]
+        assert isinstance(norm, nn.BatchNorm2d)
+        return functional.pad(kept, (0, 0, 0, 0, 0, norm.num_features - kept.shape[1]))
 
 
 def convolution(inputs: int, outputs: int, kernel: int, stride: int = 1) -> list[nn.Module]:
