@@ -83,6 +83,7 @@ class TraceError(ParlayError):
     Attributes:
         module: path of the module in whose forward it was found.
         pins: names of the layers whose pinning helps, where they are known.
+        is_final: whether another reading of the model's graph cannot help.
     """
 
     def __init__(
@@ -94,16 +95,18 @@ class TraceError(ParlayError):
         found: str = "",
         remedy: str = "",
         pins: Sequence[str] = (),
+        is_final: bool = False,
     ) -> None:
         where = f" in module {module}" if module else ""
         at = f" at {line}" if line else ""
-        patterns = [*pins[:MOST_PINS]] or [module or "*"]
+        patterns = [*pins[:MOST_PINS]] or [module or "name of a layer before it"]
         shown = " ".join(f"--pin '{pattern}'" for pattern in patterns)
         more = f" and {len(pins) - MOST_PINS} more" if len(pins) > MOST_PINS else ""
         advice = f"keep the widths it touches with {shown}{more}, or add a rule with parlay.graph.add_rule"
         super().__init__(" ".join(f"{what}{where}{at}: {found}; {remedy or advice}".split()))
         self.module = module
         self.pins = tuple(pins)
+        self.is_final = is_final
 
 
 MOST_PINS = 4

@@ -109,6 +109,7 @@ def graph_facts(spec: str, graph: WidthGraph, dtype: str) -> dict[str, Any]:
             ],
         },
         "pinned": list(graph.pinned),
+        "unchecked": list(graph.unchecked),
     }
 
 
@@ -173,5 +174,7 @@ def _print_graph(graph: WidthGraph, facts: dict[str, Any]) -> None:
     )
     for line in lines:
         click.echo(line)
+    for note in facts["unchecked"]:
+        click.echo(f"not confirmed by a run: {note}")
     for reason in facts["pinned"]:
         click.echo(f"not free: {reason}")

@@ -238,7 +238,8 @@ def _conflict_lines(facts: dict[str, Any]) -> list[str]:
     if conflict is None:
         return []
     certainty = "each of them is needed for the conflict" if conflict["irreducible"] else "not all may be needed"
-    lines = [f"cannot be kept together: {'; '.join(conflict['parts'])} ({certainty})"]
+    several = f"cannot be kept together: {'; '.join(conflict['parts'])} ({certainty})"
+    lines = [several if len(conflict["parts"]) > 1 else f"cannot be kept at any widths: {conflict['parts'][0]}"]
     for reach in conflict["reach"]:
         if reach["lowest"] is None and reach["highest"] is None:
             lines.append(f"{reach['resource']}: nothing is reachable while the other limits are kept")

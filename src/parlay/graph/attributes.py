@@ -29,9 +29,10 @@ def size_attributes(model: nn.Module, ledger: Ledger, unknowns: Unknowns) -> dic
     for (path, _), touched in ledger.touched.items():
         for dim in touched:
             if not unknowns.is_fixed(dim):
-                same = dims.setdefault(path, {}).setdefault(unknowns.size(dim), [])
-                if unknowns.resolve(dim) not in same:
-                    same.append(unknowns.resolve(dim))
+                for owner in (path, path.rpartition(".")[0]):  # what a layer reads, its parent's forward gave it
+                    same = dims.setdefault(owner, {}).setdefault(unknowns.size(dim), [])
+                    if unknowns.resolve(dim) not in same:
+                        same.append(unknowns.resolve(dim))
     found: dict[tuple[str, str], Shape] = {}
     for path, module in model.named_modules():
         if type(module).__module__.startswith("torch.nn.") or path not in dims:

@@ -75,11 +75,19 @@ class Product:
 
 @dataclass(frozen=True, kw_only=True)
 class WeightLayer:
-    """A convolution or linear layer: what it reads and what it writes, and the name of its bias."""
+    """A convolution or linear layer.
+
+    Attributes:
+        name: path of its module, or name of the parameter where it is no module's ``weight``.
+        inputs, outputs: what it reads and what it writes.
+        axis: the dimension of its weight that holds the outputs, or those of one group.
+        bias: name of its bias.
+    """
 
     name: str
     inputs: Dim
     outputs: Dim
+    axis: int = 0
     bias: str | None = None
 
 
@@ -216,15 +224,18 @@ class Call:
         """Note the operator's multiply-adds: the product of the dimensions."""
         self.ledger.macs.append(Product(owner=owner or self.module or self.op, dims=dims, factor=factor))
 
-    def weight_layer(self, weight: Traced, *, inputs: Dim, outputs: Dim, bias: Traced | None = None) -> None:
-        """Note a layer whose weights set the output width."""
+    def weight_layer(
+        self, weight: Traced, *, inputs: Dim, outputs: Dim, axis: int = 0, bias: Traced | None = None
+    ) -> None:
+        """Note a layer whose weights set the output width; ``axis`` is the weight's dimension that holds it."""
         if weight.origin is None:
             return
         self.layer = weight.origin
+        self.unknowns.written |= {segment.width for segment in self.unknowns.resolve(outputs)}
         if weight.origin not in self.ledger.layers:
             name = weight.origin.removesuffix(".weight")
             self.ledger.layers[weight.origin] = WeightLayer(
-                name=name, inputs=inputs, outputs=outputs, bias=None if bias is None else bias.origin
+                name=name, inputs=inputs, outputs=outputs, axis=axis, bias=None if bias is None else bias.origin
             )
 
     def norm(self, channels: Shape, *parameters: Traced | None, folds: bool) -> None:

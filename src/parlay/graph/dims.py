@@ -75,6 +75,7 @@ class Unknowns:
     sizes: list[int] = field(default_factory=list[int])
     bindings: dict[int, Dim] = field(default_factory=dict[int, Dim])
     reasons: dict[int, str] = field(default_factory=dict[int, str])
+    written: set[int] = field(default_factory=set[int])
     where: str = ""
 
     def __post_init__(self) -> None:
@@ -92,7 +93,7 @@ class Unknowns:
         return sum(s.outer * self.sizes[s.width] * s.inner for s in dim)
 
     def resolve(self, dim: Dim) -> Dim:
-        """The dimension over widths that are bound to nothing; neighbouring constants are added up."""
+        """The dimension over widths that are bound to nothing; equal neighbours are added up."""
         if all(s.width not in self.bindings for s in dim) and len(dim) == 1:
             return dim
         parts: list[Segment] = []
@@ -152,7 +153,7 @@ class Unknowns:
         if x.width <= BATCH or y.width <= BATCH:
             other = y if x.width <= BATCH else x
             if other.width > BATCH:
-                self.pin((other,))
+                self.pin((other,), "equal to a fixed size" if other.width in self.written else "")
             return
         if x.width > y.width:
             x, y = y, x  # the older width stays

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import copy
 import logging
+import random
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from parlay.errors import InputError, TraceError
 from parlay.extras import Needs
@@ -17,9 +20,9 @@ with Needs("tracing networks", extra="train"):
     import torch
     from torch import Tensor, nn
     from torch.export import ExportedProgram
-    from torch.nn.utils import prune
+    from torch.nn.utils import parametrize, prune
 
-__all__ = ["BATCH_SIZE", "Example", "canonical_names", "example_of", "export", "structure_of"]
+__all__ = ["BATCH_SIZE", "Example", "canonical_names", "example_of", "export", "structure_of", "undisturbed"]
 
 BATCH_SIZE = 2
 """Images in the traced batch: batch norm in training mode refuses a single value a channel."""
@@ -122,6 +125,14 @@ def structure_of(model: nn.Module, replace: Mapping[int, Tensor] | None = None) 
 def refuse_weight_hooks(model: nn.Module) -> None:
     """Hooks of torch's own that compute weights are part of the forward pass and cannot be left out."""
     for path, module in model.named_modules():
+        if parametrize.is_parametrized(module):
+            raise TraceError(
+                "parametrization",
+                module=path,
+                found="it computes weights outside forward",
+                remedy="remove it first (torch.nn.utils.parametrize.remove_parametrizations)",
+                is_final=True,
+            )
         for hook in module._forward_pre_hooks.values():
             kind = type(hook)
             if isinstance(hook, prune.BasePruningMethod) or kind.__module__.startswith("torch.nn.utils"):
@@ -131,6 +142,18 @@ def refuse_weight_hooks(model: nn.Module) -> None:
                     found="it computes weights outside forward",
                     remedy="remove it first (remove_weight_norm, prune.remove, ...)",
                 )
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Every random number generator is left as it was."""
+    state, numpy_state = random.getstate(), np.random.get_state()
+    try:
+        with torch.random.fork_rng(devices=[]):
+            yield
+    finally:
+        random.setstate(state)
+        np.random.set_state(numpy_state)
 
 
 @contextmanager

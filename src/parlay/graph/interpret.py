@@ -163,7 +163,8 @@ class Interpreter:
         call.memory = entry.memory if entry else Memory.POINT
         result = self._result(call, entry, is_pinned=is_pinned)
         several = result if isinstance(result, list) else [result] * len(shapes)
-        if is_pinned:
+        named = call.layer is not None and any(_matches(call.layer, pattern) for pattern in self.pins)
+        if is_pinned or named:
             for shape in several:
                 for dim in shape:
                     self.unknowns.pin(dim)
@@ -190,18 +191,29 @@ class Interpreter:
                 if not is_pinned:
                     found = f"a form its rule does not cover ({type(error).__name__}: {error})"
                     raise self._refusal(call, found) from error
+        self._pin_own_weights(call)
         is_known = all(self.unknowns.is_fixed(dim) for traced in call.tensors for dim in traced.dims)
         if not (is_known or is_pinned):
-            raise self._refusal(call, "there is no rule for it")
+            raise self._refusal(call, "there is no rule for it", is_final=True)
         for traced in call.tensors:
             for dim in traced.dims:
                 self.unknowns.pin(dim)
         return [call.fixed(shape) for shape in call.shapes]
 
-    def _refusal(self, call: Call, found: str) -> TraceError:
+    def _pin_own_weights(self, call: Call) -> None:
+        """Keep the dimensions of an unknown operator's own parameters that nothing else sets."""
+        for traced in call.tensors:
+            for dim in traced.dims if traced.origin is not None else ():
+                for segment in self.unknowns.resolve(dim):
+                    if segment.width not in self.unknowns.written:
+                        self.unknowns.pin((segment,))
+
+    def _refusal(self, call: Call, found: str, *, is_final: bool = False) -> TraceError:
         widths = {s.width for traced in call.tensors for dim in traced.dims for s in self.unknowns.resolve(dim)}
         setters = self.ledger.setters(self.unknowns, widths)
-        return TraceError(f"operator {call.op}", module=call.module, line=call.line, found=found, pins=setters)
+        return TraceError(
+            f"operator {call.op}", module=call.module, line=call.line, found=found, pins=setters, is_final=is_final
+        )
 
     def _outputs(self, node: fx.Node, call: Call, shapes: list[Shape]) -> list[Traced]:
         """The output tensors, and the step in memory."""

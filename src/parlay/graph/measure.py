@@ -19,11 +19,21 @@ from parlay.graph.memory import live_sets
 with Needs("measuring networks", extra="train"):
     import torch
     from torch import Tensor, nn
+    from torch.nn.attention import SDPBackend, sdpa_kernel
     from torch.utils._python_dispatch import TorchDispatchMode
     from torch.utils._pytree import tree_leaves
     from torch.utils.flop_counter import FlopCounterMode
 
-__all__ = ["Measured", "count_macs", "count_params", "measure", "measure_peak_activation_bytes"]
+__all__ = [
+    "Measured",
+    "Recorder",
+    "count_macs",
+    "count_params",
+    "counting",
+    "measure",
+    "measure_peak_activation_bytes",
+    "record",
+]
 
 VIEWS = {"view", "_unsafe_view", "t", "detach", "as_strided", "alias", "permute", "transpose", "expand", "slice"}
 FUSED = ("native_", "_native_", "_softmax", "_log_softmax", "_to_copy")
@@ -61,9 +71,16 @@ def count_params(module: nn.Module) -> int:
 
 def count_macs(module: nn.Module, inputs: Sequence[Any]) -> int:
     """Half the operations that torch's ``FlopCounterMode`` counts in evaluation mode."""
-    with _evaluating(module), torch.no_grad(), FlopCounterMode(display=False) as counter:
+    with _evaluating(module), torch.no_grad(), counting() as counter:
         module(*inputs)
     return counter.get_total_flops() // 2
+
+
+@contextmanager
+def counting() -> Iterator[FlopCounterMode]:
+    """Count operations; attention as its two products, which torch counts where its fused kernels hide them."""
+    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
+        yield counter
 
 
 def measure_peak_activation_bytes(module: nn.Module, inputs: Sequence[Any], *, dtype: str = "int8") -> int:
@@ -72,17 +89,22 @@ def measure_peak_activation_bytes(module: nn.Module, inputs: Sequence[Any], *, d
     The storages, their sizes, readers and writers are those of the run; what counts as fused is the convention of
     ``parlay.graph.memory``.
     """
-    recorder = _Recorder()
+    recorded, _ = record(module, inputs)
+    return recorded.peak * ELEMENT_BYTES[dtype]
+
+
+def record(module: nn.Module, inputs: Sequence[Any]) -> tuple[Recorder, Any]:
+    """Run a module in evaluation mode and write down its activations; also the outputs."""
+    recorder = Recorder()
     for leaf in tree_leaves(list(inputs)):
-        if isinstance(leaf, Tensor):
-            recorder.activation(leaf)
-    began = list(recorder.sizes)
+        if isinstance(leaf, Tensor):  # by its own elements: it may be a part of the caller's batch
+            recorder.sizes[recorder.key(leaf)] = leaf.numel()
+    recorder.began = list(recorder.sizes)
     with _evaluating(module), torch.no_grad(), recorder:
         result = module(*inputs)
-    ended = [recorder.key(leaf) for leaf in tree_leaves(_plain(result)) if isinstance(leaf, Tensor)]
-    sets = live_sets(recorder.steps, [(key, ()) for key in began], [key for key in ended if key in recorder.sizes])
-    largest = max(sum(recorder.sizes[key] for key in live) for _, live in sets)
-    return largest * ELEMENT_BYTES[dtype]
+    leaves = [leaf for leaf in tree_leaves(_plain(result)) if isinstance(leaf, Tensor)]
+    recorder.ended = [recorder.key(leaf) for leaf in leaves]
+    return recorder, result
 
 
 def _plain(value: Any) -> Any:
@@ -102,8 +124,11 @@ def _evaluating(module: nn.Module) -> Iterator[None]:
             part.training = mode
 
 
-class _Recorder(TorchDispatchMode):
-    """Writes down every operator of a run: the storages it read and the ones it made."""
+class Recorder(TorchDispatchMode):
+    """Writes down every operator of a run: the storages it read and the ones it made.
+
+    A convolution whose groups do not divide its channels is refused: on shapes alone torch lets it pass.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -111,6 +136,14 @@ class _Recorder(TorchDispatchMode):
         self.steps: list[Step] = []
         self.kept: list[Any] = []  # storages stay alive, so that none is reused under the same key
         self.keys: dict[int, int] = {}
+        self.began: list[int] = []
+        self.ended: list[int] = []
+
+    @property
+    def peak(self) -> int:
+        """The most elements that were live at once."""
+        sets = live_sets(self.steps, [(key, ()) for key in self.began], [k for k in self.ended if k in self.sizes])
+        return max(sum(self.sizes[key] for key in live) for _, live in sets)
 
     def key(self, tensor: Tensor) -> int:
         """A number for the tensor's storage."""
@@ -122,12 +155,14 @@ class _Recorder(TorchDispatchMode):
         return self.keys[address]
 
     def activation(self, tensor: Tensor) -> int:
-        """Note a storage that holds an activation."""
+        """Note a storage that holds an activation, all of it."""
         key = self.key(tensor)
-        self.sizes.setdefault(key, tensor.numel())
+        self.sizes.setdefault(key, tensor.untyped_storage().nbytes() // tensor.element_size())
         return key
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if base_name(func) == "convolution":
+            _check_groups(*args)
         result = func(*args, **(kwargs or {}))
         tensors = [leaf for leaf in tree_leaves((args, kwargs or {})) if isinstance(leaf, Tensor)]
         reads = {self.key(tensor) for tensor in tensors} & set(self.sizes)
@@ -140,7 +175,7 @@ class _Recorder(TorchDispatchMode):
                 self.kept.append(leaf.untyped_storage())
                 self.keys[leaf.untyped_storage()._cdata] = self.key(args[0])
             return result
-        if name.startswith("native_") or name.startswith("_native_"):
+        if name.startswith(("native_", "_native_", "_scaled_dot_product")):
             leaves = leaves[:1]  # the others are statistics that only training needs
         writes: list[tuple[int, Any]] = []
         for leaf in leaves:
@@ -158,3 +193,12 @@ class _Recorder(TorchDispatchMode):
         if name.startswith(FUSED):
             return Memory.FUSED
         return RULES[name].memory if name in RULES else Memory.POINT
+
+
+def _check_groups(x: Tensor, weight: Tensor, *rest: Any) -> None:
+    """Raise where a convolution's groups do not fit: torch checks that only with data."""
+    transposed, groups = bool(rest[4]), int(rest[6])
+    channels = x.shape[-(weight.dim() - 1)]
+    expected = weight.shape[0] if transposed else weight.shape[1] * groups
+    if channels != expected or weight.shape[0] % groups:
+        raise RuntimeError(f"{groups} groups do not fit a weight of {list(weight.shape)} and {channels} channels")

@@ -16,7 +16,7 @@ from parlay.graph.attributes import size_attributes
 from parlay.graph.build import STATISTICS, is_constant_along
 from parlay.graph.call import Ledger, Shape, WeightLayer
 from parlay.graph.dims import BATCH, Dim, Guess, Unknowns
-from parlay.graph.export import BATCH_SIZE, Example, canonical_names, example_of, export
+from parlay.graph.export import BATCH_SIZE, Example, canonical_names, example_of, export, undisturbed
 from parlay.graph.interpret import Interpreter
 from parlay.graph.memory import live_sets, undominated
 from parlay.graph.polynomials import Variables, product, summed
@@ -76,6 +76,11 @@ def trace(
     patterns = (pin,) if isinstance(pin, str) else tuple(pin)
     _check_patterns(model, patterns)
     example = example_of(example_inputs)
+    with undisturbed():
+        return _traced(model, example, patterns, check=check)
+
+
+def _traced(model: nn.Module, example: Example, patterns: Sequence[str], *, check: bool) -> WidthGraph:
     traced = _Exported(
         model=model,
         example=example,
@@ -90,6 +95,8 @@ def trace(
         try:
             return _checked(traced.interpreted(unknowns)) if check else traced.interpreted(unknowns)
         except TraceError as error:
+            if error.is_final:
+                raise
             first = first or error
     assert first is not None
     raise first
@@ -98,19 +105,19 @@ def trace(
 def _checked(graph: WidthGraph) -> WidthGraph:
     """The graph if resized models run; else with attributes of the model's own modules that hold sizes following."""
     try:
-        verify(graph)
+        unchecked = verify(graph)
     except TraceError:
         found = size_attributes(graph.model, graph.ledger, graph.unknowns)
         if not found:
             raise
         ledger = replace(graph.ledger, attributes={**graph.ledger.attributes, **found})
         graph = replace(graph, ledger=ledger)
-        verify(graph)
-    return graph
+        unchecked = verify(graph)
+    return replace(graph, unchecked=unchecked)
 
 
 def _check_patterns(model: nn.Module, patterns: Sequence[str]) -> None:
-    paths = [path for path, _ in model.named_modules()]
+    paths = [path for path, _ in [*model.named_modules(), *model.named_parameters()] if path]
     for pattern in patterns:
         if not any(fnmatchcase(path, pattern) for path in paths):
             near = get_close_matches(pattern, paths, n=1)
@@ -173,6 +180,7 @@ class _Exported:
             macs=_macs(unknowns, variables, evaluation.ledger),
             stored=_stored(unknowns, variables, shapes, evaluation),
             activations=peak,
+            sizes=_sizes(unknowns, variables, evaluation),
             points=points,
             pinned=tuple(dict.fromkeys(reason for reason in unknowns.reasons.values() if reason)),
             example=self.example,
@@ -222,10 +230,13 @@ def _groups(unknowns: Unknowns, layers: Sequence[WeightLayer]) -> tuple[Variable
     members: dict[int, dict[str, None]] = {}
     multiples: dict[int, int] = {}
     for layer in layers:
+        channels: dict[int, int] = {}
         for segment in unknowns.resolve(layer.outputs):
             if segment.width > BATCH:
-                members.setdefault(segment.width, {})[layer.name] = None
-                multiples[segment.width] = math.gcd(multiples.get(segment.width, 0), segment.outer * segment.inner)
+                channels[segment.width] = channels.get(segment.width, 0) + segment.outer * segment.inner
+        for width, many in channels.items():
+            members.setdefault(width, {})[layer.name] = None
+            multiples[width] = math.gcd(multiples.get(width, 0), many)
     index = {width: g for g, width in enumerate(members)}
     names: dict[str, int] = {}
     groups: list[WidthGroup] = []
@@ -294,6 +305,13 @@ def _stored(
         ]
     )
     return variables.resource("flash", weights), variables.resource("flash", biases)
+
+
+def _sizes(unknowns: Unknowns, variables: Variables, evaluation: Interpreter) -> tuple[Resource, ...]:
+    """Elements of every activation, in the order in which they are written."""
+    shapes = [shape for _, shape in evaluation.inputs]
+    shapes += [shape for step in evaluation.steps for _, shape in step.writes]
+    return tuple(variables.resource("activation", product(unknowns, shape)) for shape in shapes)
 
 
 def _activations(

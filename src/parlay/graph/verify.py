@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import traceback
+from dataclasses import dataclass
 from typing import Any
 
 from parlay.errors import TraceError
 from parlay.extras import Needs
-from parlay.graph.export import BATCH_SIZE, quiet
+from parlay.graph.export import quiet
 from parlay.graph.interpret import last_line
+from parlay.graph.measure import count_macs, record
 from parlay.graph.widthgraph import WidthGraph
 from parlay.layout import Layout
 
@@ -24,53 +26,94 @@ __all__ = ["verify"]
 SEED = 0
 
 
-def verify(graph: WidthGraph) -> None:
-    """Build two random layouts, run them in both modes, and compare the shapes and multiply-adds with the prediction.
+@dataclass(frozen=True, kw_only=True)
+class _Seen:
+    """What a run of one image showed: shapes of the outputs, multiply-adds, activations and their peak."""
+
+    outputs: tuple[tuple[int, ...], ...]
+    macs: int
+    sizes: tuple[int, ...]
+    peak: int
+
+
+def verify(graph: WidthGraph) -> tuple[str, ...]:
+    """Build two random layouts, run them in both modes, and hold shapes, work and memory against the prediction.
+
+    Returns:
+        What could not be held against a run, because the two differ at today's widths already; empty as a rule.
 
     Raises:
         TraceError: when the model fails there though it ran at today's widths: forward holds a width as a number.
     """
-    images = BATCH_SIZE if graph.example.batched else 1
-    outputs, counted = _run(graph, graph.layout, training=False)
-    agrees_today = counted == images * graph.macs(graph.layout)
+    today = _run(graph, graph.layout)
+    expected = _predicted(graph, graph.layout)
+    trusted = {name for name in expected if getattr(today, name) == expected[name]}
     for layout in graph.space.sample(2, SEED, low=0.5, high=1.5):
         _run(graph, layout, training=True)
-        shapes, counted = _run(graph, layout, training=False)
-        if shapes != outputs:
+        seen, expected = _run(graph, layout), _predicted(graph, layout)
+        if seen.outputs != today.outputs:
             raise TraceError(
                 type(graph.model).__name__,
-                found=f"at other widths its outputs have shapes {shapes} instead of {outputs}",
+                found=f"at other widths its outputs have shapes {seen.outputs} instead of {today.outputs}",
             )
-        if agrees_today and counted != images * graph.macs(layout):
+        wrong = [
+            name for name in ("macs", "sizes", "peak") if name in trusted and getattr(seen, name) != expected[name]
+        ]
+        if wrong:
             raise TraceError(
                 type(graph.model).__name__,
                 found="at other widths it does other work than its graph says: forward computes with a fixed width",
             )
+    notes: list[str] = []
+    if "macs" not in trusted:
+        notes.append(f"multiply-adds: torch counts {today.macs:,} in a run, the graph has {graph.macs(graph.layout):,}")
+    if "peak" not in trusted:
+        peak = graph.activations(graph.layout)
+        notes.append(
+            f"peak memory: a run holds {today.peak:,} elements, the graph {peak:,}; torch copies or fuses more"
+        )
+    return tuple(notes)
 
 
-def _run(graph: WidthGraph, layout: Layout, *, training: bool) -> tuple[list[tuple[int, ...]], int]:
-    """Output shapes and multiply-adds, on the meta device; with fake tensors where forward names a device itself."""
+def _predicted(graph: WidthGraph, layout: Layout) -> dict[str, Any]:
+    return {
+        "macs": graph.macs(layout),
+        "sizes": tuple(sorted(size(layout) for size in graph.sizes)),
+        "peak": graph.activations(layout),
+    }
+
+
+def _run(graph: WidthGraph, layout: Layout, *, training: bool = False) -> _Seen:
+    """A run on the meta device; with fake tensors where forward names a device itself."""
+    example = graph.example.inputs if training else graph.example.sized(1)
     try:
-        module = graph.module_at(layout, initialise=False, device="meta").train(training)
-        inputs = [item.to("meta") if isinstance(item, Tensor) else item for item in graph.example.inputs]
-        return _observed(module, inputs)
+        module = graph.module_at(layout, initialise=False, device="meta")
+        inputs = [item.to("meta") if isinstance(item, Tensor) else item for item in example]
+        return _observed(graph, module, inputs, training=training)
     except TraceError:
         raise
     except Exception:
         with FakeTensorMode(allow_non_fake_inputs=True) as mode:
-            module = graph.module_at(layout, initialise=False).train(training)
-            inputs = [mode.from_tensor(item) if isinstance(item, Tensor) else item for item in graph.example.inputs]
+            module = graph.module_at(layout, initialise=False)
+            inputs = [mode.from_tensor(item) if isinstance(item, Tensor) else item for item in example]
             try:
-                return _observed(module, inputs)
+                return _observed(graph, module, inputs, training=training)
             except Exception as error:
                 raise _hard_coded(module, layout, graph, error) from error
 
 
-def _observed(module: nn.Module, inputs: list[Any]) -> tuple[list[tuple[int, ...]], int]:
-    with torch.no_grad(), quiet(), FlopCounterMode(display=False) as counter:
-        result: Any = module(*inputs)
-    shapes = [tuple(leaf.shape) for leaf in tree_leaves(_plain(result)) if isinstance(leaf, Tensor)]
-    return shapes, counter.get_total_flops() // 2
+def _observed(graph: WidthGraph, module: nn.Module, inputs: list[Any], *, training: bool) -> _Seen:
+    with torch.no_grad(), quiet():
+        if training:
+            module.train()(*inputs)
+            return _Seen(outputs=(), macs=0, sizes=(), peak=0)
+        with FlopCounterMode(display=False) as counter:
+            recorder, result = record(module, inputs)
+        macs = counter.get_total_flops() // 2
+        if any(name.endswith("scaled_dot_product_attention") for name in graph.points):
+            macs = count_macs(module, inputs)
+    shapes = tuple(tuple(leaf.shape) for leaf in tree_leaves(_plain(result)) if isinstance(leaf, Tensor))
+    return _Seen(outputs=shapes, macs=macs, sizes=tuple(sorted(recorder.sizes.values())), peak=recorder.peak)
 
 
 def _plain(value: Any) -> Any:
@@ -79,9 +122,12 @@ def _plain(value: Any) -> Any:
 
 def _hard_coded(module: nn.Module, layout: Layout, graph: WidthGraph, error: Exception) -> TraceError:
     line = last_line("".join(traceback.format_tb(error.__traceback__)))
-    path = _failing_module(module, error)
+    path, layer = _failing_modules(module, error)
     message = str(error).splitlines()[0] if str(error) else type(error).__name__
-    dims = graph.ledger.touched.get((path, line.partition(" ")[0]), ())
+    touched = graph.ledger.touched
+    dims = touched.get((path, line.partition(" ")[0]), []) or [
+        dim for (where, _), some in touched.items() if where == layer for dim in some
+    ]
     widths = {segment.width for dim in dims for segment in graph.unknowns.resolve(dim)}
     pins = graph.ledger.setters(graph.unknowns, widths)
     kind = "today's widths" if layout == graph.layout else "other widths"
@@ -90,21 +136,20 @@ def _hard_coded(module: nn.Module, layout: Layout, graph: WidthGraph, error: Exc
         module=path,
         line=line,
         found=f"it fails at {kind}, so it holds a width as a number ({message[:200]})",
-        remedy="" if pins else f"keep the widths it touches with --pin '{path or '*'}'",
         pins=pins,
     )
 
 
-def _failing_module(module: nn.Module, error: Exception) -> str:
-    """Path of the innermost module of the model whose forward was running."""
+def _failing_modules(module: nn.Module, error: Exception) -> tuple[str, str]:
+    """Paths of the innermost modules whose forward was running: of the model's own classes, and of any class."""
     paths = {id(part): path for path, part in module.named_modules()}
-    found = ""
+    own = layer = ""
     frame = error.__traceback__
     while frame is not None:
         owner = frame.tb_frame.f_locals.get("self")
         if isinstance(owner, nn.Module) and id(owner) in paths:
-            code = frame.tb_frame.f_code
-            if "torch" not in code.co_filename.replace("\\", "/").split("/site-packages/")[-1].split("/")[0]:
-                found = paths[id(owner)]
+            layer = paths[id(owner)]
+            if not type(owner).__module__.startswith("torch.nn."):
+                own = layer
         frame = frame.tb_next
-    return found
+    return own, layer

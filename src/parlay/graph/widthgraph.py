@@ -43,6 +43,7 @@ class WidthGraph:
             largest is the peak.
         points: name of the operator at each of these points.
         pinned: dimensions that could not be kept free, and why.
+        unchecked: predictions that a run of the given model does not confirm, in words; empty as a rule.
     """
 
     model: nn.Module
@@ -53,10 +54,12 @@ class WidthGraph:
     activations: PeakResource
     points: tuple[str, ...]
     pinned: tuple[str, ...]
+    unchecked: tuple[str, ...] = ()
     example: Example
     unknowns: Unknowns = field(repr=False)
     variables: Variables = field(repr=False)
     shapes: Mapping[str, Shape] = field(repr=False)
+    sizes: tuple[Resource, ...] = field(repr=False)
     ledger: Ledger = field(repr=False)
 
     @property
@@ -181,7 +184,7 @@ class WidthGraph:
         """Indices of the units of a width that stay: the most important ones, in their order."""
         importance = self._importance.get(width)
         if importance is None:
-            return torch.arange(self.unknowns.sizes[width])
+            return torch.arange(min(size, self.unknowns.sizes[width]))
         if size >= len(importance):
             return torch.arange(len(importance))
         return importance.argsort(descending=True, stable=True)[:size].sort().values
@@ -194,9 +197,7 @@ class WidthGraph:
         for layer in self.ledger.layers.values():
             name = f"{layer.name}.weight" if f"{layer.name}.weight" in tensors else layer.name
             weight = tensors[name].detach().double().cpu()
-            written = self.unknowns.resolve(layer.outputs)
-            axes = [i for i, dim in enumerate(self.shapes[name]) if self.unknowns.resolve(dim) == written]
-            axis = axes[0] if axes else 0
+            axis = layer.axis
             norms = weight.square().transpose(0, axis).flatten(1).sum(1)
             norms /= max(float(norms.sum()), 1e-30)
             start = 0

@@ -191,8 +191,14 @@ class _Asking:
         )
         try:
             result = run.run()
-        except InputError:  # without this part nothing limits the widths: there is a layout somewhere
-            return tuple(group.first for group in problem.space.groups), False
+        except (
+            InputError
+        ):  # without this part nothing limits the widths: a layout there is, unless the least is too much
+            least = _least(problem)
+            limits = ((c.resource(least), c.maximum) for c in problem.constraints)
+            if any(most is not None and amount > most for amount, most in limits):
+                return None, True
+            return least, False
         if result.solutions:
             return result.best.layout, False
         return None, result.status is Status.INFEASIBLE
@@ -297,7 +303,7 @@ def _within(problem: Problem, resource: Resource | PeakResource, ask: _Asking, a
     ends: list[int] = []
     proven = True
     for sign in (-1, 1):
-        reached, beyond = found, 0 if sign < 0 else _most(problem, resource)
+        reached, beyond = found, resource(_least(problem)) if sign < 0 else _most(problem, resource)
         while abs(beyond - reached) > accuracy * reached:
             middle = reached + sign * max(1, abs(beyond - reached) // 2)
             further, is_settled = amount(*((None, middle) if sign < 0 else (middle, None)))
@@ -310,6 +316,11 @@ def _within(problem: Problem, resource: Resource | PeakResource, ask: _Asking, a
                 break
         ends.append(reached)
     return Reach(resource=resource.name, lowest=ends[0], highest=ends[1], proven=proven)
+
+
+def _least(problem: Problem) -> Layout:
+    """The smallest widths: as coefficients are not negative, no layout costs less."""
+    return tuple(group.first for group in problem.space.groups)
 
 
 def _is_bounded(problem: Problem, others: Sequence[Constraint]) -> bool:

@@ -62,7 +62,7 @@ def _transposed_convolution(call: Call) -> Shape:
     if bias is not None:
         call.unify(outputs, bias.dims[0])
     sides = tuple(constant(size) for size in call.shape[len(call.shape) - rank :])
-    call.weight_layer(weight, inputs=channels, outputs=outputs, bias=bias)
+    call.weight_layer(weight, inputs=channels, outputs=outputs, axis=1, bias=bias)
     call.multiply_adds(*batch, channels, per_group, *weight.dims[2:], *spatial)
     return (*batch, outputs, *sides)
 
@@ -111,9 +111,9 @@ def _product(call: Call, a: Shape, b: Shape, weight: str | None, other: str | No
     call.unify(left[-1], right[-2])
     lead = broadcast(call, [left[:-2], right[:-2]])
     if weight is not None:
-        call.weight_layer(Traced(dims=b, origin=weight), inputs=right[-2], outputs=right[-1])
+        call.weight_layer(Traced(dims=b, origin=weight), inputs=right[-2], outputs=right[-1], axis=len(b) - 1)
     elif other is not None:
-        call.weight_layer(Traced(dims=a, origin=other), inputs=left[-1], outputs=left[-2])
+        call.weight_layer(Traced(dims=a, origin=other), inputs=left[-1], outputs=left[-2], axis=max(0, len(a) - 2))
     call.multiply_adds(*lead, left[-2], left[-1], right[-1])
     return (*lead, *(left[-2:-1] if len(a) > 1 else ()), *(right[-1:] if len(b) > 1 else ()))
 
@@ -137,7 +137,8 @@ def _einsum(call: Call) -> Shape:
         free = [letter for letter in term if letter in right]
         if operand.origin is not None and free and len(terms) == 2:
             summed = [letter for letter in term if letter not in right]
-            call.weight_layer(operand, inputs=letters[summed[0]] if summed else ONE, outputs=letters[free[0]])
+            inputs = letters[summed[0]] if summed else ONE
+            call.weight_layer(operand, inputs=inputs, outputs=letters[free[0]], axis=term.index(free[0]))
     if len(terms) == 2:
         call.multiply_adds(*letters.values())
     return tuple(letters[letter] for letter in right)
@@ -188,8 +189,11 @@ def _layer_norm(call: Call) -> Shape:
 def _group_norm(call: Call) -> Shape:
     x, groups = call.tensor("input"), int(call.get("num_groups"))
     channels = x.dims[1]
-    if groups > 1:
-        call.unknowns.factor(channels, [groups, call.unknowns.size(channels) // groups])
+    inside = call.unknowns.size(channels) // groups
+    if inside == 1:
+        call.unknowns.pin(channels, "as many groups as channels")
+    elif groups > 1:
+        call.unknowns.factor(channels, [groups, inside])
     for name in ("weight", "bias"):
         vector = call.optional(name)
         if vector is not None:

@@ -46,7 +46,7 @@ def _couple(call: Call, merged: Dim) -> None:
     if call.unknowns.is_fixed(merged):
         return
     for (path, _), dims in call.ledger.touched.items():
-        if path == call.module:
+        if path == call.module or path.startswith(f"{call.module}."):
             for dim in dims:
                 if call.unknowns.size(dim) == size and not call.unknowns.is_fixed(dim):
                     call.unify(dim, merged)
