@@ -62,7 +62,7 @@ RECHOSEN = 12.0
 SHARPER, RETRIED = 0.1, 3.0
 """Tables that lower a gap by less than this part are made again only in boxes so much smaller, in ln of the layouts."""
 
-MOST_PARTIAL, TABLE_ENTRIES, BOX_SHARE = 150_000, 150_000_000, 10
+MOST_PARTIAL, TABLE_ENTRIES, BOX_SHARE = 60_000, 100_000_000, 10
 """Partial layouts held while the best of the first box are listed: so many, or so many amounts times groups. Later
 boxes may hold a tenth.
 """
@@ -90,6 +90,10 @@ class _Node:
     halves: list[_Node] = field(default_factory=list["_Node"])
     listed: float | None = None
     tables: int = 0
+
+    def note_listed(self, threshold: float) -> None:
+        """All layouts of the box that score at least so much are known."""
+        self.listed = threshold if self.listed is None else min(self.listed, threshold)
 
 
 @dataclass(order=True)
@@ -289,7 +293,7 @@ class Search:
             table = list_box(general, [separated, *self._others(general, relaxed)], threshold, LISTED)
             if table is not None:
                 self.add(table)
-                box.node.listed = threshold
+                box.node.note_listed(threshold)
                 if threshold <= self.threshold:
                     return []
                 bound = min(bound, threshold)
@@ -383,7 +387,7 @@ class Search:
                 break
             if len(found):
                 self.add(found)
-            box.node.listed = threshold
+            box.node.note_listed(threshold)
             bound = min(bound, threshold)  # whatever scores more is no better than what was found
             if bound <= self.threshold:
                 return bound - TIE
