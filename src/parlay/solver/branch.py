@@ -74,7 +74,7 @@ ROOT_ROUNDS, BOX_ROUNDS = 20, 5
 SEVERE = 30.0
 """How much dearer breaking a limit becomes when a climb ends on the wrong side of one."""
 
-NEIGHBOURHOODS = 4
+NEIGHBOURHOODS = 2
 """Neighbourhoods of the best layout that are searched after every box."""
 
 CLIMBS = 12
@@ -363,7 +363,8 @@ class Search:
         """The bound that remains after the best layouts of the box were listed as far down as memory allows."""
         if self.top_k > 1 or self.kept is None or self.threshold == -math.inf or general.has_peak_minimum:
             return bound
-        if volume(general) > box.listing_below:
+        has_minimum = bool(np.isfinite(general.lows).any())
+        if volume(general) > box.listing_below or (has_minimum and box.key[1] != 0):
             return bound
         exact, order = self.kept
         tables = [eliminate(general, priced, exact, order)]
@@ -375,7 +376,7 @@ class Search:
                     upper[row] *= factor
                     tables.append(eliminate(general, replace(priced, upper=upper), exact, order))
         limit = TABLE_ENTRIES // (general.groups * max(len(general.rows), 1))
-        if np.isfinite(general.lows).any():
+        if has_minimum:
             limit //= 4  # what a minimum asks for is rarely met by what the bound likes best
         limit = min(limit, MOST_PARTIAL) if box.key[1] == 0 else min(limit, MOST_PARTIAL) // BOX_SHARE
         for part in DEPTHS:
