@@ -254,7 +254,7 @@ def test_impossible_by_divisibility() -> None:
     problem = plain(depth=12).problem(params=400_001, max_macs=10**9, multiple_of=8, order="free", max_width=512)
     result = solve(problem)
     assert result.status is Status.INFEASIBLE
-    found = conflict(problem, seconds=20)
+    found = conflict(problem, seconds=300)
     assert found.parts == ("params = 400001", "multiples of widths")
     assert found.irreducible
 
@@ -263,11 +263,11 @@ def test_conflicts_are_irreducible_and_reach_is_exact() -> None:
     """Only what is needed for the contradiction is named; ranges agree with all layouts listed."""
     net = plain(depth=3)
     problem = net.problem(kernels=400, max_macs=390_000, max_peak_memory=10**6)
-    found = conflict(problem)
+    found = conflict(problem, seconds=300)
     assert found.parts == ("kernels = 400", "macs <= 390000", "order increasing")
     assert found.irreducible
     everything = [layout for layout, _ in brute_force(net.problem(kernels=400))]
-    reach = reachable(net.problem(kernels=400), net.macs)
+    reach = reachable(net.problem(kernels=400), net.macs, seconds=300)
     assert (reach.lowest, reach.highest) == (min(map(net.macs, everything)), max(map(net.macs, everything)))
     assert reach.proven
     with pytest.raises(InputError, match="proven infeasible"):

@@ -62,7 +62,7 @@ RECHOSEN = 12.0
 SHARPER, RETRIED = 0.1, 3.0
 """Tables that lower a gap by less than this part are made again only in boxes so much smaller, in ln of the layouts."""
 
-MOST_PARTIAL, TABLE_ENTRIES, BOX_SHARE = 150_000, 150_000_000, 10
+MOST_PARTIAL, TABLE_ENTRIES, BOX_SHARE = 60_000, 100_000_000, 10
 """Partial layouts held while the best of the first box are listed: so many, or so many amounts times groups. Later
 boxes may hold a tenth.
 """
@@ -74,7 +74,7 @@ ROOT_ROUNDS, BOX_ROUNDS = 20, 5
 SEVERE = 30.0
 """How much dearer breaking a limit becomes when a climb ends on the wrong side of one."""
 
-NEIGHBOURHOODS = 4
+NEIGHBOURHOODS = 2
 """Neighbourhoods of the best layout that are searched after every box."""
 
 CLIMBS = 12
@@ -90,6 +90,10 @@ class _Node:
     halves: list[_Node] = field(default_factory=list["_Node"])
     listed: float | None = None
     tables: int = 0
+
+    def note_listed(self, threshold: float) -> None:
+        """All layouts of the box that score at least so much are known."""
+        self.listed = threshold if self.listed is None else min(self.listed, threshold)
 
 
 @dataclass(order=True)
@@ -289,7 +293,7 @@ class Search:
             table = list_box(general, [separated, *self._others(general, relaxed)], threshold, LISTED)
             if table is not None:
                 self.add(table)
-                box.node.listed = threshold
+                box.node.note_listed(threshold)
                 if threshold <= self.threshold:
                     return []
                 bound = min(bound, threshold)
@@ -359,7 +363,8 @@ class Search:
         """The bound that remains after the best layouts of the box were listed as far down as memory allows."""
         if self.top_k > 1 or self.kept is None or self.threshold == -math.inf or general.has_peak_minimum:
             return bound
-        if volume(general) > box.listing_below:
+        has_minimum = bool(np.isfinite(general.lows).any())
+        if volume(general) > box.listing_below or (has_minimum and box.key[1] != 0):
             return bound
         exact, order = self.kept
         tables = [eliminate(general, priced, exact, order)]
@@ -371,7 +376,7 @@ class Search:
                     upper[row] *= factor
                     tables.append(eliminate(general, replace(priced, upper=upper), exact, order))
         limit = TABLE_ENTRIES // (general.groups * max(len(general.rows), 1))
-        if np.isfinite(general.lows).any():
+        if has_minimum:
             limit //= 4  # what a minimum asks for is rarely met by what the bound likes best
         limit = min(limit, MOST_PARTIAL) if box.key[1] == 0 else min(limit, MOST_PARTIAL) // BOX_SHARE
         for part in DEPTHS:
@@ -383,7 +388,7 @@ class Search:
                 break
             if len(found):
                 self.add(found)
-            box.node.listed = threshold
+            box.node.note_listed(threshold)
             bound = min(bound, threshold)  # whatever scores more is no better than what was found
             if bound <= self.threshold:
                 return bound - TIE

@@ -140,7 +140,7 @@ def conflict(problem: Problem, *, seconds: float = CONFLICT_SECONDS) -> Conflict
         InputError: when the problem has a layout, or whether it has was not settled.
 
     >>> from parlay import plain
-    >>> found = conflict(plain(depth=3).problem(kernels=400, max_macs=390_000))
+    >>> found = conflict(plain(depth=3).problem(kernels=400, max_macs=390_000), seconds=300)
     >>> found.parts, found.irreducible
     (('kernels = 400', 'macs <= 390000', 'order increasing'), True)
     """
@@ -275,7 +275,7 @@ def reachable(
 
     >>> from parlay import plain
     >>> net = plain(depth=3)
-    >>> found = reachable(net.problem(kernels=400), net.macs)
+    >>> found = reachable(net.problem(kernels=400), net.macs, seconds=300)
     >>> found.lowest, found.highest, found.proven
     (396488, 811168, True)
     """
