@@ -109,6 +109,7 @@ def graph_facts(spec: str, graph: WidthGraph, dtype: str) -> dict[str, Any]:
             ],
         },
         "pinned": list(graph.pinned),
+        "followed": list(graph.followed),
         "unchecked": list(graph.unchecked),
     }
 
@@ -174,6 +175,10 @@ def _print_graph(graph: WidthGraph, facts: dict[str, Any]) -> None:
     )
     for line in lines:
         click.echo(line)
+    if facts["followed"]:
+        shown = ", ".join(facts["followed"][:LONGEST])
+        more = f", ... ({len(facts['followed'])})" if len(facts["followed"]) > LONGEST else ""
+        click.echo(f"numbers of the model that follow the widths: {shown}{more}")
     for note in facts["unchecked"]:
         click.echo(f"not confirmed by a run: {note}")
     for reason in facts["pinned"]:

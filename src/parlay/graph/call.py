@@ -198,21 +198,24 @@ class Call:
         self.unknowns.unify(a, b)
 
     def fixed(self, shape: Sequence[int]) -> Shape:
-        """Dimensions that no width changes; a first one as large as the batch is the batch."""
-        is_batch = [i == 0 and size == self.unknowns.batch for i, size in enumerate(shape)]
+        """Dimensions that no width changes; the first one is the batch where that of an argument is."""
+        has_batch = any(traced.dims[:1] == ((Segment(BATCH, 1, 1),),) for traced in self.tensors)
         return tuple(
-            (Segment(BATCH, 1, 1),) if batch else constant(size) for size, batch in zip(shape, is_batch, strict=True)
+            (Segment(BATCH, 1, 1),) if i == 0 and has_batch and size == self.unknowns.batch else constant(size)
+            for i, size in enumerate(shape)
         )
 
     def created(self, shape: Sequence[int]) -> Shape:
         """Dimensions of a tensor made from literal sizes: they may follow widths, which a run will tell."""
         if not self.unknowns.guess.literals_follow:
             return self.fixed(shape)
-        fixed = self.fixed(shape)
-        return tuple(
-            dim if i == 0 and dim[0].width == BATCH else self.unknowns.fresh(size)
-            for i, (size, dim) in enumerate(zip(shape, fixed, strict=True))
-        )
+        return tuple(self.unknowns.fresh(size) for size in shape)
+
+    def pixels(self, dims: Shape, sizes: Sequence[int]) -> Shape:
+        """Pixels before and after an operator that needs to know them all: a width among them keeps its size."""
+        for dim in dims:
+            self.unknowns.pin(dim, "" if self.unknowns.is_fixed(dim) else "taken for pixels")
+        return tuple(constant(size) for size in sizes)
 
     def index(self, name: str = "dim", *, of: int | None = None, default: int = 0) -> int:
         """A dimension argument, counted from the front."""

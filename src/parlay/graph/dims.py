@@ -151,9 +151,12 @@ class Unknowns:
         if x == y or x.width == y.width:
             return
         if x.width <= BATCH or y.width <= BATCH:
-            other = y if x.width <= BATCH else x
+            fixed, other = (x, y) if x.width <= BATCH else (y, x)
             if other.width > BATCH:
-                self.pin((other,), "equal to a fixed size" if other.width in self.written else "")
+                if fixed == Segment(BATCH, 1, 1) == other._replace(width=BATCH):
+                    self.bindings[other.width] = (fixed,)
+                else:
+                    self.pin((other,), "equal to a fixed size" if other.width in self.written else "")
             return
         if x.width > y.width:
             x, y = y, x  # the older width stays

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import importlib
 import importlib.util
+import inspect
 import os
 import sys
 import warnings
@@ -61,7 +62,7 @@ def load_model(spec: str, kwargs: Mapping[str, Any] | None = None) -> nn.Module:
             model = factory(**(kwargs or {}))
         except ParlayError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise InputError(
                 f"factory of {spec}",
                 given=f"{type(error).__name__}: {_first_line(error)}",
@@ -79,7 +80,10 @@ def _torchvision(name: str) -> Callable[..., Any]:
     known = models.list_models()
     if name not in known:
         raise _unknown("torchvision model", name, known)
-    return models.get_model_builder(name)
+    builder = models.get_model_builder(name)
+    named = inspect.signature(builder).parameters
+    untrained = {key: None for key in ("weights", "weights_backbone") if key in named}  # nothing is downloaded
+    return lambda **kwargs: builder(**{**untrained, **kwargs})
 
 
 def _timm(name: str) -> Callable[..., Any]:
@@ -141,7 +145,7 @@ def _module(spec: str, place: str) -> ModuleType:
             sys.modules.setdefault(path.stem, module)  # pickling and dataclasses look their module up
             found.loader.exec_module(module)
             return module
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise InputError(
                 f"model {spec}", given=f"{type(error).__name__}: {_first_line(error)}", allowed=ALLOWED
             ) from error

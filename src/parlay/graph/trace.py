@@ -105,15 +105,31 @@ def _traced(model: nn.Module, example: Example, patterns: Sequence[str], *, chec
 def _checked(graph: WidthGraph) -> WidthGraph:
     """The graph if resized models run; else with attributes of the model's own modules that hold sizes following."""
     try:
-        unchecked = verify(graph)
+        return replace(graph, unchecked=verify(graph))
     except TraceError:
         found = size_attributes(graph.model, graph.ledger, graph.unknowns)
         if not found:
             raise
-        ledger = replace(graph.ledger, attributes={**graph.ledger.attributes, **found})
-        graph = replace(graph, ledger=ledger)
-        unchecked = verify(graph)
-    return replace(graph, unchecked=unchecked)
+    unchecked = verify(_following(graph, found))
+    kinds = list(dict.fromkeys(_kind(graph, key) for key in found))
+    for kind in kinds if len(kinds) > 1 else []:  # what the model runs without is no size, only a number equal to one
+        fewer = {key: shape for key, shape in found.items() if _kind(graph, key) != kind}
+        try:
+            unchecked = verify(_following(graph, fewer))
+            found = fewer
+        except TraceError:
+            continue
+    followed = tuple(f"{path}.{name}".lstrip(".") for path, name in found)
+    return replace(_following(graph, found), unchecked=unchecked, followed=followed)
+
+
+def _following(graph: WidthGraph, found: Mapping[tuple[str, str], Shape]) -> WidthGraph:
+    return replace(graph, ledger=replace(graph.ledger, attributes={**graph.ledger.attributes, **found}))
+
+
+def _kind(graph: WidthGraph, key: tuple[str, str]) -> tuple[type[nn.Module], str]:
+    """Attributes of one name in modules of one class stand or fall together."""
+    return type(graph.model.get_submodule(key[0])), key[1]
 
 
 def _check_patterns(model: nn.Module, patterns: Sequence[str]) -> None:

@@ -43,6 +43,7 @@ class WidthGraph:
             largest is the peak.
         points: name of the operator at each of these points.
         pinned: dimensions that could not be kept free, and why.
+        followed: attributes of the model's own modules that hold sizes and follow them in ``build``.
         unchecked: predictions that a run of the given model does not confirm, in words; empty as a rule.
     """
 
@@ -54,6 +55,7 @@ class WidthGraph:
     activations: PeakResource
     points: tuple[str, ...]
     pinned: tuple[str, ...]
+    followed: tuple[str, ...] = ()
     unchecked: tuple[str, ...] = ()
     example: Example
     unknowns: Unknowns = field(repr=False)

@@ -6,7 +6,7 @@ from itertools import zip_longest
 
 from parlay.errors import InputError
 from parlay.graph.call import Call, Memory, Shape, Traced, rule
-from parlay.graph.dims import ONE, Dim, Segment, constant
+from parlay.graph.dims import BATCH, ONE, Dim, Segment, constant
 
 __all__: list[str] = []
 
@@ -15,7 +15,7 @@ __all__: list[str] = []
 def _convolution(call: Call) -> Shape:
     x, weight, groups = call.tensor("input"), call.tensor("weight"), int(call.get("groups", 1))
     rank = len(weight.dims) - 2
-    batch, channels, _ = _parts(x.dims, rank)
+    batch, channels, pixels = _parts(x.dims, rank)
     outputs, per_group = weight.dims[0], weight.dims[1]
     for kernel in weight.dims[2:]:
         call.unknowns.pin(kernel)
@@ -33,7 +33,7 @@ def _convolution(call: Call) -> Shape:
     bias = call.optional("bias")
     if bias is not None:
         call.unify(outputs, bias.dims[0])
-    sides = tuple(constant(size) for size in call.shape[len(call.shape) - rank :])
+    sides = call.pixels(pixels, call.shape[len(call.shape) - rank :])
     call.weight_layer(weight, inputs=channels, outputs=outputs, bias=bias)
     call.multiply_adds(*batch, outputs, per_group, *weight.dims[2:], *sides)
     return (*batch, outputs, *sides)
@@ -61,7 +61,7 @@ def _transposed_convolution(call: Call) -> Shape:
     bias = call.optional("bias")
     if bias is not None:
         call.unify(outputs, bias.dims[0])
-    sides = tuple(constant(size) for size in call.shape[len(call.shape) - rank :])
+    sides = call.pixels(spatial, call.shape[len(call.shape) - rank :])
     call.weight_layer(weight, inputs=channels, outputs=outputs, axis=1, bias=bias)
     call.multiply_adds(*batch, channels, per_group, *weight.dims[2:], *spatial)
     return (*batch, outputs, *sides)
@@ -233,5 +233,6 @@ def broadcast(call: Call, shapes: list[Shape]) -> Shape:
                 unknowns.pin(dim, "broadcast")
         for dim in wide[1:]:
             unknowns.unify(wide[0], dim)
-        result.append(wide[0] if wide else present[0])
+        batch = [dim for dim in wide if unknowns.resolve(dim) == (Segment(BATCH, 1, 1),)]
+        result.append((batch or wide or present)[0])
     return tuple(result[::-1])

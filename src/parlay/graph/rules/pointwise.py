@@ -89,7 +89,8 @@ def _pool(call: Call) -> Shape | list[Shape]:
     """Channels stay, pixels are fixed."""
     dims = call.tensors[0].dims
     rank = int(next(c for c in call.op if c.isdigit()))
-    out = (*dims[: len(dims) - rank], *map(constant, call.shape[len(dims) - rank :]))
+    at = len(dims) - rank
+    out = (*dims[:at], *call.pixels(dims[at:], call.shape[at:]))
     return out if len(call.shapes) == 1 else [out] * len(call.shapes)
 
 

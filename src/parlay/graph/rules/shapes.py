@@ -231,7 +231,9 @@ def _pad(call: Call) -> Shape:
     """
     x = call.tensors[0]
     amounts = list(call.get("pad") or call.get("padding") or ())
-    if len(amounts) < 2 * (len(x.dims) - 1) and call.get("mode") != "circular" and call.op != "_pad_circular":
+    if call.get("mode") == "circular" or call.op == "_pad_circular":
+        call.memory = Memory.POINT  # torch writes it out, piece by piece
+    elif len(amounts) < 2 * (len(x.dims) - 1):
         call.memory = Memory.VIEW
     result = list(x.dims)
     for i in range(len(amounts) // 2):
@@ -256,12 +258,14 @@ def _pad(call: Call) -> Shape:
 @rule("upsample_bilinear2d", "upsample_bicubic2d", "upsample_trilinear3d", memory=Memory.POINT)
 @rule("_upsample_nearest_exact2d", "_upsample_bilinear2d_aa", "_upsample_bicubic2d_aa", memory=Memory.POINT)
 def _interpolate(call: Call) -> Shape:
-    return (*call.tensors[0].dims[:2], *map(constant, call.shape[2:]))
+    dims = call.tensors[0].dims
+    return (*dims[:2], *call.pixels(dims[2:], call.shape[2:]))
 
 
 @rule("grid_sampler", "grid_sampler_2d", memory=Memory.POINT)
 def _grid_sample(call: Call) -> Shape:
-    return (*call.tensors[0].dims[:2], *map(constant, call.shape[2:]))
+    dims = call.tensors[0].dims
+    return (*dims[:2], *call.pixels(dims[2:], call.shape[2:]))
 
 
 @rule("pixel_shuffle", memory=Memory.FUSED)
