@@ -256,9 +256,14 @@ def test_layout_files_of_others_are_refused(graph: WidthGraph, tmp_path: Path) -
     refused("runs no code that a file names", factory=None)
     refused("a Residual with other names or shapes", factory=lambda: Residual(8))
     refused(r"factory: got int", factory=lambda: 3)
+    refused(r"factory: got 3", factory=3)
     refused("schema version 99", schema_version=99)
     refused("another kind of file", kind="study")
-    refused("without hashes", hashes={})
+    refused("hashes missing or changed", hashes={})
+    for key, value in (("layout", None), ("hashes", 3), ("groups", [{}]), ("inputs", "abc"), ("pins", None)):
+        refused(f"{key} missing or changed", **{key: value})
+    refused("positive sizes joined by x", inputs=[[3, -8, 8]])
+    refused("at most 100000000 values", inputs=[[3, 100000, 100000]])
     refused("groups of other", groups=facts["groups"][:-1])
     with pytest.raises(InputError, match=r"layout file: got .*missing"):
         parlay.load(tmp_path / "missing.json", factory=Residual)
@@ -339,6 +344,24 @@ def test_command_text_and_files(capsys: pytest.CaptureFixture[str], nets: Path) 
     code, _, err = ask(capsys, *words)
     assert (code, err.count("\n")) == (2, 1)
     assert "--overwrite" in err
+
+
+def test_rebuild_scripts_find_what_the_command_found(capsys: pytest.CaptureFixture[str], nets: Path) -> None:
+    """A module in the working folder, a model that is an object, files that import their neighbours."""
+    Path("sizes.py").write_text("WIDTH = 6\n")
+    nets.write_text(
+        "from __future__ import annotations\n"
+        + nets.read_text()
+        + "\n\nfrom sizes import WIDTH\nready = Residual(WIDTH)\n"
+    )
+    elsewhere = nets.parent / "elsewhere"
+    elsewhere.mkdir()
+    for number, spec in enumerate(("nets:Residual", "nets.py:ready")):
+        out = f"new{number}"
+        assert ask(capsys, "retrofit", spec, "--input", "3x8x8", "--out", out)[0] == 0
+        script = Path(out, "rebuild.py").resolve()
+        done = subprocess.run([sys.executable, str(script)], cwd=elsewhere, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
 
 
 def test_command_when_nothing_fits(capsys: pytest.CaptureFixture[str], nets: Path) -> None:

@@ -49,16 +49,18 @@ MOST_SHOWN = 12
 @click.option("--order", default="free", show_default=True, help=f"How they compare: {', '.join(Order)}.")
 @click.option("--score", default="energy-layer", show_default=True, help="What is maximised (see 'parlay scores').")
 @click.option("--top-k", type=int, default=1, show_default=True, help="How many layouts, best first.")
-@click.option("--time-limit", type=float, default=60.0, show_default=True, help="Seconds for the search.")
+@click.option("--time-limit", type=float, help="Seconds for the search; default: until the gap is small, at most 60.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for layout.json, weights, ONNX and rebuild.py.")
 @click.option("--keep-weights", is_flag=True, help="Copy what overlaps from the model into the written weights.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Initialises the written weights.")
+@click.option(
+    "--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Initialises the written weights."
+)
 @click.option("--overwrite", is_flag=True, help="Replace files of an earlier retrofit in --out.")
 @click.option("--latency", is_flag=True, help="Time the old and the new network on this host.")
 @json_option
 def retrofit(
     top_k: int,
-    time_limit: float,
+    time_limit: float | None,
     out: Path | None,
     keep_weights: bool,
     seed: int,

@@ -112,6 +112,7 @@ class Ledger:
         layers: the weight layers, by the name of their weight.
         attributes: attributes of modules that hold sizes, by module path and name.
         norms: normalisations of activations.
+        groups: number of groups of every convolution that has several.
         touched: dimensions that a line of a module's source handles, by module path and file:line.
     """
 
@@ -119,6 +120,7 @@ class Ledger:
     layers: dict[str, WeightLayer] = field(default_factory=dict[str, WeightLayer])
     attributes: dict[tuple[str, str], Shape] = field(default_factory=dict[tuple[str, str], Shape])
     norms: list[Norm] = field(default_factory=list[Norm])
+    groups: list[Dim] = field(default_factory=list[Dim])
     touched: dict[tuple[str, str], list[Dim]] = field(default_factory=dict[tuple[str, str], list[Dim]])
 
     def setters(self, unknowns: Unknowns, widths: Iterable[int]) -> list[str]:

@@ -191,7 +191,7 @@ class Interpreter:
                 if not is_pinned:
                     found = f"a form its rule does not cover ({type(error).__name__}: {error})"
                     raise self._refusal(call, found) from error
-        self._pin_own_weights(call)
+        self._pin_unwritten(call)
         is_known = all(self.unknowns.is_fixed(dim) for traced in call.tensors for dim in traced.dims)
         if not (is_known or is_pinned):
             raise self._refusal(call, "there is no rule for it", is_final=True)
@@ -200,10 +200,10 @@ class Interpreter:
                 self.unknowns.pin(dim)
         return [call.fixed(shape) for shape in call.shapes]
 
-    def _pin_own_weights(self, call: Call) -> None:
-        """Keep the dimensions of an unknown operator's own parameters that nothing else sets."""
+    def _pin_unwritten(self, call: Call) -> None:
+        """Keep what no layer sets in an unknown operator's tensors: its own weights, and states that were created."""
         for traced in call.tensors:
-            for dim in traced.dims if traced.origin is not None else ():
+            for dim in traced.dims:
                 for segment in self.unknowns.resolve(dim):
                     if segment.width not in self.unknowns.written:
                         self.unknowns.pin((segment,))

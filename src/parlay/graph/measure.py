@@ -138,6 +138,7 @@ class Recorder(TorchDispatchMode):
         self.keys: dict[int, int] = {}
         self.began: list[int] = []
         self.ended: list[int] = []
+        self.groups: list[int] = []
 
     @property
     def peak(self) -> int:
@@ -162,7 +163,7 @@ class Recorder(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if base_name(func) == "convolution":
-            _check_groups(*args)
+            self.groups.append(_checked_groups(*args))
         result = func(*args, **(kwargs or {}))
         tensors = [leaf for leaf in tree_leaves((args, kwargs or {})) if isinstance(leaf, Tensor)]
         reads = {self.key(tensor) for tensor in tensors} & set(self.sizes)
@@ -195,10 +196,11 @@ class Recorder(TorchDispatchMode):
         return RULES[name].memory if name in RULES else Memory.POINT
 
 
-def _check_groups(x: Tensor, weight: Tensor, *rest: Any) -> None:
-    """Raise where a convolution's groups do not fit: torch checks that only with data."""
+def _checked_groups(x: Tensor, weight: Tensor, *rest: Any) -> int:
+    """The number of groups; raises where they do not fit, which torch checks only with data."""
     transposed, groups = bool(rest[4]), int(rest[6])
     channels = x.shape[-(weight.dim() - 1)]
     expected = weight.shape[0] if transposed else weight.shape[1] * groups
     if channels != expected or weight.shape[0] % groups:
         raise RuntimeError(f"{groups} groups do not fit a weight of {list(weight.shape)} and {channels} channels")
+    return groups

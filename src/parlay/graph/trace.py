@@ -110,17 +110,40 @@ def _checked(graph: WidthGraph) -> WidthGraph:
         found = size_attributes(graph.model, graph.ledger, graph.unknowns)
         if not found:
             raise
-    unchecked = verify(_following(graph, found))
-    kinds = list(dict.fromkeys(_kind(graph, key) for key in found))
-    for kind in kinds if len(kinds) > 1 else []:  # what the model runs without is no size, only a number equal to one
-        fewer = {key: shape for key, shape in found.items() if _kind(graph, key) != kind}
-        try:
-            unchecked = verify(_following(graph, fewer))
-            found = fewer
-        except TraceError:
-            continue
+    found, unchecked = _smallest(graph, found)
     followed = tuple(f"{path}.{name}".lstrip(".") for path, name in found)
     return replace(_following(graph, found), unchecked=unchecked, followed=followed)
+
+
+def _smallest(
+    graph: WidthGraph, found: Mapping[tuple[str, str], Shape]
+) -> tuple[Mapping[tuple[str, str], Shape], tuple[str, ...]]:
+    """The fewest attributes with which resized models run: the others are numbers that only equal a width.
+
+    All of them are tried, then each alone, then all but one; from what runs, one after the other is left out.
+
+    Raises:
+        TraceError: when no try runs.
+    """
+    kinds = list(dict.fromkeys(_kind(graph, key) for key in found))
+    tries = [kinds, *([kind] for kind in kinds), *([k for k in kinds if k != kind] for kind in kinds)]
+    first: TraceError | None = None
+    for chosen in tries if len(kinds) > 1 else tries[:1]:
+        some = {key: shape for key, shape in found.items() if _kind(graph, key) in chosen}
+        try:
+            unchecked = verify(_following(graph, some))
+        except TraceError as error:
+            first = first or error
+            continue
+        for kind in chosen if len(chosen) > 1 else []:
+            fewer = {key: shape for key, shape in some.items() if _kind(graph, key) != kind}
+            try:
+                unchecked, some = verify(_following(graph, fewer)), fewer
+            except TraceError:
+                continue
+        return some, unchecked
+    assert first is not None
+    raise first
 
 
 def _following(graph: WidthGraph, found: Mapping[tuple[str, str], Shape]) -> WidthGraph:
@@ -178,6 +201,7 @@ class _Exported:
             macs=evaluation.ledger.macs,
             attributes={**evaluation.ledger.attributes, **training.ledger.attributes},
             norms=evaluation.ledger.norms,
+            groups=evaluation.ledger.groups,
             touched={**evaluation.ledger.touched, **training.ledger.touched},
         )
         layers = list(ledger.layers.values())

@@ -28,10 +28,11 @@ SEED = 0
 
 @dataclass(frozen=True, kw_only=True)
 class _Seen:
-    """What a run of one image showed: shapes of the outputs, multiply-adds, activations and their peak."""
+    """What a run of one image showed: output shapes, multiply-adds, groups of convolutions, activations, peak."""
 
     outputs: tuple[tuple[int, ...], ...]
     macs: int
+    groups: tuple[int, ...]
     sizes: tuple[int, ...]
     peak: int
 
@@ -56,9 +57,7 @@ def verify(graph: WidthGraph) -> tuple[str, ...]:
                 type(graph.model).__name__,
                 found=f"at other widths its outputs have shapes {seen.outputs} instead of {today.outputs}",
             )
-        wrong = [
-            name for name in ("macs", "sizes", "peak") if name in trusted and getattr(seen, name) != expected[name]
-        ]
+        wrong = [name for name in sorted(trusted) if getattr(seen, name) != expected[name]]
         if wrong:
             raise TraceError(
                 type(graph.model).__name__,
@@ -78,6 +77,7 @@ def verify(graph: WidthGraph) -> tuple[str, ...]:
 def _predicted(graph: WidthGraph, layout: Layout) -> dict[str, Any]:
     return {
         "macs": graph.macs(layout),
+        "groups": tuple(sorted(n for n in (graph.size(dim, layout) for dim in graph.ledger.groups) if n > 1)),
         "sizes": tuple(sorted(size(layout) for size in graph.sizes)),
         "peak": graph.activations(layout),
     }
@@ -106,14 +106,20 @@ def _observed(graph: WidthGraph, module: nn.Module, inputs: list[Any], *, traini
     with torch.no_grad(), quiet():
         if training:
             module.train()(*inputs)
-            return _Seen(outputs=(), macs=0, sizes=(), peak=0)
+            return _Seen(outputs=(), macs=0, groups=(), sizes=(), peak=0)
         with FlopCounterMode(display=False) as counter:
             recorder, result = record(module, inputs)
         macs = counter.get_total_flops() // 2
         if any(name.endswith("scaled_dot_product_attention") for name in graph.points):
             macs = count_macs(module, inputs)
     shapes = tuple(tuple(leaf.shape) for leaf in tree_leaves(_plain(result)) if isinstance(leaf, Tensor))
-    return _Seen(outputs=shapes, macs=macs, sizes=tuple(sorted(recorder.sizes.values())), peak=recorder.peak)
+    return _Seen(
+        outputs=shapes,
+        macs=macs,
+        groups=tuple(sorted(number for number in recorder.groups if number > 1)),
+        sizes=tuple(sorted(recorder.sizes.values())),
+        peak=recorder.peak,
+    )
 
 
 def _plain(value: Any) -> Any:

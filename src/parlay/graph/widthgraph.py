@@ -149,8 +149,8 @@ class WidthGraph:
         resizing = Resizing(
             shapes=self.shapes,
             attributes=self.ledger.attributes,
-            size=lambda dim: self._size(dim, layout),
-            today=lambda dim: self._size(dim, self.layout),
+            size=lambda dim: self.size(dim, layout),
+            today=lambda dim: self.size(dim, self.layout),
             kept=(lambda dim: self._kept(dim, layout)) if keep_weights else None,
             initialise=initialise,
             device=device,
@@ -164,7 +164,8 @@ class WidthGraph:
             return self.unknowns.sizes[width]
         return layout[index] // self.variables.scale[width]
 
-    def _size(self, dim: Dim, layout: Layout) -> int:
+    def size(self, dim: Dim, layout: Layout) -> int:
+        """The size of a dimension of the traced graph at a layout."""
         return sum(s.outer * self._unit(s.width, layout) * s.inner for s in self.unknowns.resolve(dim))
 
     def _kept(self, dim: Dim, layout: Layout) -> tuple[Tensor, Tensor]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+import re
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from parlay.errors import CertificateError, InputError
 from parlay.extras import Needs
 from parlay.graph import measure, trace
 from parlay.graph.export import quiet
+from parlay.graph.specs import parse_inputs
 from parlay.retrofit.plan import Retrofit
 
 with Needs("building networks", extra="train"):
@@ -73,9 +75,9 @@ def structure_hash(model: nn.Module) -> str:
     """SHA-256 over the names and shapes of all parameters and buffers, and the model's class.
 
     >>> structure_hash(nn.Linear(2, 3)) == structure_hash(nn.Linear(2, 3)), structure_hash(nn.Linear(2, 4))[:8]
-    (True, '43d68d25')
+    (True, '54776a6f')
     """
-    state = [(name, list(tensor.shape)) for name, tensor in model.state_dict().items()]
+    state = [(name, list(t.shape)) for name, t in model.state_dict().items() if isinstance(t, Tensor)]
     text = json.dumps([type(model).__qualname__, state])
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -141,7 +143,12 @@ def recount(found: Retrofit, module: nn.Module) -> None:
     """
     graph, dtype = found.graph, found.limits.dtype
     inputs = graph.example.sized(1)
-    before, after = (measure(some, inputs, dtype=dtype) for some in (graph.model, module))
+    before = measure(graph.model, inputs, dtype=dtype)
+    try:
+        after = measure(module, inputs, dtype=dtype)
+    except Exception as error:
+        line = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:200]}"
+        raise CertificateError(f"the built network does not run ({line})") from error
     wrong: list[str] = []
     for name in ("params", "macs", "peak_activation_bytes"):
         trusted = name == "params" or getattr(before, name) == found.amounts(graph.layout)[name]
@@ -169,10 +176,10 @@ def refuse_overwriting(folder: Path) -> None:
 
 
 def _unique(module: nn.Module) -> dict[str, Tensor]:
-    """Parameters and buffers that belong to the state, shared ones once."""
+    """Parameters and buffers, the ones that states leave out included, shared ones once."""
     seen: set[int] = set()
     found: dict[str, Tensor] = {}
-    for name, tensor in module.state_dict(keep_vars=True).items():
+    for name, tensor in [*module.named_parameters(), *module.named_buffers()]:
         if id(tensor) not in seen:
             seen.add(id(tensor))
             found[name] = tensor
@@ -247,7 +254,7 @@ def _onnx(module: nn.Module, inputs: tuple[Any, ...]) -> tuple[bytes | None, flo
             ours = _tensors(module(*images))
             content = path.read_bytes()
     except Exception as error:
-        line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        line = re.sub(r"\x1b\[[0-9;]*m", "", (str(error).strip().splitlines() or [type(error).__name__])[0])
         return None, None, f"this network cannot be exported to ONNX ({line[:200]})"
     finally:
         for part, mode in modes:
@@ -271,36 +278,24 @@ def _tensors(value: Any) -> list[Tensor]:
 
 def rebuild_script(origin: Origin) -> str:
     """A short Python file that builds the network again."""
-    library, _, name = origin.spec.partition("/")
-    arguments = "".join(f", {key}={value!r}" for key, value in origin.kwargs.items())
-    if ":" in origin.spec:
-        place, _, attribute = origin.spec.rpartition(":")
-        if place.endswith(".py"):
-            importing = (
-                "import importlib.util\n\n"
-                f"spec = importlib.util.spec_from_file_location({Path(place).stem!r}, {str(Path(place).resolve())!r})\n"
-                "module = importlib.util.module_from_spec(spec)\nspec.loader.exec_module(module)"
-            )
-        else:
-            importing = f"import importlib\n\nmodule = importlib.import_module({place!r})"
-        call = f"module.{attribute}({arguments[2:]})"
-    elif library == "timm":
-        importing, call = "import timm", f"timm.create_model({name!r}, pretrained=False{arguments})"
-    else:
-        importing = "from torchvision.models import get_model"
-        call = f"get_model({name!r}, weights=None{arguments})"
+    place, colon, attribute = origin.spec.rpartition(":")
+    spec, folder = origin.spec, ""
+    if colon and place.endswith(".py"):
+        spec = f"{Path(place).resolve()}:{attribute}"
+    elif colon:
+        folder = f"\nsys.path.insert(0, {str(Path.cwd())!r})  # where the module was found"
     return f'''"""Builds the network of layout.json, with the weights beside it. Written by parlay retrofit."""
 
+import sys
 from pathlib import Path
 
 import parlay
-
-{importing}
-
+from parlay.graph.specs import load_model
+{folder}
 
 def original():
-    """The model at its own widths."""
-    return {call}
+    """The model at its own widths; runs the code that its name stands for."""
+    return load_model({spec!r}, {dict(origin.kwargs)!r})
 
 
 def build():
@@ -310,7 +305,7 @@ def build():
 
 if __name__ == "__main__":
     network = build()
-    print(sum(parameter.numel() for parameter in network.parameters()), "parameters")
+    print(sum(parameter.numel() for parameter in network.parameters()), "parameters", file=sys.stdout)
 '''
 
 
@@ -325,14 +320,16 @@ def load(path: str | Path, factory: Callable[..., nn.Module] | nn.Module | None 
     Raises:
         InputError: for a file that is none, of a newer version, or of another model; or without a factory.
     """
+    if not isinstance(path, str | Path):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InputError("layout file", given=type(path).__name__, allowed="a path")
     place = Path(path)
     facts = _read(place)
-    if factory is None:
+    if factory is None or not (callable(factory) or isinstance(factory, nn.Module)):
         raise InputError(
             "factory",
-            given="none",
-            allowed=f"what makes {facts['spec']!r} at its own widths",
-            remedy="parlay runs no code that a file names: pass factory=...",
+            given="none" if factory is None else repr(factory)[:80],
+            allowed=f"what makes {facts['spec']!r} at its own widths: a function, or the model",
+            remedy="parlay runs no code that a file names",
         )
     model = factory if isinstance(factory, nn.Module) else factory()
     if not isinstance(model, nn.Module):  # pyright: ignore[reportUnnecessaryIsInstance]
@@ -344,7 +341,8 @@ def load(path: str | Path, factory: Callable[..., nn.Module] | nn.Module | None 
             allowed=f"{facts['spec']} with {facts['model_kwargs'] or 'no arguments'}",
             remedy=f"written with {', '.join(f'{k} {v}' for k, v in facts['versions'].items())}",
         )
-    graph = trace(model, tuple(torch.zeros(1, *shape) for shape in facts["inputs"]), pin=facts["pins"])
+    inputs = parse_inputs(["x".join(map(str, shape)) for shape in facts["inputs"]])
+    graph = trace(model, inputs, pin=facts["pins"])
     names = [group["name"] for group in facts["groups"]]
     if names != [group.name for group in graph.space.groups]:
         raise InputError(
@@ -381,12 +379,32 @@ def _read(place: Path) -> dict[str, Any]:
             allowed=f"version {SCHEMA_VERSION}",
             remedy=f"written by parlay {facts.get('versions', {}).get('parlay', '?')}; retrofit again, or use that one",
         )
-    missing = {"spec", "model_kwargs", "inputs", "pins", "layout", "groups", "hashes", "versions"} - set(facts)
-    if missing or not {"model", "network", "weights"} <= set(facts["hashes"]):
+    wrong = [name for name, is_right in CONTENT.items() if not is_right(facts.get(name))]
+    if wrong:
         raise InputError(
-            "layout file", given=f"{place} without {', '.join(sorted(missing)) or 'hashes'}", allowed=allowed
+            "layout file",
+            given=f"{place} with {', '.join(wrong)} missing or changed",
+            allowed=allowed,
+            remedy="retrofit again: the file is not meant to be edited",
         )
     return facts
+
+
+def _is_list(value: Any, kind: type) -> bool:
+    return isinstance(value, list) and all(type(item) is kind for item in value)
+
+
+CONTENT: dict[str, Callable[[Any], bool]] = {
+    "spec": lambda v: isinstance(v, str),
+    "model_kwargs": lambda v: isinstance(v, dict),
+    "inputs": lambda v: isinstance(v, list) and bool(v) and all(_is_list(shape, int) for shape in v),
+    "pins": lambda v: _is_list(v, str),
+    "layout": lambda v: _is_list(v, int),
+    "groups": lambda v: _is_list(v, dict) and all(isinstance(group.get("name"), str) for group in v),
+    "hashes": lambda v: isinstance(v, dict) and {"model", "network", "weights"} <= set(v),
+    "versions": lambda v: isinstance(v, dict),
+}
+"""Key of a layout file -> whether a value is of its kind."""
 
 
 def _load_weights(network: nn.Module, path: Path) -> None:
@@ -395,9 +413,11 @@ def _load_weights(network: nn.Module, path: Path) -> None:
     except (SafetensorError, OSError) as error:
         raise InputError("weights", given=str(path), allowed="a safetensors file", remedy=str(error)) from None
     wanted = _unique(network)
-    if set(state) != set(wanted) or any(state[name].shape != wanted[name].shape for name in wanted):
+    if set(state) != set(wanted) or any(
+        (state[name].shape, state[name].dtype) != (wanted[name].shape, wanted[name].dtype) for name in wanted
+    ):
         raise InputError(
-            "weights", given=str(path), allowed="the weights of this layout", remedy="names or shapes differ"
+            "weights", given=str(path), allowed="the weights of this layout", remedy="names, shapes or types differ"
         )
     with torch.no_grad():
         for name, tensor in wanted.items():

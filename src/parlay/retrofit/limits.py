@@ -45,6 +45,10 @@ class Limits:
     def __post_init__(self) -> None:
         sizes = {"params": self.params, "max-params": self.max_params, "params-range": self.params_range}
         given = [name for name, value in sizes.items() if value is not None]
+        for name in ("max_params", "max_macs", "max_peak_memory", "flash", "ram"):
+            value = getattr(self, name)
+            if value is not None and value.strip().lower() == NO_LIMIT:  # in one spelling from here on
+                object.__setattr__(self, name, None if name in ("flash", "ram") else NO_LIMIT)
         if len(given) > 1:
             raise InputError("size", given=" and ".join(given), allowed="one of params, max-params, params-range")
 

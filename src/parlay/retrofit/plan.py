@@ -21,7 +21,6 @@ from parlay.solver import Conflict, Progress, conflict, solve
 __all__ = ["DEFAULT_SCORE", "Retrofit", "retrofit", "retrofit_or_conflict", "retrofit_problem"]
 
 DEFAULT_SCORE = "energy-layer"
-DEFAULT_SECONDS = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +102,7 @@ def retrofit(
     max_step: Fraction | str | float | None = None,
     score: Score | str = DEFAULT_SCORE,
     top_k: int = 1,
-    time_limit: float | None = DEFAULT_SECONDS,
+    time_limit: float | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> Retrofit:
     """Better widths for a model, under what its device allows.
@@ -116,7 +115,8 @@ def retrofit(
         order, max_step: fences between groups that follow each other in the list of groups.
         score: what is maximised.
         top_k: how many layouts.
-        time_limit: seconds; what is best by then is FEASIBLE with its certified gap. None for no limit.
+        time_limit: seconds; what is best by then is FEASIBLE with its certified gap. None ends the search when the
+            gap is small for the time it took, and after a minute at the latest.
         progress: called now and then.
 
     Raises:

@@ -26,9 +26,11 @@ def _convolution(call: Call) -> Shape:
         inner = tuple(_repeated(s, many) for s in call.unknowns.resolve(channels))
         call.unify(outputs, inner)
         call.attribute("groups", channels)
+        call.ledger.groups.append(channels)
     else:
         [_, inside] = call.unknowns.factor(channels, [groups, call.unknowns.size(channels) // groups])
         call.unify(inside, per_group)
+        call.ledger.groups.append(constant(groups))
         call.unknowns.factor(outputs, [groups, call.unknowns.size(outputs) // groups])
     bias = call.optional("bias")
     if bias is not None:
@@ -55,9 +57,11 @@ def _transposed_convolution(call: Call) -> Shape:
         many = call.unknowns.size(per_group)
         outputs = tuple(_repeated(s, many) for s in call.unknowns.resolve(channels))
         call.attribute("groups", channels)
+        call.ledger.groups.append(channels)
     else:
         call.unknowns.factor(channels, [groups, call.unknowns.size(channels) // groups])
         outputs = call.unknowns.merge([constant(groups), per_group])
+        call.ledger.groups.append(constant(groups))
     bias = call.optional("bias")
     if bias is not None:
         call.unify(outputs, bias.dims[0])
