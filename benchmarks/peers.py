@@ -82,7 +82,7 @@ def run_scip(problem: Problem, top_k: int, limit: float) -> Answer:
     model.hideOutput()
     model.setParam("limits/time", limit)
     model.setParam("limits/gap", 0.0)
-    model.setParam("parallel/maxnthreads", 2)
+    model.setParam("parallel/maxnthreads", 1)
     widths = [model.addVar(vtype="I", lb=chain.first[g], ub=chain.last[g]) for g in range(shape.groups)]
     scores = [
         model.addVar(lb=math.log(math.log(chain.first[g])), ub=math.log(math.log(chain.last[g])))
@@ -129,7 +129,7 @@ def run_gurobi(problem: Problem, top_k: int, limit: float) -> Answer:
         model.Params.TimeLimit = limit
         model.Params.MIPGap = 0
         model.Params.MIPGapAbs = 0
-        model.Params.Threads = 2
+        model.Params.Threads = 1
         if top_k > 1:
             model.Params.PoolSearchMode = 2
             model.Params.PoolSolutions = top_k
@@ -201,7 +201,7 @@ def run_cpsat(problem: Problem, top_k: int, limit: float) -> Answer:
     bound, proven = None, True
     while len(layouts) < top_k:
         solver = cp_model.CpSolver()
-        solver.parameters.num_workers = 2
+        solver.parameters.num_workers = 1
         solver.parameters.max_time_in_seconds = max(0.01, limit - (time.perf_counter() - started))
         status = solver.solve(model)
         bound = solver.best_objective_bound / scale if bound is None else bound
