@@ -280,8 +280,8 @@ def _fenced(space: WidthSpace, g: int, table: IntArray, top: int) -> tuple[IntAr
 
 def _cheapest(problem: Problem, table: IntArray, widths: IntArray) -> IntArray:
     """Partial layouts with one more width each and the smallest conceivable ones behind."""
-    after = _least_after(problem.space, widths[:, None], int(table.shape[1]))
-    return np.concatenate([table, widths[:, None], *after], axis=1)
+    after = _least_after(problem.space, widths, int(table.shape[1]))
+    return np.concatenate([table, widths[:, None], after], axis=1)
 
 
 def _count_within(
@@ -322,24 +322,23 @@ def _first(
     return left
 
 
-def _least_after(space: WidthSpace, last: IntArray, g: int) -> list[IntArray]:
-    """Lower bounds on the widths after group g, one column each, given the last widths chosen."""
-    columns: list[IntArray] = []
-    for distance, group in enumerate(space.groups[g + 1 :], start=1):
-        step = {Order.FREE: None, Order.NONDECREASING: 0, Order.INCREASING: distance}[space.order]
-        least = np.full_like(last, group.first)
-        columns.append(least if step is None else np.maximum(least, last + step))
-    return columns
+def _least_after(space: WidthSpace, last: IntArray, g: int) -> IntArray:
+    """Lower bounds on the widths after group g, one column each, given the last widths chosen, shape (n,)."""
+    after = space.groups[g + 1 :]
+    least = np.array([group.first for group in after], dtype=np.int64)
+    if space.order is Order.FREE:
+        return np.broadcast_to(least, (len(last), len(after)))
+    steps = np.arange(1, len(after) + 1) if space.order is Order.INCREASING else np.zeros(len(after), dtype=np.int64)
+    return np.maximum(least, last[:, None] + steps)
 
 
 def _amounts(resource: Resource | PeakResource, table: IntArray) -> IntArray:
     if isinstance(resource, PeakResource):
         return np.maximum.reduce([_amounts(point, table) for point in resource.points])
-    total = np.full(len(table), resource.constant, dtype=np.int64)
-    for g, coefficient in enumerate(resource.linear):
-        total = total + coefficient * table[:, g]
-    for g, h, coefficient in resource.quadratic:
-        total = total + coefficient * table[:, g] * table[:, h]
+    total = table @ np.array(resource.linear, dtype=np.int64) + resource.constant
+    if resource.quadratic:
+        first, second, coefficient = (np.array(column, dtype=np.int64) for column in zip(*resource.quadratic, strict=True))
+        total = total + (table[:, first] * table[:, second]) @ coefficient
     return total
 
 

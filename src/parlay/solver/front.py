@@ -27,8 +27,11 @@ from parlay.solver.ranking import ranked
 __all__ = ["Progress", "StopSolvingError", "solve"]
 
 LARGEST_TOP_K = 1_000_000
-FIRST_DELTA = 3e-4
+FIRST_DELTA = {Order.FREE: 3e-4, Order.NONDECREASING: 2.4e-3, Order.INCREASING: 2.4e-3}
 FIRST_SLACK = {Order.FREE: 4e-3, Order.NONDECREASING: 3e-2, Order.INCREASING: 3e-2}
+DEEP = 16
+"""Groups from which labels grow so fast with the distance below the root that steps are small."""
+
 PRICE_FACTORS = (1.0, 0.97, 1.03, 0.93, 1.07, 0.87, 1.14, 0.8, 1.25)
 EXHAUSTIVE_PAIRS = 200_000
 SMALLEST_SLACK, LARGEST_SLACK = 1e-7, 2.0
@@ -157,13 +160,13 @@ class _Run:
 
     def _prove(self, chain: Chain, positive: Chain) -> Result:
         """Widen the slack below the bound until it holds ``top_k`` layouts, or everything."""
-        if sum(positive.choice_count(g) for g in range(positive.groups)) <= SMALL_WIDTHS:
+        if _seems_small(positive):
             try:
                 return self._exhausted(chain, self._everything(positive, largest_layer=SMALL_LAYER))
             except LabelLimitError:
                 pass  # not small enough to list
-        slack = FIRST_SLACK[self.problem.space.order]
-        delta = _first_delta(positive)
+        delta = _first_delta(positive, self.top_k)
+        slack = _first_slack(positive, delta)
         while True:
             if _pairs(positive) <= EXHAUSTIVE_PAIRS:
                 slack = math.inf
@@ -194,7 +197,7 @@ class _Run:
                     return self._optimal(threshold)
                 self._lower_bound(max(above, default=threshold + EPSILON))
                 if threshold <= windows.threshold:
-                    delta = max(_first_delta(positive), 1.5 * (self.root - windows.threshold))
+                    delta = 1.5 * (self.root - windows.threshold)
                     break
                 delta = self._wider(delta, outcome.labels, positive.groups)
             if lattice is None:
@@ -222,7 +225,7 @@ class _Run:
         chains take small steps; a layout already found says how far is far enough.
         """
         many = labels >= 8 * groups
-        factor = min(4.0, max(1.6, (20_000 / labels) ** (2.0 / groups))) if many else 8.0
+        factor = min(4.0, max(1.6, (20_000 / labels) ** (2.0 / groups))) if many else 3.0 if groups >= DEEP else 5.0
         wider = delta * factor
         if len(self.values) >= self.top_k:
             enough = self.root - sorted(self.values.values(), reverse=True)[self.top_k - 1] + 2 * EPSILON
@@ -260,7 +263,11 @@ class _Run:
         return max(self.values.values(), default=None)
 
     def _ranked(self) -> list[Solution]:
-        return ranked(self.problem, self.values, self.top_k)
+        """The best ``top_k`` known, exactly; floats only leave out what is clearly worse."""
+        if len(self.values) <= self.top_k:
+            return ranked(self.problem, self.values, self.top_k)
+        worst = sorted(self.values.values(), reverse=True)[self.top_k - 1] - 8 * EPSILON
+        return ranked(self.problem, [layout for layout, value in self.values.items() if value >= worst], self.top_k)
 
     def _optimal(self, threshold: float) -> Result:
         solutions = self._ranked()
@@ -355,7 +362,7 @@ class _Run:
             self._note(push_labels(lattice, k=self.top_k, largest_layer=AROUND_LAYER, tick=self.tick))
 
     def _some_windows(self, positive: Chain) -> tuple[Windows, Lattice] | None:
-        slack = FIRST_SLACK[self.problem.space.order]
+        slack = _first_slack(positive, _first_delta(positive, self.top_k))
         while slack > SMALLEST_SLACK:
             try:
                 windows = bounded_windows(positive, slack, tick=self.tick)
@@ -392,12 +399,33 @@ class _Run:
         )
 
 
-def _first_delta(chain: Chain) -> float:
-    """A first guess at the gap between root and optimum: in free order it falls with the square of the widths."""
-    if chain.problem.space.order is not Order.FREE:
-        return FIRST_DELTA
+def _first_delta(chain: Chain, top_k: int) -> float:
+    """A first guess at the gap between root and k-th best: in free order it falls with the square of the widths."""
+    more = top_k ** (2.0 / max(1, chain.groups - 1))  # layouts of the size within delta grow like its power (groups - 1) / 2
+    order = chain.problem.space.order
+    if order is not Order.FREE:
+        return min(FIRST_SLACK[order], (FIRST_DELTA[order] if chain.groups <= 8 * DEEP else 3e-4) * more)
     width_squared = chain.high / max(1, sum(chain.product) + sum(chain.square))
-    return min(FIRST_DELTA, max(1e-7, 0.03 / max(width_squared, 1.0)))
+    usual = max(1e-7, 0.03 / max(width_squared, 1.0))
+    return min(FIRST_DELTA[order], usual * (8.0 if chain.groups <= DEEP / 2 else 4.0 if chain.groups <= DEEP else 1.0)) * more
+
+
+def _first_slack(chain: Chain, delta: float) -> float:
+    """How far below the root the first windows reach: several times the first delta, to be made once."""
+    order = chain.problem.space.order
+    if order is Order.FREE:
+        return min(LARGEST_SLACK, 16.0 * delta)
+    return min(LARGEST_SLACK, max(FIRST_SLACK[order] * (2.0 if chain.groups >= DEEP else 1.0), 4.0 * delta))
+
+
+def _seems_small(chain: Chain) -> bool:
+    """Whether listing everything is worth a try: widths are few, and so are combinations but for the last group."""
+    counts = [chain.choice_count(g) for g in range(chain.groups)]
+    if sum(counts) > SMALL_WIDTHS:
+        return False
+    combinations = math.prod(counts[:-1])
+    ways = 1 if chain.problem.space.order is Order.FREE else math.factorial(chain.groups - 1)
+    return combinations <= 20 * SMALL_LAYER * ways
 
 
 def _pairs(chain: Chain) -> int:

@@ -257,6 +257,19 @@ class Grid:
         latest = self.chain.successors(np.concatenate(self.high))[1]
         return [(earliest[part], latest[part]) for part in self._parts[:-1]]
 
+    @cached_property
+    def child_ranges(self) -> list[tuple[IntArray, IntArray]]:
+        """For single widths: positions in the next group's widths where the successors of each begin and end."""
+        if not self.chain.is_fenced:
+            counts = [len(cells) for cells in self.low]
+            return [
+                (np.zeros(a, dtype=np.int64), np.full(a, b, dtype=np.int64)) for a, b in pairwise(counts)
+            ]
+        return [
+            (np.searchsorted(following, low, side="left"), np.searchsorted(following, high, side="right"))
+            for (low, high), following in zip(self._successors, self.low[1:], strict=True)
+        ]
+
     def _own_cost(self, cheap: bool) -> FloatArray:
         """Cost of every cell of every group, one after the other."""
         return self._cheap_cost if cheap or self.is_single else self._dear_cost
