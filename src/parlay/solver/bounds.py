@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from parlay.layout import Order
 from parlay.solver.chain import Chain
 from parlay.solver.grid import INFEASIBLE, Dual, Grid
 from parlay.solver.relaxation import Relaxation, relaxed_optimum
@@ -33,7 +34,7 @@ __all__ = ["Windows", "bounded_windows", "minimise_dual"]
 GRADING = 0.04
 """A cell at distance d (in logs) from the centre spans about GRADING d^2: its slack stays below what d costs."""
 
-SAFETY, STEEPNESS = 1.2, 0.2
+SAFETY, STEEPNESS = 1.2, {Order.FREE: 0.1, Order.NONDECREASING: 0.2, Order.INCREASING: 0.2}
 """Around a relaxed optimum: single widths so many times as far as the slack should reach, and the growth of cells."""
 
 LARGEST_GRID = 400_000_000
@@ -82,7 +83,7 @@ def minimise_dual(
     furthest = 1e9 * max(scale, abs(best.bound) / max(chain.high, 1))
     left: Dual | None = None  # too cheap: costs more than allowed
     right: Dual | None = None  # too dear: costs less than allowed
-    factor = 1.3
+    factor = 1.0
     for _ in range(passes):
         tick()
         if now.bound < best.bound:
@@ -94,6 +95,8 @@ def minimise_dual(
             left = now
         else:
             right = now
+        if factor == 1.0:  # cost falls about like 1 / price: a step as long as the excess tells, and half as much again
+            factor = min(1.3, 1.0005 + 1.5 * abs(excess) / max(1.0, float(chain.high)))
         if left is not None and right is not None:
             price, floor = _crossing(left, right, chain)
             if best.bound - floor <= tolerance or right.price - left.price <= 1e-13 * abs(right.price):
@@ -101,7 +104,7 @@ def minimise_dual(
         elif left is not None:
             price = left.price * factor if left.price > 0 else left.price / factor if left.price < 0 else scale * 1e-6
             price = 0.0 if left.price < 0 and abs(left.price) < scale * 1e-9 else price
-            factor = min(factor**1.5, 1e3)
+            factor = min(factor**2, 1e3)
         else:
             assert right is not None
             price = (
@@ -111,7 +114,7 @@ def minimise_dual(
                 price = 0.0
             if right.price == 0 and chain.low <= 0:
                 return best
-            factor = min(factor**1.5, 1e3)
+            factor = min(factor**2, 1e3)
         if abs(price) > furthest:
             return best
         now = grid.evaluate(price)
@@ -165,11 +168,8 @@ def bounded_windows(chain: Chain, slack: float, *, tick: Callable[[], None] = la
             break
         grid = grid.split(4)
         _check_size(grid)
-    affordable = grid.affordable()
-    if affordable is None:
-        return Windows(grid=None, dual=grid.evaluate(price), threshold=threshold, bound=threshold)
-    dual = minimise_dual(affordable, price, tick=tick)
-    return Windows(grid=affordable, dual=dual, threshold=threshold, bound=max(dual.bound, threshold))
+    dual = minimise_dual(grid, price, tolerance=max(DUAL_TOLERANCE, 1e-3 * slack), tick=tick)
+    return Windows(grid=grid, dual=dual, threshold=threshold, bound=max(dual.bound, threshold))
 
 
 def _coarsely(chain: Chain, tick: Callable[[], None]) -> tuple[Grid, float, float] | None:
@@ -219,10 +219,10 @@ def _spaced(chain: Chain, g: int, centre: float, near: float) -> FloatArray:
     singles = np.arange(max(first, centre * math.exp(-near)) - stride, min(last, centre * math.exp(near)) + stride, stride)
     reach = max(math.log(last / centre), math.log(centre / first), near)
     distances: list[float] = []
-    distance, least = near, stride / centre
+    distance, least, steepness = near, stride / centre, STEEPNESS[chain.problem.space.order]
     while distance < reach:
         distances.append(distance)
-        distance += min(0.4, max(least, STEEPNESS * (distance * distance - near * near)))
+        distance += min(0.4, max(least, steepness * (distance * distance - near * near)))
     away = np.exp(np.array(distances))
     return np.concatenate([centre / away, singles, centre * away, [float(first)]])
 

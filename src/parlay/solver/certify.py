@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Context, Decimal
+from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -335,11 +336,15 @@ def _least_after(space: WidthSpace, last: IntArray, g: int) -> IntArray:
 def _amounts(resource: Resource | PeakResource, table: IntArray) -> IntArray:
     if isinstance(resource, PeakResource):
         return np.maximum.reduce([_amounts(point, table) for point in resource.points])
-    total = table @ np.array(resource.linear, dtype=np.int64) + resource.constant
-    if resource.quadratic:
-        first, second, coefficient = (np.array(column, dtype=np.int64) for column in zip(*resource.quadratic, strict=True))
-        total = total + (table[:, first] * table[:, second]) @ coefficient
-    return total
+    linear, first, second, coefficient = _columns(resource)
+    return table @ linear + (table[:, first] * table[:, second]) @ coefficient + resource.constant
+
+
+@lru_cache(maxsize=64)
+def _columns(resource: Resource) -> tuple[IntArray, IntArray, IntArray, IntArray]:
+    """Linear coefficients; first group, second group and coefficient of every product."""
+    table = np.array(resource.quadratic, dtype=np.int64).reshape(-1, 3)
+    return np.array(resource.linear, dtype=np.int64), table[:, 0], table[:, 1], table[:, 2].copy()
 
 
 def _largest_width(problem: Problem, g: int) -> int | None:

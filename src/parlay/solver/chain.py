@@ -91,13 +91,15 @@ class Chain:
     def scores_upper(self, low: IntArray, high: IntArray, counts: Sequence[int]) -> FloatArray:
         """``score_upper`` of the ranges of all groups, ``counts[g]`` of them belonging to group g; one after the other."""
         if len(set(self.group_terms)) > 1:
-            edges = np.cumsum(counts)[:-1]
-            parts = zip(np.split(low, edges), np.split(high, edges), strict=True)
-            return np.concatenate([self._upper(terms, *part) for terms, part in zip(self.group_terms, parts, strict=True)])
+            lows = np.split(low, np.cumsum(counts)[:-1])
+            highs = lows if low is high else np.split(high, np.cumsum(counts)[:-1])
+            parts = zip(self.group_terms, lows, highs, strict=True)
+            return np.concatenate([self._upper(terms, a, b) for terms, a, b in parts])
         return self._upper(self.group_terms[0], low, high)
 
     @staticmethod
     def _upper(terms: tuple[GroupTerm, ...], low: IntArray, high: IntArray) -> FloatArray:
+        """An upper bound over ranges; over single widths, given as one array twice, the value itself."""
         total = np.zeros(low.shape)
         for term in terms:
             total = total + (term.values(low) if low is high else term.upper(low, high))

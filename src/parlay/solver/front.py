@@ -28,11 +28,14 @@ __all__ = ["Progress", "StopSolvingError", "solve"]
 
 LARGEST_TOP_K = 1_000_000
 FIRST_DELTA = {Order.FREE: 3e-4, Order.NONDECREASING: 2.4e-3, Order.INCREASING: 2.4e-3}
-FIRST_SLACK = {Order.FREE: 4e-3, Order.NONDECREASING: 3e-2, Order.INCREASING: 3e-2}
+FIRST_SLACK = {Order.NONDECREASING: 6e-2, Order.INCREASING: 6e-2}
 DEEP = 16
 """Groups from which labels grow so fast with the distance below the root that steps are small."""
 
 PRICE_FACTORS = (1.0, 0.97, 1.03, 0.93, 1.07, 0.87, 1.14, 0.8, 1.25)
+FEW_PRICES = 5
+"""Prices that bound the labels of chains that are not deep."""
+
 EXHAUSTIVE_PAIRS = 200_000
 SMALLEST_SLACK, LARGEST_SLACK = 1e-7, 2.0
 SMALL_LAYER, SMALL_WIDTHS = 20_000, 30_000
@@ -197,7 +200,7 @@ class _Run:
                     return self._optimal(threshold)
                 self._lower_bound(max(above, default=threshold + EPSILON))
                 if threshold <= windows.threshold:
-                    delta = 1.5 * (self.root - windows.threshold)
+                    delta = max(2.0 * delta, 1.5 * (self.root - windows.threshold))
                     break
                 delta = self._wider(delta, outcome.labels, positive.groups)
             if lattice is None:
@@ -252,7 +255,8 @@ class _Run:
         return self.root - lowest + 1.0
 
     def _pass(self, lattice: Lattice, windows: Windows, threshold: float, beam: int | None = None) -> LabelPass:
-        prices = [windows.dual.price * factor for factor in PRICE_FACTORS]
+        factors = PRICE_FACTORS[:FEW_PRICES] if lattice.chain.groups < DEEP else PRICE_FACTORS
+        prices = [windows.dual.price * factor for factor in factors]
         outcome = push_labels(lattice, k=self.top_k, threshold=threshold, prices=prices, beam=beam, tick=self.tick)
         self._note(outcome)
         return outcome
@@ -404,7 +408,7 @@ def _first_delta(chain: Chain, top_k: int) -> float:
     more = top_k ** (2.0 / max(1, chain.groups - 1))  # layouts of the size within delta grow like its power (groups - 1) / 2
     order = chain.problem.space.order
     if order is not Order.FREE:
-        return min(FIRST_SLACK[order], (FIRST_DELTA[order] if chain.groups <= 8 * DEEP else 3e-4) * more)
+        return min(0.1, (FIRST_DELTA[order] if chain.groups <= 8 * DEEP else 3e-4) * more**0.8)
     width_squared = chain.high / max(1, sum(chain.product) + sum(chain.square))
     usual = max(1e-7, 0.03 / max(width_squared, 1.0))
     return min(FIRST_DELTA[order], usual * (8.0 if chain.groups <= DEEP / 2 else 4.0 if chain.groups <= DEEP else 1.0)) * more
@@ -415,7 +419,7 @@ def _first_slack(chain: Chain, delta: float) -> float:
     order = chain.problem.space.order
     if order is Order.FREE:
         return min(LARGEST_SLACK, 16.0 * delta)
-    return min(LARGEST_SLACK, max(FIRST_SLACK[order] * (2.0 if chain.groups >= DEEP else 1.0), 4.0 * delta))
+    return min(LARGEST_SLACK, max(FIRST_SLACK[order] * min(1.0, chain.groups / DEEP), 2.0 * delta))
 
 
 def _seems_small(chain: Chain) -> bool:
