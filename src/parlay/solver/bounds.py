@@ -210,13 +210,17 @@ def _priced_value(chain: Chain, guess: Relaxation) -> float:
     widths = np.array([min(max(round(c / stride) * stride, a), b) for c, a, b, stride in strides], dtype=np.int64)
     own = sum(chain.linear[g] * w + chain.square[g] * w * w for g, w in enumerate(widths.tolist()))
     joint = sum(c * a * b for c, (a, b) in zip(chain.product, pairwise(widths.tolist()), strict=True))
-    return float(chain.scores_upper(widths, widths, [1] * chain.groups).sum()) - guess.price * (own + joint - chain.high)
+    return float(chain.scores_upper(widths, widths, [1] * chain.groups).sum()) - guess.price * (
+        own + joint - chain.high
+    )
 
 
 def _spaced(chain: Chain, g: int, centre: float, near: float) -> FloatArray:
     """Starting points of cells: single widths up to ``near`` (in logs), then steps that grow with d^2 - near^2."""
     first, last, stride = chain.first[g], chain.last[g], chain.stride[g]
-    singles = np.arange(max(first, centre * math.exp(-near)) - stride, min(last, centre * math.exp(near)) + stride, stride)
+    singles = np.arange(
+        max(first, centre * math.exp(-near)) - stride, min(last, centre * math.exp(near)) + stride, stride
+    )
     reach = max(math.log(last / centre), math.log(centre / first), near)
     distances: list[float] = []
     distance, least, steepness = near, stride / centre, STEEPNESS[chain.problem.space.order]

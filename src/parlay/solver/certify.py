@@ -314,9 +314,14 @@ def _first(
     """By bisection, the first of ``count`` widths from ``low`` on at which the amount reaches something."""
     left, right = np.zeros_like(count), np.maximum(count, 0)
     stride = problem.space.groups[int(table.shape[1])].multiple_of
+
+    def reached_at(place: IntArray) -> NDArray[np.bool_]:
+        return is_reached(_amounts(constraint.resource, _cheapest(problem, table, low + place * stride)))
+
+    left = np.where((right > 0) & ~reached_at(np.maximum(right - 1, 0)), right, left)  # often none reaches it
     while (left < right).any():
         middle = (left + right) // 2
-        reached = is_reached(_amounts(constraint.resource, _cheapest(problem, table, low + middle * stride)))
+        reached = reached_at(middle)
         active = left < right
         right = np.where(active & reached, middle, right)
         left = np.where(active & ~reached, middle + 1, left)

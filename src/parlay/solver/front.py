@@ -27,8 +27,6 @@ from parlay.solver.ranking import ranked
 __all__ = ["Progress", "StopSolvingError", "solve"]
 
 LARGEST_TOP_K = 1_000_000
-FIRST_DELTA = {Order.FREE: 3e-4, Order.NONDECREASING: 2.4e-3, Order.INCREASING: 2.4e-3}
-FIRST_SLACK = {Order.NONDECREASING: 6e-2, Order.INCREASING: 6e-2}
 DEEP = 16
 """Groups from which labels grow so fast with the distance below the root that steps are small."""
 
@@ -36,10 +34,14 @@ PRICE_FACTORS = (1.0, 0.97, 1.03, 0.93, 1.07, 0.87, 1.14, 0.8, 1.25)
 FEW_PRICES = 5
 """Prices that bound the labels of chains that are not deep."""
 
-EXHAUSTIVE_PAIRS = 200_000
+EXHAUSTIVE_PAIRS = 10_000
 SMALLEST_SLACK, LARGEST_SLACK = 1e-7, 2.0
 SMALL_LAYER, SMALL_WIDTHS = 20_000, 30_000
 """Spaces with no more partial layouts a group, and widths in all, are listed outright: quicker than any bound."""
+
+SMALL_SHARE = 1_000
+"""Partial layouts a layout asked for, from which bounds are quicker after all."""
+
 NARROWINGS = ((0, 500), (0, 5_000), (1, 0), (2, 0), (0, 50_000))
 """What a search that was stopped tries: widths within so many of the best path, or else so many labels a group."""
 
@@ -163,13 +165,12 @@ class _Run:
 
     def _prove(self, chain: Chain, positive: Chain) -> Result:
         """Widen the slack below the bound until it holds ``top_k`` layouts, or everything."""
-        if _seems_small(positive):
+        if _seems_small(positive, self.top_k):
             try:
                 return self._exhausted(chain, self._everything(positive, largest_layer=SMALL_LAYER))
             except LabelLimitError:
                 pass  # not small enough to list
-        delta = _first_delta(positive, self.top_k)
-        slack = _first_slack(positive, delta)
+        delta, slack = _first_steps(positive, self.top_k)
         while True:
             if _pairs(positive) <= EXHAUSTIVE_PAIRS:
                 slack = math.inf
@@ -200,7 +201,7 @@ class _Run:
                     return self._optimal(threshold)
                 self._lower_bound(max(above, default=threshold + EPSILON))
                 if threshold <= windows.threshold:
-                    delta = max(2.0 * delta, 1.5 * (self.root - windows.threshold))
+                    delta = self._wider(max(delta, self.root - windows.threshold), outcome.labels, positive.groups)
                     break
                 delta = self._wider(delta, outcome.labels, positive.groups)
             if lattice is None:
@@ -366,7 +367,7 @@ class _Run:
             self._note(push_labels(lattice, k=self.top_k, largest_layer=AROUND_LAYER, tick=self.tick))
 
     def _some_windows(self, positive: Chain) -> tuple[Windows, Lattice] | None:
-        slack = _first_slack(positive, _first_delta(positive, self.top_k))
+        _, slack = _first_steps(positive, self.top_k)
         while slack > SMALLEST_SLACK:
             try:
                 windows = bounded_windows(positive, slack, tick=self.tick)
@@ -403,33 +404,37 @@ class _Run:
         )
 
 
-def _first_delta(chain: Chain, top_k: int) -> float:
-    """A first guess at the gap between root and k-th best: in free order it falls with the square of the widths."""
-    more = top_k ** (2.0 / max(1, chain.groups - 1))  # layouts of the size within delta grow like its power (groups - 1) / 2
-    order = chain.problem.space.order
-    if order is not Order.FREE:
-        return min(0.1, (FIRST_DELTA[order] if chain.groups <= 8 * DEEP else 3e-4) * more**0.8)
-    width_squared = chain.high / max(1, sum(chain.product) + sum(chain.square))
-    usual = max(1e-7, 0.03 / max(width_squared, 1.0))
-    return min(FIRST_DELTA[order], usual * (8.0 if chain.groups <= DEEP / 2 else 4.0 if chain.groups <= DEEP else 1.0)) * more
+def _first_steps(chain: Chain, top_k: int) -> tuple[float, float]:
+    """Where to begin: how far below the root the labels go at first, and how far the windows reach.
 
-
-def _first_slack(chain: Chain, delta: float) -> float:
-    """How far below the root the first windows reach: several times the first delta, to be made once."""
-    order = chain.problem.space.order
+    The gap between root and optimum falls with the square of the widths, as whole widths lie closer then; labels grow
+    like a power of the distance that rises with the depth, so deep chains begin with less. Only time hangs on it.
+    """
+    groups, order = chain.groups, chain.problem.space.order
+    squared = max(1.0, chain.high / max(1, sum(chain.product) + sum(chain.square)))
+    more = top_k ** (2.0 / max(1, groups - 1))  # layouts of the size within delta grow like its power (groups - 1) / 2
     if order is Order.FREE:
-        return min(LARGEST_SLACK, 16.0 * delta)
-    return min(LARGEST_SLACK, max(FIRST_SLACK[order] * min(1.0, chain.groups / DEEP), 2.0 * delta))
+        factor = 8.0 if groups <= DEEP / 2 else 4.0 if groups <= DEEP else 1.0
+        delta = min(3e-4, factor * max(1e-7, 0.03 / squared)) * more
+        return delta, min(LARGEST_SLACK, 16.0 * delta)
+    gap = (
+        (4.0 * groups if order is Order.INCREASING else max(24.0, groups / 2))
+        / squared
+        * (more if top_k == 1 else 1.5 * more)
+    )
+    if groups <= DEEP / 2:
+        return min(0.1, gap), min(LARGEST_SLACK, 2.5 * gap)
+    return min(2.4e-3, gap / (8.0 if groups <= 8 * DEEP else 24.0)), min(LARGEST_SLACK, gap)
 
 
-def _seems_small(chain: Chain) -> bool:
-    """Whether listing everything is worth a try: widths are few, and so are combinations but for the last group."""
+def _seems_small(chain: Chain, top_k: int) -> bool:
+    """Whether listing everything is worth a try: few widths, and few combinations, but for the last group, a layout."""
     counts = [chain.choice_count(g) for g in range(chain.groups)]
     if sum(counts) > SMALL_WIDTHS:
         return False
     combinations = math.prod(counts[:-1])
     ways = 1 if chain.problem.space.order is Order.FREE else math.factorial(chain.groups - 1)
-    return combinations <= 20 * SMALL_LAYER * ways
+    return combinations <= min(20 * SMALL_LAYER, SMALL_SHARE * (top_k + 2)) * ways
 
 
 def _pairs(chain: Chain) -> int:

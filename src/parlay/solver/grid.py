@@ -262,9 +262,7 @@ class Grid:
         """For single widths: positions in the next group's widths where the successors of each begin and end."""
         if not self.chain.is_fenced:
             counts = [len(cells) for cells in self.low]
-            return [
-                (np.zeros(a, dtype=np.int64), np.full(a, b, dtype=np.int64)) for a, b in pairwise(counts)
-            ]
+            return [(np.zeros(a, dtype=np.int64), np.full(a, b, dtype=np.int64)) for a, b in pairwise(counts)]
         return [
             (np.searchsorted(following, low, side="left"), np.searchsorted(following, high, side="right"))
             for (low, high), following in zip(self._successors, self.low[1:], strict=True)

@@ -73,9 +73,7 @@ class _Search:
         unordered = [math.inf if maximum is None else float(maximum) for maximum in maxima]
         self.highest = [float(width) for width in chain.last] if self.is_free else unordered
         typical = math.sqrt(chain.high / max(1, sum(chain.product) + sum(chain.square)))
-        self.widths = [
-            min(max(typical, float(a)), float(b)) for a, b in zip(chain.first, chain.last, strict=True)
-        ]
+        self.widths = [min(max(typical, float(a)), float(b)) for a, b in zip(chain.first, chain.last, strict=True)]
         self.price = chain.groups / math.log(max(3.0, typical)) / (2.0 * chain.high)
         self.spreads: list[float] = []
         self.own_spreads: list[float] = []
