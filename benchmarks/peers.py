@@ -39,7 +39,8 @@ class Answer:
 
 
 def run_parlay(problem: Problem, top_k: int, limit: float, threads: int) -> Answer:
-    """parlay itself, in one thread."""
+    """parlay itself; it has one thread whatever is allowed."""
+    assert threads >= 1
     started = time.perf_counter()
     result: Result = solve(problem, top_k=top_k, time_limit=limit)
     seconds = time.perf_counter() - started

@@ -89,7 +89,7 @@ class Chain:
         return self._upper(self.group_terms[group], low, high)
 
     def scores_upper(self, low: IntArray, high: IntArray, counts: Sequence[int]) -> FloatArray:
-        """``score_upper`` of the ranges of all groups, ``counts[g]`` of them belonging to group g; one after the other."""
+        """``score_upper`` of the ranges of all groups, one after the other; ``counts[g]`` of them belong to group g."""
         if len(set(self.group_terms)) > 1:
             lows = np.split(low, np.cumsum(counts)[:-1])
             highs = lows if low is high else np.split(high, np.cumsum(counts)[:-1])

@@ -200,6 +200,8 @@ def count_layouts(problem: Problem, *, memory: int = MEMORY, tick: Callable[[flo
         plan = _plan(lattice, g, states, memory)
         if g == groups - 3 and plan is None:
             # The last table would be read once: its rows go straight to their last widths.
+            if lattice.chain.square[-1] == 0 and lattice.chain.product[-1] > 0:
+                return _by_division(lattice, g, states)
             parts = (_Made(lattice, g, states, rows).last_ways().total() for rows in _chunks(lattice, g, states))
             return sum(parts)
         states = _advanced(lattice, g, states, plan)
@@ -330,6 +332,42 @@ class _Made:
         """Whole layouts behind each, where g + 1 is the last group but one."""
         begin, end = self.lattice.successors_within(self.g + 1, self.choice, self.used)
         return self.count.times(end - begin)
+
+
+def _by_division(lattice: Lattice, g: int, states: _States) -> int:
+    """How many layouts go on from the states of group g, the last but two: its successors one width at a time.
+
+    States are sorted by width, so those that a width may follow stand together; with that width given the price of
+    the last width is one number, and the widths that meet the budget are found by dividing by it.
+    """
+    chain = lattice.chain
+    slope = chain.product[g] * lattice.widths[g][states.choice]
+    start, stop = (ends[states.choice] for ends in lattice.ranges[g])
+    choices = np.arange(len(lattice.widths[g + 1]))
+    begin, end = np.searchsorted(stop, choices, side="right"), np.searchsorted(start, choices, side="right")
+    least, most, stride = int(lattice.widths[g + 2][0]), int(lattice.widths[g + 2][-1]), chain.stride[g + 2]
+    first, last = lattice.ranges[g + 1]
+    total = 0
+    for i, width in enumerate(lattice.widths[g + 1].tolist()):
+        if begin[i] >= end[i] or first[i] >= last[i]:
+            continue
+        rows = slice(int(begin[i]), int(end[i]))
+        price = chain.product[g + 1] * width + chain.linear[g + 2]
+        left = chain.high - int(lattice.own[g + 1][i]) - states.used[rows] - slope[rows] * width
+        widest = left // price
+        lowest = max(least, int(lattice.widths[g + 2][first[i]]))
+        highest = min(most, int(lattice.widths[g + 2][last[i] - 1]))
+        if chain.low == chain.high:
+            hits = np.flatnonzero(widest * price == left)
+            hits = hits[(widest[hits] >= lowest) & (widest[hits] <= highest) & (widest[hits] % stride == 0)]
+            total += states.count.taken(rows.start + hits).total() if len(hits) else 0
+        else:
+            narrowest = -((chain.high - chain.low - left) // price)  # rounded up
+            until = np.minimum(widest, highest) // stride
+            ways = np.maximum(until - (np.maximum(narrowest, lowest) + stride - 1) // stride + 1, 0)
+            hits = np.flatnonzero(ways)
+            total += states.count.taken(rows.start + hits).times(ways[hits]).total() if len(hits) else 0
+    return total
 
 
 def _chunks(lattice: Lattice, g: int, states: _States) -> Iterator[tuple[IntArray, IntArray, IntArray]]:

@@ -226,7 +226,7 @@ class Grid:
     def _row(self, g: int, place: int, price: float) -> FloatArray:
         """One row of ``transition``."""
         ends = self.low if price >= 0 else self.high
-        row = ends[g + 1] * (-price * self.chain.product[g] * int(ends[g][place]))
+        row = ends[g + 1].astype(float) * (-price * self.chain.product[g] * int(ends[g][place]))
         for term in self.chain.pair_terms[g]:
             here = (self.low[g][place : place + 1], self.high[g][place : place + 1])
             row = row + term.upper(here, (self.low[g + 1], self.high[g + 1]))
@@ -290,7 +290,7 @@ class Grid:
 
     def _joint(self, g: int, cheap: bool) -> FloatArray:
         """Cost of pairs of neighbouring cells; where fences bar one, infinite: always the worse at its price."""
-        cheap = cheap or self.is_single and not self._bars[g]
+        cheap = cheap or (self.is_single and not self._bars[g])
         ends = self.low if cheap else self.high
         name = ("cheap" if cheap else "dear", self._kinds[g])
         stored = self._stored.get(name)

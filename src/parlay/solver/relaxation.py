@@ -1,8 +1,8 @@
 """The continuous relaxation: where to look first, and at which price. A guess, never part of a proof.
 
-In the logarithms of the widths the size is convex and a concave score stays concave, so the best real widths of exactly
-the budget are one smooth optimum. Newton's method finds it with the price of a unit of size: along a chain its matrix is
-tridiagonal. Groups that the order forces together move as one block.
+In the logarithms of the widths the size is convex and a concave score stays concave, so the best real widths of
+exactly the budget are one smooth optimum. Newton's method finds it with the price of a unit of size: along a chain its
+matrix is tridiagonal. Groups that the order forces together move as one block.
 """
 
 from __future__ import annotations
@@ -187,7 +187,7 @@ class _Search:
 def _tridiagonal(
     diagonal: list[float], beside: list[float], first: list[float], second: list[float]
 ) -> tuple[list[float], list[float], list[float]] | None:
-    """Both systems of a symmetric negative definite matrix solved by elimination, and the roots of -inverse's diagonal."""
+    """Two systems of one negative definite matrix, by elimination, and the roots of the diagonal of -inverse."""
     size = len(diagonal)
     pivot, a, b = list(diagonal), list(first), list(second)
     for i in range(1, size):
