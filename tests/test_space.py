@@ -138,7 +138,7 @@ def test_streaming_begins_at_once() -> None:
 
 def test_memory_is_refused_before_it_is_taken() -> None:
     """The line says how much would be needed and what to do."""
-    problem = plain(depth=4).problem(kernels=66_304, order="free")
+    problem = plain(depth=5).problem(kernels=66_304, order="free")
     with pytest.raises(InputError, match=r"GiB needed; allowed: .* --memory"):
         count_layouts(problem, memory=64 << 20)
 
@@ -200,7 +200,7 @@ def test_sample_command(capsys: pytest.CaptureFixture[str]) -> None:
     "sample --depth 3 --kernels 4288 --n-samples 30",
     "sample --depth 3 --kernels 4288 --seed -1",
     "sample --depth 3 --kernels 5",
-    "count --depth 4 --kernels 66304 --order free",
+    "count --depth 5 --kernels 66304 --order free",
     "count --depth 4 --kernels 4288 --memory 0",
     "count --depth 3",
     "list --depth 3 --kernels 999999999999 --order free",
