@@ -2,6 +2,7 @@
 
 import json
 import random
+import sys
 from collections import Counter
 from itertools import islice
 
@@ -76,6 +77,28 @@ def test_large_counts_agree_modulo_primes(strict: int) -> None:
     assert count > 0
     for prime in (2**31 - 1, 1_000_000_007, 998_244_353):
         assert count % prime == count_modulo(900, 12, strict, prime)
+
+
+@pytest.mark.parametrize("block", range(3))
+def test_counting_routes_agree(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dividing a width at a time and passing successors through count the same, by enumeration too; ranges included."""
+    counting = sys.modules[count_layouts.__module__]
+    for seed in range(700 + 30 * block, 730 + 30 * block):
+        problem = random_problem(seed)
+        expected = sum(1 for _ in all_layouts(problem))
+        for factor in (0, 10**9):  # never, and always
+            monkeypatch.setattr(counting, "SPARSE_FACTOR", factor)
+            assert count_layouts(problem) == expected, (seed, factor)
+
+
+def test_a_count_that_needs_no_table() -> None:
+    """Three free layers of 66,304 kernels: 3 a + a b + b c, counted by another loop."""
+    size = 66_304
+    expected = 0
+    for a in range(1, size // 4 + 1):
+        left = size - 3 * a
+        expected += sum(1 for b in range(1, left // (a + 1) + 1) if (left - a * b) % b == 0)
+    assert count_layouts(plain(depth=3).problem(kernels=size, order="free"), memory=1 << 20) == expected
 
 
 @pytest.mark.slow
@@ -174,7 +197,7 @@ def test_list_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert out.splitlines()[0] == "1-5-856"
     assert len(out.splitlines()) == 4
     assert "there are more" in err
-    code, out, err = ask(capsys, "list --depth 3 --kernels 4288")
+    code, out, err = ask(capsys, "list --depth 3 --kernels 4288 --limit 99999999999999999999")
     assert len(out.splitlines()) == 29
     assert "these 29 are all" in err
     facts = json.loads(ask(capsys, "list --depth 3 --kernels 4288 --limit 4 --json")[1])

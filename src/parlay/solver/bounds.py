@@ -218,6 +218,7 @@ def _priced_value(chain: Chain, guess: Relaxation) -> float:
 def _spaced(chain: Chain, g: int, centre: float, near: float) -> FloatArray:
     """Starting points of cells: single widths up to ``near`` (in logs), then steps that grow with d^2 - near^2."""
     first, last, stride = chain.first[g], chain.last[g], chain.stride[g]
+    _check_singles(near * centre / stride)
     singles = np.arange(
         max(first, centre * math.exp(-near)) - stride, min(last, centre * math.exp(near)) + stride, stride
     )
@@ -229,6 +230,11 @@ def _spaced(chain: Chain, g: int, centre: float, near: float) -> FloatArray:
         distance += min(0.4, max(least, steepness * (distance * distance - near * near)))
     away = np.exp(np.array(distances))
     return np.concatenate([centre / away, singles, centre * away, [float(first)]])
+
+
+def _check_singles(count: float) -> None:
+    if count > LARGEST_WIDTHS:
+        raise MemoryError(f"{count:.0f} single widths around the centre of a group")
 
 
 def _every_width(grid: Grid, tick: Callable[[], None]) -> Windows | None:
@@ -287,6 +293,7 @@ def _graded(chain: Chain, g: int, centre: float) -> FloatArray:
     near = math.sqrt(stride / (GRADING * centre))  # here a step of GRADING d^2 is one width
     if near > 1.0:
         near = 1.0
+    _check_singles(near * centre / stride)
     singles = np.arange(
         max(first, centre * math.exp(-near)) - stride, min(last, centre * math.exp(near)) + stride, stride
     )

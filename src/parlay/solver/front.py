@@ -305,7 +305,10 @@ class _Run:
             if seconds <= 0:
                 raise TimeoutError
             run = _Run(problem=problem, top_k=1, time_limit=seconds, progress=self.progress, seek_nearest=False)
-            result = run.run()
+            try:
+                result = run.run()
+            except InputError:  # sizes beyond 64-bit sums
+                raise TimeoutError from None
             if result.status is Status.UNKNOWN:
                 raise TimeoutError
             return constraint.resource(result.best.layout) if result.solutions else None
