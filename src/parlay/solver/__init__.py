@@ -1,8 +1,8 @@
 """Exact solving: the best layouts of a problem, all of them, how many there are, and some drawn at random.
 
 ``front`` poses the question, ``chain`` brings it into integers, ``relaxation`` guesses where to look, ``grid`` and
-``bounds`` exclude widths, ``labels`` enumerates what is left, ``ranking`` orders ties, ``nearest`` explains an empty answer; ``counting``, ``sampling`` and
-``listing`` treat the whole space; ``certify`` shares none of these.
+``bounds`` exclude widths, ``labels`` enumerates what is left, ``ranking`` orders ties, ``nearest`` explains an empty
+answer; ``counting``, ``sampling`` and ``listing`` treat the whole space; ``certify`` shares none of these.
 """
 
 from parlay.solver.certify import Certificate, certify

@@ -29,13 +29,16 @@ if TYPE_CHECKING:
     IntArray = NDArray[np.int64]
     FloatArray = NDArray[np.float64]
 
-__all__ = ["Windows", "bounded_windows", "minimise_dual"]
+__all__ = ["Windows", "bounded_windows", "minimise_dual", "quick_bound"]
 
 GRADING = 0.04
 """A cell at distance d (in logs) from the centre spans about GRADING d^2: its slack stays below what d costs."""
 
 SAFETY, STEEPNESS = 1.2, {Order.FREE: 0.1, Order.NONDECREASING: 0.2, Order.INCREASING: 0.2}
 """Around a relaxed optimum: single widths so many times as far as the slack should reach, and the growth of cells."""
+
+QUICK_SLACK = 1e-4
+"""How far a bound in haste looks at single widths."""
 
 LARGEST_GRID = 400_000_000
 """Products of neighbouring cells, summed over the chain, that one grid may hold."""
@@ -170,6 +173,11 @@ def bounded_windows(chain: Chain, slack: float, *, tick: Callable[[], None] = la
         _check_size(grid)
     dual = minimise_dual(grid, price, tolerance=max(DUAL_TOLERANCE, 1e-3 * slack), tick=tick)
     return Windows(grid=grid, dual=dual, threshold=threshold, bound=max(dual.bound, threshold))
+
+
+def quick_bound(chain: Chain, guess: Relaxation) -> float:
+    """A bound on every layout's score from one pass over cells around the guess, at its price."""
+    return _relaxed_grid(chain, guess, QUICK_SLACK)[0].evaluate(guess.price).bound
 
 
 def _coarsely(chain: Chain, tick: Callable[[], None]) -> tuple[Grid, float, float] | None:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from inspect import signature
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,12 +17,19 @@ from parlay.errors import CertificateError, InputError
 from parlay.families import Family
 from parlay.layout import Layout, Order
 from parlay.problem import Nearest, Problem, Proof, Result, Solution, Status
-from parlay.solver.bounds import Windows, bounded_windows
+from parlay.solver.bounds import Windows, bounded_windows, quick_bound
 from parlay.solver.certify import certify
 from parlay.solver.chain import Chain, compile_chain
+from parlay.solver.grid import Grid
 from parlay.solver.labels import EPSILON, LARGEST_LAYER, LabelLimitError, LabelPass, Lattice, push_labels
 from parlay.solver.nearest import nearest_amounts
 from parlay.solver.ranking import ranked
+from parlay.solver.relaxation import relaxed_optimum
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    IntArray = NDArray[np.int64]
 
 __all__ = ["Progress", "StopSolvingError", "solve"]
 
@@ -45,7 +52,13 @@ SMALL_SHARE = 1_000
 NARROWINGS = ((0, 500), (0, 5_000), (1, 0), (2, 0), (0, 50_000))
 """What a search that was stopped tries: widths within so many of the best path, or else so many labels a group."""
 
-AROUND_LAYER = 100_000
+TAIL_REACHES = ((20_000, 12, 6, 6), (200_000, 200, 40, 4))
+"""How many widths either way the last group, the last but one, ... may leave the real optimum in such a search."""
+
+WIDE_SLACK = {Order.FREE: 4e-3, Order.NONDECREASING: 3e-2, Order.INCREASING: 3e-2}
+"""How far below the root such a search looks."""
+
+AROUND_LAYER = 400_000
 QUICK_CERTIFICATE = 4_000
 NEAREST_SECONDS = 4.0
 SHORTEST_GRACE, LONGEST_GRACE = 1.0, 3.0
@@ -342,21 +355,44 @@ class _Run:
     def _beam(self, positive: Chain) -> None:
         """Keep the most promising labels only: no proof, but layouts."""
         try:
-            if self.latest is None:
-                self.latest = self._some_windows(positive)
-            if self.latest is None:
+            self._near_relaxation(positive)
+            # Layouts of the exact size are rare close to the root: wider windows than a proof needs hold more of them.
+            found = self._some_windows(positive) or self.latest
+            if found is None:
                 return
-            windows, lattice = self.latest
-            for reach, beam in NARROWINGS:
+            windows, lattice = found
+            for number, (reach, beam) in enumerate(NARROWINGS):
+                if number and len(self.values) >= self.top_k:
+                    return
                 with suppress(LabelLimitError):
                     if reach:
                         self._around(windows, reach)
                     else:
                         self._pass(lattice, windows, max(windows.threshold, self.root - 1.0), beam)
-                if len(self.values) >= self.top_k:
-                    return
         except (_OutOfTimeError, LabelLimitError, MemoryError):
             return
+
+    def _near_relaxation(self, positive: Chain) -> None:
+        """A bound, and layouts of the size next to the real optimum: its widths rounded, but for the last groups."""
+        guess = relaxed_optimum(positive)
+        if guess is None:
+            return
+        for reaches in TAIL_REACHES:
+            low: list[IntArray] = []
+            for g, (centre, stride) in enumerate(zip(guess.centres, positive.stride, strict=True)):
+                behind = positive.groups - 1 - g
+                reach = reaches[behind] * stride if behind < len(reaches) else 0
+                width = min(max(math.floor(centre / stride + 0.5) * stride, positive.first[g]), positive.last[g])
+                begin, end = max(positive.first[g], width - reach), min(positive.last[g], width + reach)
+                low.append(np.arange(begin, end + 1, stride, dtype=np.int64))
+            lattice = Lattice.of(Grid(positive, low, low))
+            if lattice is not None:
+                with suppress(LabelLimitError):
+                    self._note(push_labels(lattice, k=self.top_k, largest_layer=AROUND_LAYER, tick=self.tick))
+            if len(self.values) >= self.top_k:
+                break
+        if self.bound is None:
+            self._lower_bound(quick_bound(positive, guess))
 
     def _around(self, windows: Windows, reach: int) -> None:
         """All layouts within a few widths of the best path: few labels, and among them mostly one of the exact size."""
@@ -370,7 +406,7 @@ class _Run:
             self._note(push_labels(lattice, k=self.top_k, largest_layer=AROUND_LAYER, tick=self.tick))
 
     def _some_windows(self, positive: Chain) -> tuple[Windows, Lattice] | None:
-        _, slack = _first_steps(positive, self.top_k)
+        slack = max(WIDE_SLACK[self.problem.space.order], _first_steps(positive, self.top_k)[1])
         while slack > SMALLEST_SLACK:
             try:
                 windows = bounded_windows(positive, slack, tick=self.tick)
