@@ -34,7 +34,7 @@ __all__ = ["Windows", "bounded_windows", "minimise_dual", "quick_bound"]
 GRADING = 0.04
 """A cell at distance d (in logs) from the centre spans about GRADING d^2: its slack stays below what d costs."""
 
-SAFETY, STEEPNESS = 1.2, {Order.FREE: 0.1, Order.NONDECREASING: 0.2, Order.INCREASING: 0.2}
+SAFETY, STEEPNESS = 1.2, {Order.FREE: 0.1, Order.NONDECREASING: 0.3, Order.INCREASING: 0.3}
 """Around a relaxed optimum: single widths so many times as far as the slack should reach, and the growth of cells."""
 
 QUICK_SLACK = 1e-4
@@ -318,8 +318,11 @@ def _cells_from(starts: FloatArray, chain: Chain, g: int) -> tuple[IntArray, Int
     """Cells that begin at the choices next to ``starts``; together they hold every choice of the group once."""
     first, last, stride = chain.first[g], chain.last[g], chain.stride[g]
     inside = starts[(starts >= first) & (starts <= last)]
-    low = np.unique(first + ((inside - first) / stride).round().astype(np.int64) * stride)
+    low = first + ((inside - first) / stride).round().astype(np.int64) * stride
+    low.sort()
     low = low[(low >= first) & (low <= last)]
+    if len(low) > 1:
+        low = low[np.concatenate([[True], low[1:] != low[:-1]])]
     if len(low) == 0 or low[0] != first:
         low = np.concatenate([[first], low]).astype(np.int64)
     high = np.concatenate([low[1:] - stride, [last]]).astype(np.int64)

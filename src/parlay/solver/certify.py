@@ -238,6 +238,8 @@ def _enumerated(problem: Problem, effort: int) -> IntArray | None:
             return None
         low, high = _fenced(space, g, table, top)
         count = (high - low) // group.multiple_of + 1
+        if g < len(space.groups) - 1 and _at_least(problem, table, low, count, effort - spent) > effort - spent:
+            return None
         for constraint in problem.constraints:
             count = _count_within(problem, constraint, table, low, count)
         skip = np.zeros_like(count)
@@ -283,6 +285,20 @@ def _cheapest(problem: Problem, table: IntArray, widths: IntArray) -> IntArray:
     """Partial layouts with one more width each and the smallest conceivable ones behind."""
     after = _least_after(problem.space, widths, int(table.shape[1]))
     return np.concatenate([table, widths[:, None], after], axis=1)
+
+
+def _at_least(problem: Problem, table: IntArray, low: IntArray, count: IntArray, effort: int) -> int:
+    """A number of longer partial layouts that exist for certain, from one look at each partial layout."""
+    if len(table) == 0:
+        return 0
+    stride = problem.space.groups[int(table.shape[1])].multiple_of
+    place = np.minimum(np.maximum(count, 1) - 1, 2 * max(effort, 0) // len(table) + 1)
+    probe = _cheapest(problem, table, low + place * stride)
+    fits = count > 0
+    for constraint in problem.constraints:
+        if constraint.maximum is not None:
+            fits = fits & (_amounts(constraint.resource, probe) <= constraint.maximum)
+    return int((place[fits] + 1).sum())
 
 
 def _count_within(

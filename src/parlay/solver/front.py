@@ -59,7 +59,7 @@ WIDE_SLACK = {Order.FREE: 4e-3, Order.NONDECREASING: 3e-2, Order.INCREASING: 3e-
 """How far below the root such a search looks."""
 
 AROUND_LAYER = 400_000
-QUICK_CERTIFICATE = 4_000
+QUICK_CERTIFICATE = 1_500
 NEAREST_SECONDS = 4.0
 SHORTEST_GRACE, LONGEST_GRACE = 1.0, 3.0
 """Seconds in which a search that was stopped may still look for a layout, at most."""
@@ -484,7 +484,9 @@ def _pairs(chain: Chain) -> int:
 def _without_zeros(chain: Chain) -> Chain:
     """The chain without the smallest widths whose score is -inf."""
     first = list(chain.first)
-    for g in range(chain.groups):
+    smallest = np.array(first, dtype=np.int64)
+    worthless = np.isneginf(chain.scores_upper(smallest, smallest, [1] * chain.groups))
+    for g in np.flatnonzero(worthless).tolist():
         while first[g] <= chain.last[g] and np.isneginf(chain.score(g, np.array([first[g]]))[0]):
             first[g] += chain.stride[g]
     return chain.narrowed(first, chain.last)
