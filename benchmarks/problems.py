@@ -24,7 +24,7 @@ class Case:
 
 
 def _plain(order: str, kernels: int, depth: int, top_k: int = 1) -> Case:
-    name = f"{order} {kernels:,} x {depth}" + (f", top {top_k}" if top_k > 1 else "")
+    name = f"{order} {kernels:,} x {depth}" + (f", top {top_k:,}" if top_k > 1 else "")
     return Case(name=name, make=lambda: plain(depth=depth).problem(kernels=kernels, order=order), top_k=top_k)
 
 

@@ -19,9 +19,9 @@ from parlay.formal import decimal_value
 INTRODUCTION = """
 Written by `make bench` from `measurements.jsonl`, which is beside it; do not edit. Seconds from building the model to
 the answer, median of n runs (smallest to largest); process start, imports and the reading of a licence excluded. Every
-run has a process of its own, {threads},
-and may take 10 GiB; all solvers take turns, problem by problem. Limit {limit:.0f} s; runs above 20 s are not repeated.
-Each solver has solved three small problems before its clock starts.
+run has a process of its own with {threads}, and may take 10 GiB.
+All solvers take turns, problem by problem. Limit {limit:.0f} s; runs above 20 s are not repeated. Each solver has
+solved three small problems before its clock starts.
 
 *open*: best log-energy found, by exact recount, and bound, at the limit. *worse*: claimed optimal inside the solver's
 tolerance, but another layout is better. The ratio is the fastest peer that claims a proof over parlay; where none does,
@@ -29,11 +29,11 @@ the limit over parlay. *Cold* is the wall time of a process that loads everythin
 
 Each peer has the bound of the geometric program as a cut and the bounds on widths that follow from the budget, free of
 charge; SCIP and Gurobi also have the size as a convex function of the logarithms. The best k: Gurobi by its solution
-pool; CP-SAT by solving again without what was found, so what it cannot prove for the first it was not asked again;
-SCIP has no such thing.
+pool; CP-SAT by solving again without what was found, so where it could not prove the first it was not asked again; SCIP
+has no such thing.
 """
 
-PACKAGES = {"parlay": "parlay", "SCIP": "pyscipopt", "CP-SAT": "ortools", "Gurobi": "gurobipy", "numpy": "numpy"}
+PACKAGES = ("parlay", "pyscipopt", "ortools", "gurobipy", "numpy")
 
 
 def recounted(case: Case, answer: Answer) -> dict[str, Any]:
@@ -74,15 +74,15 @@ def _mebibytes() -> int:
 def write_results(path: Path, rows: list[dict[str, Any]]) -> None:
     """The tables in Markdown."""
     threads, limit = max(row["threads"] for row in rows), max(row["limit"] for row in rows)
-    cores = "one thread and is pinned to one core" if threads == 1 else f"{threads} threads and as many cores"
+    cores = "one thread, pinned to one core" if threads == 1 else f"{threads} threads and as many cores"
     introduction = INTRODUCTION.strip().format(threads=cores, limit=limit)
     lines = [
         "# parlay beside general solvers",
         "",
         *introduction.split("\n"),
         "",
-        f"Hardware: {_hardware()}. Versions: {', '.join(_versions())}. The free Gurobi licence admits models of 2,000",
-        "variables.",
+        f"Hardware: {_hardware()}. Versions: {', '.join(_versions())}.",
+        "The free Gurobi licence admits models of 2,000 variables.",
         "",
         f"| problem | {' | '.join(SOLVERS)} | best peer / parlay | cold: parlay, best peer | parlay's peak memory |",
         "|---|" + "---|" * (len(SOLVERS) + 3),
@@ -118,7 +118,7 @@ def _cell(rows: list[dict[str, Any]], best: float | None, top_k: int) -> str:
     if row["verdict"] != "proven":
         found = "nothing found" if row["best"] is None else f"{row['best']:.6f}"
         listed = f", {row['valid']} of {top_k}" if top_k > 1 else ""
-        bound = "" if row["bound"] is None else f", bound {row['bound']:.4f}"
+        bound = "" if row["bound"] is None or row["best"] is None else f", bound {row['bound']:.4f}"
         return f"open: {found}{listed}{bound}"
     worse = "" if best is None or row["best"] >= best - 1e-9 else f", worse: {row['best']:.7f}"
     return _spread(rows) + worse
@@ -142,8 +142,9 @@ def _ratio(cells: dict[str, list[dict[str, Any]]]) -> str:
     limits = [rows[0]["limit"] for rows in peers if rows[0]["verdict"] == "open"]
     base = statistics.median(ours)
     if times:
-        return f"{min(times) / base:.1f}"
-    return f"> {min(limits) / base:.0f}" if limits else "-"
+        ratio = min(times) / base
+        return f"{ratio:.1f}" if ratio < 100 else f"{ratio:,.0f}"
+    return f"> {min(limits) / base:,.0f}" if limits else "-"
 
 
 def _cold(cold: dict[str, list[dict[str, Any]]]) -> str:
@@ -170,9 +171,9 @@ def _hardware() -> str:
 
 def _versions() -> list[str]:
     found: list[str] = []
-    for name, package in PACKAGES.items():
+    for package in PACKAGES:
         try:
-            found.append(f"{name} {version(package)}")
+            found.append(f"{package} {version(package)}")
         except PackageNotFoundError:
             continue
     return found
