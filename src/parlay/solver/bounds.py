@@ -156,10 +156,16 @@ def bounded_windows(chain: Chain, slack: float, *, tick: Callable[[], None] = la
         grid = _coarse_grid(chain).affordable()
         return None if grid is None else _every_width(grid, tick)
     guess = relaxed_optimum(chain)
-    started = _coarsely(chain, tick) if guess is None else _relaxed_grid(chain, guess, slack)
-    if started is None:
-        return None
-    grid, price, root = started
+    if guess is not None:
+        windows = _windowed(*_relaxed_grid(chain, guess, slack), slack, tick)
+        if windows.grid is not None and windows.dual.bound > windows.threshold:
+            return windows
+    started = _coarsely(chain, tick)  # no guess, or a wrong one: it expected more than there is
+    return None if started is None else _windowed(*started, slack, tick)
+
+
+def _windowed(grid: Grid, price: float, root: float, slack: float, tick: Callable[[], None]) -> Windows:
+    """Cells that cannot reach ``slack`` below the root dropped, the others split, until single widths are left."""
     threshold = root - slack  # any threshold is valid; this one leaves about as much as the slack asks for
     while True:
         tick()
