@@ -94,6 +94,8 @@ def minimise_dual(
         excess = now.cost - (chain.high if now.price >= 0 else chain.low)
         if excess == 0 or (now.price == 0 and chain.low <= now.cost <= chain.high):
             return now
+        if now.price * excess * excess <= tolerance * chain.high and now.price > 0:
+            return best  # cost falls about like 1 / price, so that much could still be gained
         if excess > 0:
             left = now
         else:

@@ -38,7 +38,7 @@ DEEP = 16
 """Groups from which labels grow so fast with the distance below the root that steps are small."""
 
 PRICE_FACTORS = (1.0, 0.97, 1.03, 0.93, 1.07, 0.87, 1.14, 0.8, 1.25)
-FEW_PRICES = 5
+FEW_PRICES = 3
 """Prices that bound the labels of chains that are not deep."""
 
 EXHAUSTIVE_PAIRS = 10_000
@@ -59,7 +59,7 @@ WIDE_SLACK = {Order.FREE: 4e-3, Order.NONDECREASING: 3e-2, Order.INCREASING: 3e-
 """How far below the root such a search looks."""
 
 AROUND_LAYER = 400_000
-QUICK_CERTIFICATE = 1_500
+QUICK_CERTIFICATE = 600
 NEAREST_SECONDS = 4.0
 SHORTEST_GRACE, LONGEST_GRACE = 1.0, 3.0
 """Seconds in which a search that was stopped may still look for a layout, at most."""
@@ -462,7 +462,7 @@ def _first_steps(chain: Chain, top_k: int) -> tuple[float, float]:
         * (more if top_k == 1 else 1.5 * more)
     )
     if groups <= DEEP / 2:
-        return min(0.1, gap), min(LARGEST_SLACK, 2.5 * gap)
+        return min(0.1, gap), min(LARGEST_SLACK, 2.0 * gap)
     return min(2.4e-3, gap / (8.0 if groups <= 8 * DEEP else 24.0)), min(LARGEST_SLACK, gap)
 
 

@@ -17,7 +17,7 @@ __all__ = ["Relaxation", "relaxed_optimum"]
 
 STEPS = 60
 LONGEST_STEP = 0.7
-PRECISE = 1e-7
+PRECISE = 1e-4
 
 
 @dataclass(frozen=True, kw_only=True)
