@@ -82,7 +82,8 @@ def write_results(path: Path, rows: list[dict[str, Any]]) -> None:
         *introduction.split("\n"),
         "",
         f"Hardware: {_hardware()}. Versions: {', '.join(_versions())}.",
-        "The free Gurobi licence admits models of 2,000 variables.",
+        "The free Gurobi licence admits models of 2,000 variables and constraints.",
+        *_remarks(path.with_name("remarks.md")),
         "",
         f"| problem | {' | '.join(SOLVERS)} | best peer / parlay | cold: parlay, best peer | parlay's peak memory |",
         "|---|" + "---|" * (len(SOLVERS) + 3),
@@ -109,11 +110,16 @@ def write_results(path: Path, rows: list[dict[str, Any]]) -> None:
     write_atomically(path, "\n".join(lines) + "\n")
 
 
+def _remarks(path: Path) -> list[str]:
+    """What was written by hand about the runs at hand, if anything."""
+    return ["", *path.read_text(encoding="utf-8").strip().split("\n")] if path.exists() else []
+
+
 def _cell(rows: list[dict[str, Any]], best: float | None, top_k: int) -> str:
     if not rows:
         return "-"
     if rows[0]["error"]:
-        return rows[0]["error"].replace("|", "/")[:60]
+        return rows[0]["error"].split("Error: ")[-1].split(";")[0].replace("|", "/")[:60]
     row = rows[0]
     if row["verdict"] != "proven":
         found = "nothing found" if row["best"] is None else f"{row['best']:.6f}"
