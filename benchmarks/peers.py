@@ -26,7 +26,7 @@ class Answer:
     """What a solver said.
 
     Attributes:
-        seconds: from building the model to the end, imports and process start excluded.
+        seconds: from building the model to the end; imports, process start and reading a licence excluded.
         layouts: best first.
         bound: upper bound on the log-energy, where the solver states one.
         is_proven: whether it claims optimality (of all layouts listed).
@@ -38,8 +38,9 @@ class Answer:
     is_proven: bool
 
 
-def run_parlay(problem: Problem, top_k: int, limit: float) -> Answer:
-    """parlay itself."""
+def run_parlay(problem: Problem, top_k: int, limit: float, threads: int) -> Answer:
+    """parlay itself; it has one thread whatever is allowed."""
+    assert threads >= 1
     started = time.perf_counter()
     result: Result = solve(problem, top_k=top_k, time_limit=limit)
     seconds = time.perf_counter() - started
@@ -70,11 +71,12 @@ def _shape(problem: Problem) -> _Shape:
     return _Shape(chain=positive, cut=windows.bound, order=problem.space.order, amount=chain.high)
 
 
-def run_scip(problem: Problem, top_k: int, limit: float) -> Answer:
+def run_scip(problem: Problem, top_k: int, limit: float, threads: int) -> Answer:
     """SCIP: integer widths, one bilinear equality, ln ln as nonlinear constraints."""
     from pyscipopt import Model, exp, log, quicksum
 
-    assert top_k == 1, "SCIP has no solution pool that is complete"
+    if top_k > 1:
+        raise NotImplementedError("lists no best k of a nonlinear model")
     shape = _shape(problem)
     chain = shape.chain
     started = time.perf_counter()
@@ -82,7 +84,7 @@ def run_scip(problem: Problem, top_k: int, limit: float) -> Answer:
     model.hideOutput()
     model.setParam("limits/time", limit)
     model.setParam("limits/gap", 0.0)
-    model.setParam("parallel/maxnthreads", 2)
+    model.setParam("parallel/maxnthreads", threads)
     widths = [model.addVar(vtype="I", lb=chain.first[g], ub=chain.last[g]) for g in range(shape.groups)]
     scores = [
         model.addVar(lb=math.log(math.log(chain.first[g])), ub=math.log(math.log(chain.last[g])))
@@ -117,19 +119,19 @@ def run_scip(problem: Problem, top_k: int, limit: float) -> Answer:
     )
 
 
-def run_gurobi(problem: Problem, top_k: int, limit: float) -> Answer:
+def run_gurobi(problem: Problem, top_k: int, limit: float, threads: int) -> Answer:
     """Gurobi: the same model with its nonlinear functions; its solution pool for the top k. Needs its free licence."""
     import gurobipy as gp
     from gurobipy import GRB, nlfunc
 
     shape = _shape(problem)
     chain = shape.chain
-    started = time.perf_counter()
     with gp.Env(params={"OutputFlag": 0}) as env, gp.Model(env=env) as model:
+        started = time.perf_counter()  # after the licence was read
         model.Params.TimeLimit = limit
         model.Params.MIPGap = 0
         model.Params.MIPGapAbs = 0
-        model.Params.Threads = 2
+        model.Params.Threads = threads
         if top_k > 1:
             model.Params.PoolSearchMode = 2
             model.Params.PoolSolutions = top_k
@@ -164,7 +166,7 @@ def run_gurobi(problem: Problem, top_k: int, limit: float) -> Answer:
         return Answer(seconds=seconds, layouts=layouts, bound=bound, is_proven=proven)
 
 
-def run_cpsat(problem: Problem, top_k: int, limit: float) -> Answer:
+def run_cpsat(problem: Problem, top_k: int, limit: float, threads: int) -> Answer:
     """CP-SAT: products by multiplication constraints, energies by tables of integers scaled by 10^9 (so proven to 1e-9
     a group); the top k by solving again without what was found.
     """
@@ -201,7 +203,7 @@ def run_cpsat(problem: Problem, top_k: int, limit: float) -> Answer:
     bound, proven = None, True
     while len(layouts) < top_k:
         solver = cp_model.CpSolver()
-        solver.parameters.num_workers = 2
+        solver.parameters.num_workers = threads
         solver.parameters.max_time_in_seconds = max(0.01, limit - (time.perf_counter() - started))
         status = solver.solve(model)
         bound = solver.best_objective_bound / scale if bound is None else bound
@@ -214,7 +216,7 @@ def run_cpsat(problem: Problem, top_k: int, limit: float) -> Answer:
     return Answer(seconds=time.perf_counter() - started, layouts=layouts, bound=bound, is_proven=proven)
 
 
-SOLVERS: dict[str, Callable[[Problem, int, float], Answer]] = {
+SOLVERS: dict[str, Callable[[Problem, int, float, int], Answer]] = {
     "parlay": run_parlay,
     "SCIP": run_scip,
     "CP-SAT": run_cpsat,

@@ -64,6 +64,8 @@ def test_space_of_the_paper() -> None:
     (lambda: resnet(depth=2), r"6n \+ 2"),
     (lambda: plain(depth=4, kernel_size=(3, 3)), "one for all or 4"),
     (lambda: plain(depth=4, kernel_size=0), "kernel size"),
+    (lambda: plain(depth=4, kernel_size=99), "at most 65 on images of side 32"),
+    (lambda: resnet(kernel_size=(3, 3, 3, 67)), "at most 65 on images of side 32"),
     (lambda: plain(depth=4, image=7), "image side"),
     (lambda: plain(depth=4, in_channels=0), "in-channels"),
     (lambda: plain(depth=4, classes=-1), "classes"),

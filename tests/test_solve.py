@@ -5,6 +5,7 @@ import random
 import subprocess
 import sys
 import time
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -14,9 +15,11 @@ from parlay import Constraint, InputError, Problem, Resource, Status, get_score,
 from parlay.energy import EnergyGroup, GroupTerm, Score, Terms
 from parlay.layout import Layout, Order, WidthGroup, WidthSpace
 from parlay.solver import StopSolvingError
-from parlay.solver.chain import compile_chain, is_chain
+from parlay.solver.bounds import bounded_windows
+from parlay.solver.chain import Chain, compile_chain, is_chain
 from parlay.solver.grid import best_partners
 from parlay.solver.labels import push_labels
+from parlay.solver.relaxation import Relaxation, relaxed_optimum
 
 TABLE_5 = {
     4_288: [
@@ -153,6 +156,63 @@ def test_partners_by_divide_and_conquer_equal_a_table() -> None:
         assert np.allclose(table[np.arange(rows), index], best, atol=1e-12)
 
 
+@pytest.mark.parametrize("order", list(Order))
+def test_the_relaxation_is_about_the_root(order: Order) -> None:
+    """Newton's optimum costs the budget, keeps the order, and its value is the dual bound to a few parts in 10,000."""
+    problem = plain(depth=8).problem(kernels=66_304, order=order)
+    chain = compile_chain(problem)
+    chain = chain.narrowed([max(2, first) for first in chain.first], chain.last)
+    guess = relaxed_optimum(chain)
+    assert guess is not None
+    widths = guess.centres
+    assert 3 * widths[0] + sum(a * b for a, b in pairwise(widths)) == pytest.approx(66_304, rel=1e-6)
+    step = {Order.FREE: -math.inf, Order.NONDECREASING: 0, Order.INCREASING: 1}[order]
+    assert all(b - a >= step - 1e-6 for a, b in pairwise(widths))
+    value = sum(math.log(math.log(width)) for width in widths)
+    windows = bounded_windows(chain, 1e-2)
+    assert windows is not None
+    assert value == pytest.approx(windows.bound, abs=5e-4)
+    assert guess.price == pytest.approx(windows.dual.price, rel=0.02)
+
+
+@pytest.mark.parametrize("price", [0.3, 1.0, 1.9])
+def test_windows_do_not_rest_on_the_guess(price: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wrong price, wrong centres and wrong spreads cost time, never the optimum."""
+    true_guess = relaxed_optimum
+
+    def astray(chain: Chain) -> Relaxation | None:
+        guess = true_guess(chain)
+        if guess is None:
+            return None
+        wrong = [max(2.0, centre * (0.6 if g % 2 else 1.5)) for g, centre in enumerate(guess.centres)]
+        return Relaxation(price=guess.price * price, centres=wrong, spreads=[0.01] * len(wrong))
+
+    monkeypatch.setattr(sys.modules[bounded_windows.__module__], "relaxed_optimum", astray)
+    monkeypatch.setattr(sys.modules[solve.__module__], "EXHAUSTIVE_PAIRS", 0)
+    monkeypatch.setattr(sys.modules[solve.__module__], "SMALL_LAYER", 0)
+    for order in Order:
+        problem = plain(depth=3).problem(kernels=4_288, order=order)
+        everything = list_layouts(problem)
+        assert [s.layout for s in solve(problem, top_k=5).solutions] == [s.layout for s in everything[:5]]
+
+
+@pytest.mark.parametrize("block", range(4))
+def test_bounds_find_what_listing_finds(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spaces of thousands of layouts, far beyond the oracle's: the best k by bounds alone are the head of the list."""
+    monkeypatch.setattr(sys.modules[solve.__module__], "EXHAUSTIVE_PAIRS", 0)
+    monkeypatch.setattr(sys.modules[solve.__module__], "SMALL_LAYER", 0)
+    rng = random.Random(block)
+    sizes = {2: 20_000, 3: 4_000, 4: 1_000, 5: 400}
+    for _ in range(12):
+        depth, order = rng.choice(list(sizes)), rng.choice(list(Order))
+        size = rng.randint(100, sizes[depth])
+        problem = plain(depth=depth).problem(kernels=size, order=order, multiple_of=rng.choice([1, 1, 2]))
+        expected = list_layouts(problem)
+        top_k = rng.choice([1, 1, 3, 10, 100, 1_000])
+        result = solve(problem, top_k=top_k)
+        assert [s.layout for s in result.solutions] == [s.layout for s in expected[:top_k]], (depth, order, size)
+
+
 def test_vgg16_at_its_own_size() -> None:
     """Free order, thousands of widths a layer, a linear layer in the size: the known optimum, proven."""
     linear, quadratic = {0: 27, 12: 10}, {(i, i + 1): 9 for i in range(12)}
@@ -209,6 +269,18 @@ def test_infeasible_names_the_nearest_sizes() -> None:
         assert not brute_force(family.problem(kernels=size, multiple_of=8))
 
 
+def test_nearest_sizes_beyond_two_to_the_forty() -> None:
+    """Sizes beyond 2^46 in steps of 2^42 are searched like small ones, on both sides."""
+    unit = 2**42
+    resource = Resource.of("size", 2, linear={0: 6 * unit, 1: unit})
+    space = WidthSpace(groups=(WidthGroup(name="a"), WidthGroup(name="b")))
+    size = Constraint.equal(resource, 28 * unit + 5)
+    result = solve(Problem(space=space, score=EnergyGroup(), constraints=(size,)))
+    assert result.status is Status.INFEASIBLE
+    assert result.nearest is not None
+    assert (result.nearest.below, result.nearest.above, result.nearest.proven) == (28 * unit, 29 * unit, True)
+
+
 def test_sizes_below_the_smallest_network() -> None:
     """Nothing lies below; above is the smallest increasing layout 1-2-3-4 with 3 + 2 + 6 + 12 kernels."""
     nearest = solve(plain(depth=4), kernels=5).nearest
@@ -228,7 +300,7 @@ def test_time_limit_gives_a_feasible_layout_with_a_true_gap(monkeypatch: pytest.
     assert result.solutions
     assert problem.violations(result.best.layout) == []
     assert result.bound is not None
-    assert result.bound >= 41.900206 >= result.best.log_energy
+    assert result.bound >= 41.900206689 >= result.best.log_energy - 1e-9
     assert result.gap is not None
     assert result.gap > 0
 

@@ -56,6 +56,10 @@ class GroupTerm(ABC):
 
         return np.maximum(self.values(low), self.values(high))
 
+    def slopes(self, width: float) -> tuple[float, float] | None:
+        """First and second derivative in ln width, where a solver may begin its search; None, as it stands: unknown."""
+        return None
+
     def formal(self, width: int) -> FormalSum | None:
         """The exact value for ties, None for -inf; as it stands, equal only to itself at the same width."""
         return {(repr(self), width): 1}
@@ -104,6 +108,10 @@ class LogLog(GroupTerm):
 
         with np.errstate(divide="ignore"):
             return self.count * np.log(np.log(widths))
+
+    def slopes(self, width: float) -> tuple[float, float] | None:
+        logarithm = math.log(max(width, 1.5))
+        return self.count / logarithm, -self.count / logarithm**2
 
     def formal(self, width: int) -> FormalSum | None:
         return None if width == 1 else lnln(width, self.count)

@@ -76,7 +76,14 @@ class Family(ABC):
         _require("image side", self.image)
         _require("classes", self.classes)
         for size in self.kernel_sizes:
-            _require("kernel size", size, largest=1_000)
+            _require("kernel size", size)
+            if size > 2 * self.image + 1:  # its outer rows would read nothing but padding, wherever it stands
+                raise InputError(
+                    "kernel size",
+                    given=size,
+                    allowed=f"at most {2 * self.image + 1} on images of side {self.image}",
+                    remedy="see --kernel-size and --image",
+                )
         if len(self.kernel_sizes) != len(self.group_names):
             raise InputError(
                 "kernel sizes",

@@ -12,7 +12,17 @@ from parlay.errors import InputError
 from parlay.report.studies import Conducted
 from parlay.study import Watcher
 
-__all__ = ["finish", "seeds_from"]
+__all__ = ["checked_seed", "finish", "seeds_from"]
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C."""
+
+
+def checked_seed(seed: int) -> int:
+    """The seed, if torch takes it."""
+    if not 0 <= seed < 2**63:
+        raise InputError("--seed", given=seed, allowed="an integer from 0 to 2^63 - 1")
+    return seed
 
 
 def seeds_from(count: int | None, given: Sequence[int]) -> tuple[int, ...]:
@@ -20,7 +30,7 @@ def seeds_from(count: int | None, given: Sequence[int]) -> tuple[int, ...]:
     if count is not None and given:
         raise InputError("seeds", given="--seeds and --seed", allowed="one of the two")
     if given:
-        return tuple(given)
+        return tuple(checked_seed(seed) for seed in given)
     if count is not None and not 1 <= count <= 1000:
         raise InputError("--seeds", given=count, allowed="an integer from 1 to 1000")
     return tuple(range(1 if count is None else count))
@@ -33,7 +43,7 @@ def finish(context: click.Context, folder: Path, as_json: bool, work: Callable[[
             done = work(bar)
         except KeyboardInterrupt:
             bar.say(f"stopped: every trial that ended is kept in {folder}; run the same command again to go on")
-            raise
+            context.exit(INTERRUPTED)
         bar.say(done.summary())
     if as_json:
         click.echo(done.document())

@@ -45,7 +45,7 @@ def list_command(limit: int, as_json: bool, **options: Any) -> int:
     if limit < 1:
         raise InputError("limit", given=limit, allowed="an integer of at least 1")
     found = iter(stream_layouts(problem))
-    rows = (layout_facts(family, problem, layout) for layout in islice(found, limit))
+    rows = (layout_facts(family, problem, layout) for layout in islice(found, min(limit, sys.maxsize)))
     listed = _stream_json(family, problem, rows, found) if as_json else _stream_lines(rows)
     if not as_json:
         _say_the_rest(listed, found)

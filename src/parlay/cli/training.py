@@ -22,10 +22,12 @@ __all__ = ["train"]
 def train(layout: str, seed: int, as_json: bool, steps: int | None, **options: Any) -> None:
     """Train the network of LAYOUT, such as 35-36-37-43, and test it once, at the end."""
     from parlay.cli.progress import ProgressBar
+    from parlay.cli.reports import checked_seed
     from parlay.report.runs import run_document, run_text
     from parlay.study import Kind, make_plan
     from parlay.train.loop import train_layout
 
+    seed = checked_seed(seed)
     widths, recipe = parse_layout(layout), recipe_for(options)
     data = load_data(options)
     family = family_for(data, options, groups=len(widths))

@@ -1,11 +1,11 @@
 """Exact solving: the best layouts of a problem, all of them, how many there are, and some drawn at random.
 
-``front`` poses the question. On a chain with one size ``chain`` brings it into integers, ``grid`` and ``bounds``
-exclude widths, ``labels`` enumerates what is left. On any other graph ``general`` holds it, ``relax``, ``dual`` and
-``eliminate`` bound it, ``moves`` and ``neighbours`` find layouts, ``boxes``, ``tables``, ``cuts`` and ``branch``
-prove, ``answer`` says what is known. ``ranking`` orders ties, ``nearest`` and ``explain`` explain an empty answer,
-``pareto`` asks level by level; ``counting``, ``sampling`` and ``listing`` treat the whole space; ``certify`` and
-``recompute`` share none of these.
+``front`` poses the question. On a chain with one size ``chain`` brings it into integers, ``relaxation`` guesses where
+to look, ``grid`` and ``bounds`` exclude widths, ``labels`` enumerates what is left. On any other graph ``general``
+holds it, ``relax``, ``dual`` and ``eliminate`` bound it, ``moves`` and ``neighbours`` find layouts, ``boxes``,
+``tables``, ``cuts`` and ``branch`` prove, ``answer`` says what is known. ``ranking`` orders ties, ``nearest`` and
+``explain`` explain an empty answer, ``pareto`` asks level by level; ``counting``, ``sampling`` and ``listing`` treat
+the whole space; ``certify`` and ``recompute`` share none of these.
 """
 
 from parlay.solver.certify import Certificate, certify

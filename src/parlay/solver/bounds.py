@@ -13,12 +13,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from parlay.layout import Order
 from parlay.solver.chain import Chain
 from parlay.solver.grid import INFEASIBLE, Dual, Grid
+from parlay.solver.relaxation import Relaxation, relaxed_optimum
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,10 +29,16 @@ if TYPE_CHECKING:
     IntArray = NDArray[np.int64]
     FloatArray = NDArray[np.float64]
 
-__all__ = ["Windows", "bounded_windows", "minimise_dual"]
+__all__ = ["Windows", "bounded_windows", "minimise_dual", "quick_bound"]
 
 GRADING = 0.04
 """A cell at distance d (in logs) from the centre spans about GRADING d^2: its slack stays below what d costs."""
+
+SAFETY, STEEPNESS = 1.2, {Order.FREE: 0.1, Order.NONDECREASING: 0.3, Order.INCREASING: 0.3}
+"""Around a relaxed optimum: single widths so many times as far as the slack should reach, and the growth of cells."""
+
+QUICK_SLACK = 1e-4
+"""How far a bound in haste looks at single widths."""
 
 LARGEST_GRID = 400_000_000
 """Products of neighbouring cells, summed over the chain, that one grid may hold."""
@@ -77,7 +86,7 @@ def minimise_dual(
     furthest = 1e9 * max(scale, abs(best.bound) / max(chain.high, 1))
     left: Dual | None = None  # too cheap: costs more than allowed
     right: Dual | None = None  # too dear: costs less than allowed
-    factor = 1.3
+    factor = 1.0
     for _ in range(passes):
         tick()
         if now.bound < best.bound:
@@ -85,10 +94,14 @@ def minimise_dual(
         excess = now.cost - (chain.high if now.price >= 0 else chain.low)
         if excess == 0 or (now.price == 0 and chain.low <= now.cost <= chain.high):
             return now
+        if now.price * excess * excess <= tolerance * chain.high and now.price > 0:
+            return best  # cost falls about like 1 / price, so that much could still be gained
         if excess > 0:
             left = now
         else:
             right = now
+        if factor == 1.0:  # cost falls about like 1 / price: a step as long as the excess tells, and half as much again
+            factor = min(1.3, 1.0005 + 1.5 * abs(excess) / max(1.0, float(chain.high)))
         if left is not None and right is not None:
             price, floor = _crossing(left, right, chain)
             if best.bound - floor <= tolerance or right.price - left.price <= 1e-13 * abs(right.price):
@@ -96,7 +109,7 @@ def minimise_dual(
         elif left is not None:
             price = left.price * factor if left.price > 0 else left.price / factor if left.price < 0 else scale * 1e-6
             price = 0.0 if left.price < 0 and abs(left.price) < scale * 1e-9 else price
-            factor = min(factor**1.5, 1e3)
+            factor = min(factor**2, 1e3)
         else:
             assert right is not None
             price = (
@@ -106,7 +119,7 @@ def minimise_dual(
                 price = 0.0
             if right.price == 0 and chain.low <= 0:
                 return best
-            factor = min(factor**1.5, 1e3)
+            factor = min(factor**2, 1e3)
         if abs(price) > furthest:
             return best
         now = grid.evaluate(price)
@@ -137,19 +150,53 @@ def bounded_windows(chain: Chain, slack: float, *, tick: Callable[[], None] = la
     Raises:
         MemoryError: when the windows would be too wide to hold.
     """
-    grid = _coarse_grid(chain)
-    grid = grid.affordable() if grid is not None else None
-    if grid is None:
+    if chain.is_empty:
         return None
     if math.isinf(slack):
         if sum(chain.choice_count(g) for g in range(chain.groups)) > LARGEST_WIDTHS:
             raise MemoryError("too many widths to list")
-        return _every_width(grid, tick)
-    # A first idea of price and centre, then cells graded around it until the best path runs through single widths.
-    dual = minimise_dual(grid, _guess_price(chain), tolerance=1e-3, tick=tick)
-    if dual.bound == INFEASIBLE:
+        grid = _coarse_grid(chain).affordable()
+        return None if grid is None else _every_width(grid, tick)
+    guess = relaxed_optimum(chain)
+    if guess is not None:
+        windows = _windowed(*_relaxed_grid(chain, guess, slack), slack, tick)
+        if windows.grid is not None and windows.dual.bound > windows.threshold:
+            return windows
+    started = _coarsely(chain, tick)  # no guess, or a wrong one: it expected more than there is
+    return None if started is None else _windowed(*started, slack, tick)
+
+
+def _windowed(grid: Grid, price: float, root: float, slack: float, tick: Callable[[], None]) -> Windows:
+    """Cells that cannot reach ``slack`` below the root dropped, the others split, until single widths are left."""
+    threshold = root - slack  # any threshold is valid; this one leaves about as much as the slack asks for
+    while True:
+        tick()
+        kept = grid.kept([values >= threshold - 1e-9 for values in grid.marginals(price)])
+        if kept is None:
+            return Windows(grid=None, dual=grid.evaluate(price), threshold=threshold, bound=threshold)
+        grid = kept
+        if grid.is_single:
+            break
+        grid = grid.split(4)
+        _check_size(grid)
+    dual = minimise_dual(grid, price, tolerance=max(DUAL_TOLERANCE, 1e-3 * slack), tick=tick)
+    return Windows(grid=grid, dual=dual, threshold=threshold, bound=max(dual.bound, threshold))
+
+
+def quick_bound(chain: Chain, guess: Relaxation) -> float:
+    """A bound on every layout's score from one pass over cells around the guess, at its price."""
+    return _relaxed_grid(chain, guess, QUICK_SLACK)[0].evaluate(guess.price).bound
+
+
+def _coarsely(chain: Chain, tick: Callable[[], None]) -> tuple[Grid, float, float] | None:
+    """Price and centre found on coarse cells, then cells graded around it until the best path is of single widths."""
+    grid = _coarse_grid(chain).affordable()
+    if grid is None:
         return None
+    dual = minimise_dual(grid, _guess_price(chain), tolerance=1e-3, tick=tick)
     for attempt in range(16):
+        if dual.bound == INFEASIBLE:
+            return None
         tick()
         if attempt < 3:
             grid = _graded_grid(chain, [_centre(grid, g, i) for g, i in enumerate(dual.path)])
@@ -157,25 +204,53 @@ def bounded_windows(chain: Chain, slack: float, *, tick: Callable[[], None] = la
             grid = grid.split(6, around=dual.path)
         _check_size(grid)
         dual = minimise_dual(grid, dual.price, tick=tick)
-        if dual.bound == INFEASIBLE:
-            return None
         if all(grid.low[g][i] == grid.high[g][i] for g, i in enumerate(dual.path)):
             break
-    threshold = dual.bound - slack
-    while True:
-        tick()
-        keep = [values >= threshold - 1e-9 for values in grid.marginals(dual.price)]
-        kept = grid.kept(keep)
-        kept = None if kept is None else kept.affordable()
-        if kept is None:
-            return Windows(grid=None, dual=dual, threshold=threshold, bound=threshold)
-        grid = kept
-        if grid.is_single:
-            break
-        grid = grid.split(4)
-        _check_size(grid)
-    dual = minimise_dual(grid, dual.price, tick=tick)
-    return Windows(grid=grid, dual=dual, threshold=threshold, bound=max(dual.bound, threshold))
+    return None if dual.bound == INFEASIBLE else (grid, dual.price, dual.bound)
+
+
+def _relaxed_grid(chain: Chain, guess: Relaxation, slack: float) -> tuple[Grid, float, float]:
+    """Single widths as far as the slack is expected to reach, then cells that grow with the distance."""
+    reach = math.sqrt(2.0 * slack)
+    spans = [min(max(SAFETY * reach * spread, 1.5 / centre), 1.0) for centre, spread in guess.both]
+    starts = [_spaced(chain, g, c, near) for g, (c, near) in enumerate(zip(guess.centres, spans, strict=True))]
+    cells = [_cells_from(start, chain, g) for g, start in enumerate(starts)]
+    grid = Grid(chain, [low for low, _ in cells], [high for _, high in cells])
+    _check_size(grid)
+    return grid, guess.price, _priced_value(chain, guess)
+
+
+def _priced_value(chain: Chain, guess: Relaxation) -> float:
+    """Score minus price x (cost - budget) next to the relaxed optimum: about the bound at that price."""
+    strides = zip(guess.centres, chain.first, chain.last, chain.stride, strict=True)
+    widths = np.array([min(max(round(c / stride) * stride, a), b) for c, a, b, stride in strides], dtype=np.int64)
+    own = sum(chain.linear[g] * w + chain.square[g] * w * w for g, w in enumerate(widths.tolist()))
+    joint = sum(c * a * b for c, (a, b) in zip(chain.product, pairwise(widths.tolist()), strict=True))
+    return float(chain.scores_upper(widths, widths, [1] * chain.groups).sum()) - guess.price * (
+        own + joint - chain.high
+    )
+
+
+def _spaced(chain: Chain, g: int, centre: float, near: float) -> FloatArray:
+    """Starting points of cells: single widths up to ``near`` (in logs), then steps that grow with d^2 - near^2."""
+    first, last, stride = chain.first[g], chain.last[g], chain.stride[g]
+    _check_singles(near * centre / stride)
+    singles = np.arange(
+        max(first, centre * math.exp(-near)) - stride, min(last, centre * math.exp(near)) + stride, stride
+    )
+    reach = max(math.log(last / centre), math.log(centre / first), near)
+    distances: list[float] = []
+    distance, least, steepness = near, stride / centre, STEEPNESS[chain.problem.space.order]
+    while distance < reach:
+        distances.append(distance)
+        distance += min(0.4, max(least, steepness * (distance * distance - near * near)))
+    away = np.exp(np.array(distances))
+    return np.concatenate([centre / away, singles, centre * away, [float(first)]])
+
+
+def _check_singles(count: float) -> None:
+    if count > LARGEST_WIDTHS:
+        raise MemoryError(f"{count:.0f} single widths around the centre of a group")
 
 
 def _every_width(grid: Grid, tick: Callable[[], None]) -> Windows | None:
@@ -209,10 +284,8 @@ def _centre(grid: Grid, g: int, index: int) -> float:
     return math.sqrt(float(grid.low[g][index]) * float(grid.high[g][index]))
 
 
-def _coarse_grid(chain: Chain) -> Grid | None:
+def _coarse_grid(chain: Chain) -> Grid:
     """About 40 cells a factor of e: enough to find the centre; narrow groups at once width by width."""
-    if chain.is_empty:
-        return None
     ratio = 1.1 if chain.groups <= 64 else 1.2
     cells = [_cells_from(_geometric(chain, g, ratio), chain, g) for g in range(chain.groups)]
     return Grid(chain, [low for low, _ in cells], [high for _, high in cells])
@@ -236,6 +309,7 @@ def _graded(chain: Chain, g: int, centre: float) -> FloatArray:
     near = math.sqrt(stride / (GRADING * centre))  # here a step of GRADING d^2 is one width
     if near > 1.0:
         near = 1.0
+    _check_singles(near * centre / stride)
     singles = np.arange(
         max(first, centre * math.exp(-near)) - stride, min(last, centre * math.exp(near)) + stride, stride
     )
@@ -252,8 +326,11 @@ def _cells_from(starts: FloatArray, chain: Chain, g: int) -> tuple[IntArray, Int
     """Cells that begin at the choices next to ``starts``; together they hold every choice of the group once."""
     first, last, stride = chain.first[g], chain.last[g], chain.stride[g]
     inside = starts[(starts >= first) & (starts <= last)]
-    low = np.unique(first + ((inside - first) / stride).round().astype(np.int64) * stride)
+    low = first + ((inside - first) / stride).round().astype(np.int64) * stride
+    low.sort()
     low = low[(low >= first) & (low <= last)]
+    if len(low) > 1:
+        low = low[np.concatenate([[True], low[1:] != low[:-1]])]
     if len(low) == 0 or low[0] != first:
         low = np.concatenate([[first], low]).astype(np.int64)
     high = np.concatenate([low[1:] - stride, [last]]).astype(np.int64)

@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Context, Decimal
+from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -252,6 +253,8 @@ def _enumerated(problem: Problem, effort: int) -> IntArray | None:
             return None
         low, high = _fenced(space, g, table, top)
         count = (high - low) // group.multiple_of + 1
+        if g < len(space.groups) - 1 and _at_least(problem, table, low, count, effort - spent) > effort - spent:
+            return None
         for constraint in problem.constraints:
             count = _count_within(problem, constraint, table, low, count)
         skip = np.zeros_like(count)
@@ -303,8 +306,22 @@ def _fenced(space: WidthSpace, g: int, table: IntArray, top: int) -> tuple[IntAr
 
 def _cheapest(problem: Problem, table: IntArray, widths: IntArray) -> IntArray:
     """Partial layouts with one more width each and the smallest conceivable ones behind."""
-    after = _least_after(problem.space, widths[:, None], int(table.shape[1]))
-    return np.concatenate([table, widths[:, None], *after], axis=1)
+    after = _least_after(problem.space, widths, int(table.shape[1]))
+    return np.concatenate([table, widths[:, None], after], axis=1)
+
+
+def _at_least(problem: Problem, table: IntArray, low: IntArray, count: IntArray, effort: int) -> int:
+    """A number of longer partial layouts that exist for certain, from one look at each partial layout."""
+    if len(table) == 0:
+        return 0
+    stride = problem.space.groups[int(table.shape[1])].multiple_of
+    place = np.minimum(np.maximum(count, 1) - 1, 2 * max(effort, 0) // len(table) + 1)
+    probe = _cheapest(problem, table, low + place * stride)
+    fits = count > 0
+    for constraint in problem.constraints:
+        if constraint.maximum is not None:
+            fits = fits & (_amounts(constraint.resource, probe) <= constraint.maximum)
+    return int((place[fits] + 1).sum())
 
 
 def _count_within(
@@ -336,34 +353,42 @@ def _first(
     """By bisection, the first of ``count`` widths from ``low`` on at which the amount reaches something."""
     left, right = np.zeros_like(count), np.maximum(count, 0)
     stride = problem.space.groups[int(table.shape[1])].multiple_of
+
+    def reached_at(place: IntArray) -> NDArray[np.bool_]:
+        return is_reached(_amounts(constraint.resource, _cheapest(problem, table, low + place * stride)))
+
+    left = np.where((right > 0) & ~reached_at(np.maximum(right - 1, 0)), right, left)  # often none reaches it
     while (left < right).any():
         middle = (left + right) // 2
-        reached = is_reached(_amounts(constraint.resource, _cheapest(problem, table, low + middle * stride)))
+        reached = reached_at(middle)
         active = left < right
         right = np.where(active & reached, middle, right)
         left = np.where(active & ~reached, middle + 1, left)
     return left
 
 
-def _least_after(space: WidthSpace, last: IntArray, g: int) -> list[IntArray]:
-    """Lower bounds on the widths after group g, one column each, given the last widths chosen."""
-    columns: list[IntArray] = []
-    for distance, group in enumerate(space.groups[g + 1 :], start=1):
-        step = {Order.FREE: None, Order.NONDECREASING: 0, Order.INCREASING: distance}[space.order]
-        least = np.full_like(last, group.first)
-        columns.append(least if step is None else np.maximum(least, last + step))
-    return columns
+def _least_after(space: WidthSpace, last: IntArray, g: int) -> IntArray:
+    """Lower bounds on the widths after group g, one column each, given the last widths chosen, shape (n,)."""
+    after = space.groups[g + 1 :]
+    least = np.array([group.first for group in after], dtype=np.int64)
+    if space.order is Order.FREE:
+        return np.broadcast_to(least, (len(last), len(after)))
+    steps = np.arange(1, len(after) + 1) if space.order is Order.INCREASING else np.zeros(len(after), dtype=np.int64)
+    return np.maximum(least, last[:, None] + steps)
 
 
 def _amounts(resource: Resource | PeakResource, table: IntArray) -> IntArray:
     if isinstance(resource, PeakResource):
         return np.maximum.reduce([_amounts(point, table) for point in resource.points])
-    total = np.full(len(table), resource.constant, dtype=np.int64)
-    for g, coefficient in enumerate(resource.linear):
-        total = total + coefficient * table[:, g]
-    for g, h, coefficient in resource.quadratic:
-        total = total + coefficient * table[:, g] * table[:, h]
-    return total // resource.divisor
+    linear, first, second, coefficient = _columns(resource)
+    return (table @ linear + (table[:, first] * table[:, second]) @ coefficient + resource.constant) // resource.divisor
+
+
+@lru_cache(maxsize=64)
+def _columns(resource: Resource) -> tuple[IntArray, IntArray, IntArray, IntArray]:
+    """Linear coefficients; first group, second group and coefficient of every product."""
+    table = np.array(resource.quadratic, dtype=np.int64).reshape(-1, 3)
+    return np.array(resource.linear, dtype=np.int64), table[:, 0], table[:, 1], table[:, 2].copy()
 
 
 def _largest_width(problem: Problem, g: int) -> int | None:

@@ -86,10 +86,30 @@ class Chain:
 
     def score_upper(self, group: int, low: IntArray, high: IntArray) -> FloatArray:
         """An upper bound of the group's terms over each range."""
+        return self._upper(self.group_terms[group], low, high)
+
+    def scores_upper(self, low: IntArray, high: IntArray, counts: Sequence[int]) -> FloatArray:
+        """``score_upper`` of the ranges of all groups, one after the other; ``counts[g]`` of them belong to group g."""
+        if len(set(self.group_terms)) > 1:
+            lows = np.split(low, np.cumsum(counts)[:-1])
+            highs = lows if low is high else np.split(high, np.cumsum(counts)[:-1])
+            parts = zip(self.group_terms, lows, highs, strict=True)
+            return np.concatenate([self._upper(terms, a, b) for terms, a, b in parts])
+        return self._upper(self.group_terms[0], low, high)
+
+    @staticmethod
+    def _upper(terms: tuple[GroupTerm, ...], low: IntArray, high: IntArray) -> FloatArray:
+        """An upper bound over ranges; over single widths, given as one array twice, the value itself."""
         total = np.zeros(low.shape)
-        for term in self.group_terms[group]:
-            total = total + term.upper(low, high)
+        for term in terms:
+            total = total + (term.values(low) if low is high else term.upper(low, high))
         return total
+
+    @property
+    def is_fenced(self) -> bool:
+        """Whether the order or the largest step bars some neighbours."""
+        space = self.problem.space
+        return space.order is not Order.FREE or space.max_step is not None
 
     def pair_score(self, group: int, first: IntArray, second: IntArray) -> FloatArray | float:
         """The terms of the pair (group, group + 1); shapes broadcast; 0.0 when there are none."""

@@ -41,6 +41,10 @@ DENSE_FACTOR = 3
 """Tables are filled width by width once that visits so many times fewer cells than there are successors."""
 
 
+SPARSE_FACTOR = 4
+"""Successors are divided a width at a time unless the budget leaves so many times fewer of them than the fences do."""
+
+
 class Digits:
     """Non-negative integers of any size, one a column: ``digits[d]`` counts BASE^d, each below BASE.
 
@@ -197,11 +201,13 @@ def count_layouts(problem: Problem, *, memory: int = MEMORY, tick: Callable[[flo
     states = _first_states(lattice)
     for g in range(groups - 2):
         tick(g / (groups - 1))
-        plan = _plan(lattice, g, states, memory)
+        plan = _plan(lattice, g, states, memory, is_kept=g < groups - 3)
         if g == groups - 3 and plan is None:
             # The last table would be read once: its rows go straight to their last widths.
-            parts = (_Made(lattice, g, states, rows).last_ways().total() for rows in _chunks(lattice, g, states))
-            return sum(parts)
+            divides = lattice.chain.square[-1] == 0 and lattice.chain.product[-1] > 0
+            if divides and _all_successors(lattice, g, states) <= SPARSE_FACTOR * _successors(lattice, g, states):
+                return _by_division(lattice, g, states)
+            return _passed_through(lattice, g, states, tick)
         states = _advanced(lattice, g, states, plan)
         if len(states.choice) == 0:
             return 0
@@ -262,29 +268,48 @@ def _single_group(lattice: Lattice) -> CountTable | None:
     return CountTable(lattice=lattice, states=[], begin=begin, end=end, ways=Digits((end - begin)[None, :]))
 
 
-def _plan(lattice: Lattice, g: int, states: _States, memory: int) -> tuple[IntArray, IntArray] | None:
+def _plan(
+    lattice: Lattice, g: int, states: _States, memory: int, *, is_kept: bool = True
+) -> tuple[IntArray, IntArray] | None:
     """How to fill the table of group g + 1: None by successors, else width by width, over these ranges of used cost.
+
+    Without ``is_kept`` successors are only passed through, so that only a table filled width by width takes memory.
 
     Raises:
         InputError: when the table would take more than ``memory``.
     """
     start, stop = lattice.ranges[g]
-    most = steps = int((stop - start)[states.choice].sum())  # successors, at most
-    digits = len(states.count.digits) + 1
-    if steps <= CHUNK:
+    most = _all_successors(lattice, g, states)
+    if most <= CHUNK:
         return None
-    low, high = _used_ranges(lattice, g, states)
-    cells = int(np.maximum(high - low + 1, 0).sum())
-    if steps <= 20 * DENSE_FACTOR * cells:
-        some = slice(None, None, max(1, len(states.choice) // 20_000))
-        begin, end = lattice.successors_within(g, states.choice[some], states.used[some])
-        steps = int((end - begin).sum() * len(states.choice) / len(begin))
-    by_successors = steps <= DENSE_FACTOR * cells
-    rows = min(most, cells)
+    rows = steps = min(most, _successors(lattice, g, states))
+    ranges: tuple[IntArray, IntArray] | None = None
+    pairs = int((stop - start)[np.unique(states.choice)].sum())
+    if pairs <= steps:  # otherwise widths alone are more work than successors
+        low, high = _used_ranges(lattice, g, states)
+        cells = int(np.maximum(high - low + 1, 0).sum())
+        rows = min(rows, cells)
+        ranges = (low, high) if steps > DENSE_FACTOR * cells else None
+    if ranges is None and not is_kept:
+        return None
+    digits = len(states.count.digits) + 1
     needed = rows * 8 * (2 * digits + 4) + CHUNK * 8 * (digits + 6)
     if needed > memory:
         raise _too_large(needed, memory)
-    return None if by_successors else (low, high)
+    return ranges
+
+
+def _all_successors(lattice: Lattice, g: int, states: _States) -> int:
+    """How many successors fences leave the states of group g."""
+    start, stop = lattice.ranges[g]
+    return int((stop - start)[states.choice].sum())
+
+
+def _successors(lattice: Lattice, g: int, states: _States) -> int:
+    """About how many of them the budget leaves."""
+    some = slice(None, None, max(1, len(states.choice) // 20_000))
+    begin, end = lattice.successors_within(g, states.choice[some], states.used[some])
+    return int((end - begin).sum() * len(states.choice) / len(begin))
 
 
 def _advanced(lattice: Lattice, g: int, states: _States, plan: tuple[IntArray, IntArray] | None) -> _States:
@@ -330,6 +355,51 @@ class _Made:
         """Whole layouts behind each, where g + 1 is the last group but one."""
         begin, end = self.lattice.successors_within(self.g + 1, self.choice, self.used)
         return self.count.times(end - begin)
+
+
+def _by_division(lattice: Lattice, g: int, states: _States) -> int:
+    """How many layouts go on from the states of group g, the last but two: its successors one width at a time.
+
+    States are sorted by width, so those that a width may follow stand together; with that width given the price of
+    the last width is one number, and the widths that meet the budget are found by dividing by it.
+    """
+    chain = lattice.chain
+    slope = chain.product[g] * lattice.widths[g][states.choice]
+    start, stop = (ends[states.choice] for ends in lattice.ranges[g])
+    choices = np.arange(len(lattice.widths[g + 1]))
+    begin, end = np.searchsorted(stop, choices, side="right"), np.searchsorted(start, choices, side="right")
+    least, most, stride = int(lattice.widths[g + 2][0]), int(lattice.widths[g + 2][-1]), chain.stride[g + 2]
+    first, last = lattice.ranges[g + 1]
+    total = 0
+    for i, width in enumerate(lattice.widths[g + 1].tolist()):
+        if begin[i] >= end[i] or first[i] >= last[i]:
+            continue
+        rows = slice(int(begin[i]), int(end[i]))
+        price = chain.product[g + 1] * width + chain.linear[g + 2]
+        left = chain.high - int(lattice.own[g + 1][i]) - states.used[rows] - slope[rows] * width
+        widest = left // price
+        lowest = max(least, int(lattice.widths[g + 2][first[i]]))
+        highest = min(most, int(lattice.widths[g + 2][last[i] - 1]))
+        if chain.low == chain.high:
+            hits = np.flatnonzero(widest * price == left)
+            hits = hits[(widest[hits] >= lowest) & (widest[hits] <= highest) & (widest[hits] % stride == 0)]
+            total += states.count.taken(rows.start + hits).total() if len(hits) else 0
+        else:
+            narrowest = -((chain.high - chain.low - left) // price)  # rounded up
+            until = np.minimum(widest, highest) // stride
+            ways = np.maximum(until - (np.maximum(narrowest, lowest) + stride - 1) // stride + 1, 0)
+            hits = np.flatnonzero(ways)
+            total += states.count.taken(rows.start + hits).times(ways[hits]).total() if len(hits) else 0
+    return total
+
+
+def _passed_through(lattice: Lattice, g: int, states: _States, tick: Callable[[float], None]) -> int:
+    """The same, label by label, a few million successors at a time."""
+    total = 0
+    for rows in _chunks(lattice, g, states):
+        tick((g + int(rows[0][0]) / len(states.choice)) / (g + 2))
+        total += _Made(lattice, g, states, rows).last_ways().total()
+    return total
 
 
 def _chunks(lattice: Lattice, g: int, states: _States) -> Iterator[tuple[IntArray, IntArray, IntArray]]:

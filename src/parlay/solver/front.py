@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from inspect import signature
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,28 +18,49 @@ from parlay.families import Family
 from parlay.layout import Layout, Order
 from parlay.problem import Nearest, Problem, Proof, Result, Solution, Status
 from parlay.solver.answer import GeneralRun
-from parlay.solver.bounds import Windows, bounded_windows
+from parlay.solver.bounds import Windows, bounded_windows, quick_bound
 from parlay.solver.certify import certify
 from parlay.solver.chain import Chain, compile_chain, is_chain
+from parlay.solver.grid import Grid
 from parlay.solver.labels import EPSILON, LARGEST_LAYER, LabelLimitError, LabelPass, Lattice, push_labels
 from parlay.solver.nearest import nearest_amounts
 from parlay.solver.ranking import ranked
+from parlay.solver.relaxation import relaxed_optimum
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    IntArray = NDArray[np.int64]
 
 __all__ = ["Progress", "StopSolvingError", "solve"]
 
 LARGEST_TOP_K = 1_000_000
-FIRST_DELTA = 3e-4
-FIRST_SLACK = {Order.FREE: 4e-3, Order.NONDECREASING: 3e-2, Order.INCREASING: 3e-2}
+DEEP = 16
+"""Groups from which labels grow so fast with the distance below the root that steps are small."""
+
 PRICE_FACTORS = (1.0, 0.97, 1.03, 0.93, 1.07, 0.87, 1.14, 0.8, 1.25)
-EXHAUSTIVE_PAIRS = 200_000
+FEW_PRICES = 3
+"""Prices that bound the labels of chains that are not deep."""
+
+EXHAUSTIVE_PAIRS = 10_000
 SMALLEST_SLACK, LARGEST_SLACK = 1e-7, 2.0
 SMALL_LAYER, SMALL_WIDTHS = 20_000, 30_000
 """Spaces with no more partial layouts a group, and widths in all, are listed outright: quicker than any bound."""
+
+SMALL_SHARE = 1_000
+"""Partial layouts a layout asked for, from which bounds are quicker after all."""
+
 NARROWINGS = ((0, 500), (0, 5_000), (1, 0), (2, 0), (0, 50_000))
 """What a search that was stopped tries: widths within so many of the best path, or else so many labels a group."""
 
-AROUND_LAYER = 100_000
-QUICK_CERTIFICATE = 4_000
+TAIL_REACHES = ((20_000, 12, 6, 6), (200_000, 200, 40, 4))
+"""How many widths either way the last group, the last but one, ... may leave the real optimum in such a search."""
+
+WIDE_SLACK = {Order.FREE: 4e-3, Order.NONDECREASING: 3e-2, Order.INCREASING: 3e-2}
+"""How far below the root such a search looks."""
+
+AROUND_LAYER = 400_000
+QUICK_CERTIFICATE = 600
 NEAREST_SECONDS = 4.0
 SHORTEST_GRACE, LONGEST_GRACE = 1.0, 3.0
 """Seconds in which a search that was stopped may still look for a layout, at most."""
@@ -191,13 +212,12 @@ class _Run:
 
     def _prove(self, chain: Chain, positive: Chain) -> Result:
         """Widen the slack below the bound until it holds ``top_k`` layouts, or everything."""
-        if sum(positive.choice_count(g) for g in range(positive.groups)) <= SMALL_WIDTHS:
+        if _seems_small(positive, self.top_k):
             try:
                 return self._exhausted(chain, self._everything(positive, largest_layer=SMALL_LAYER))
             except LabelLimitError:
                 pass  # not small enough to list
-        slack = FIRST_SLACK[self.problem.space.order]
-        delta = _first_delta(positive)
+        delta, slack = _first_steps(positive, self.top_k)
         while True:
             if _pairs(positive) <= EXHAUSTIVE_PAIRS:
                 slack = math.inf
@@ -228,7 +248,7 @@ class _Run:
                     return self._optimal(threshold)
                 self._lower_bound(max(above, default=threshold + EPSILON))
                 if threshold <= windows.threshold:
-                    delta = max(_first_delta(positive), 1.5 * (self.root - windows.threshold))
+                    delta = self._wider(max(delta, self.root - windows.threshold), outcome.labels, positive.groups)
                     break
                 delta = self._wider(delta, outcome.labels, positive.groups)
             if lattice is None:
@@ -256,7 +276,7 @@ class _Run:
         chains take small steps; a layout already found says how far is far enough.
         """
         many = labels >= 8 * groups
-        factor = min(4.0, max(1.6, (20_000 / labels) ** (2.0 / groups))) if many else 8.0
+        factor = min(4.0, max(1.6, (20_000 / labels) ** (2.0 / groups))) if many else 3.0 if groups >= DEEP else 5.0
         wider = delta * factor
         if len(self.values) >= self.top_k:
             enough = self.root - sorted(self.values.values(), reverse=True)[self.top_k - 1] + 2 * EPSILON
@@ -283,7 +303,8 @@ class _Run:
         return self.root - lowest + 1.0
 
     def _pass(self, lattice: Lattice, windows: Windows, threshold: float, beam: int | None = None) -> LabelPass:
-        prices = [windows.dual.price * factor for factor in PRICE_FACTORS]
+        factors = PRICE_FACTORS[:FEW_PRICES] if lattice.chain.groups < DEEP else PRICE_FACTORS
+        prices = [windows.dual.price * factor for factor in factors]
         outcome = push_labels(lattice, k=self.top_k, threshold=threshold, prices=prices, beam=beam, tick=self.tick)
         self._note(outcome)
         return outcome
@@ -294,7 +315,11 @@ class _Run:
         return max(self.values.values(), default=None)
 
     def _ranked(self) -> list[Solution]:
-        return ranked(self.problem, self.values, self.top_k)
+        """The best ``top_k`` known, exactly; floats only leave out what is clearly worse."""
+        if len(self.values) <= self.top_k:
+            return ranked(self.problem, self.values, self.top_k)
+        worst = sorted(self.values.values(), reverse=True)[self.top_k - 1] - 8 * EPSILON
+        return ranked(self.problem, [layout for layout, value in self.values.items() if value >= worst], self.top_k)
 
     def _optimal(self, threshold: float) -> Result:
         solutions = self._ranked()
@@ -327,7 +352,10 @@ class _Run:
             if seconds <= 0:
                 raise TimeoutError
             run = _Run(problem=problem, top_k=1, time_limit=seconds, progress=self.progress, seek_nearest=False)
-            result = run.run()
+            try:
+                result = run.run()
+            except InputError:  # sizes beyond 64-bit sums
+                raise TimeoutError from None
             if result.status is Status.UNKNOWN:
                 raise TimeoutError
             return constraint.resource(result.best.layout) if result.solutions else None
@@ -361,21 +389,44 @@ class _Run:
     def _beam(self, positive: Chain) -> None:
         """Keep the most promising labels only: no proof, but layouts."""
         try:
-            if self.latest is None:
-                self.latest = self._some_windows(positive)
-            if self.latest is None:
+            self._near_relaxation(positive)
+            # Layouts of the exact size are rare close to the root: wider windows than a proof needs hold more of them.
+            found = self._some_windows(positive) or self.latest
+            if found is None:
                 return
-            windows, lattice = self.latest
-            for reach, beam in NARROWINGS:
+            windows, lattice = found
+            for number, (reach, beam) in enumerate(NARROWINGS):
+                if number and len(self.values) >= self.top_k:
+                    return
                 with suppress(LabelLimitError):
                     if reach:
                         self._around(windows, reach)
                     else:
                         self._pass(lattice, windows, max(windows.threshold, self.root - 1.0), beam)
-                if len(self.values) >= self.top_k:
-                    return
         except (_OutOfTimeError, LabelLimitError, MemoryError):
             return
+
+    def _near_relaxation(self, positive: Chain) -> None:
+        """A bound, and layouts of the size next to the real optimum: its widths rounded, but for the last groups."""
+        guess = relaxed_optimum(positive)
+        if guess is None:
+            return
+        for reaches in TAIL_REACHES:
+            low: list[IntArray] = []
+            for g, (centre, stride) in enumerate(zip(guess.centres, positive.stride, strict=True)):
+                behind = positive.groups - 1 - g
+                reach = reaches[behind] * stride if behind < len(reaches) else 0
+                width = min(max(math.floor(centre / stride + 0.5) * stride, positive.first[g]), positive.last[g])
+                begin, end = max(positive.first[g], width - reach), min(positive.last[g], width + reach)
+                low.append(np.arange(begin, end + 1, stride, dtype=np.int64))
+            lattice = Lattice.of(Grid(positive, low, low))
+            if lattice is not None:
+                with suppress(LabelLimitError):
+                    self._note(push_labels(lattice, k=self.top_k, largest_layer=AROUND_LAYER, tick=self.tick))
+            if len(self.values) >= self.top_k:
+                break
+        if self.bound is None:
+            self._lower_bound(quick_bound(positive, guess))
 
     def _around(self, windows: Windows, reach: int) -> None:
         """All layouts within a few widths of the best path: few labels, and among them mostly one of the exact size."""
@@ -389,7 +440,7 @@ class _Run:
             self._note(push_labels(lattice, k=self.top_k, largest_layer=AROUND_LAYER, tick=self.tick))
 
     def _some_windows(self, positive: Chain) -> tuple[Windows, Lattice] | None:
-        slack = FIRST_SLACK[self.problem.space.order]
+        slack = max(WIDE_SLACK[self.problem.space.order], _first_steps(positive, self.top_k)[1])
         while slack > SMALLEST_SLACK:
             try:
                 windows = bounded_windows(positive, slack, tick=self.tick)
@@ -426,12 +477,37 @@ class _Run:
         )
 
 
-def _first_delta(chain: Chain) -> float:
-    """A first guess at the gap between root and optimum: in free order it falls with the square of the widths."""
-    if chain.problem.space.order is not Order.FREE:
-        return FIRST_DELTA
-    width_squared = chain.high / max(1, sum(chain.product) + sum(chain.square))
-    return min(FIRST_DELTA, max(1e-7, 0.03 / max(width_squared, 1.0)))
+def _first_steps(chain: Chain, top_k: int) -> tuple[float, float]:
+    """Where to begin: how far below the root the labels go at first, and how far the windows reach.
+
+    The gap between root and optimum falls with the square of the widths, as whole widths lie closer then; labels grow
+    like a power of the distance that rises with the depth, so deep chains begin with less. Only time hangs on it.
+    """
+    groups, order = chain.groups, chain.problem.space.order
+    squared = max(1.0, chain.high / max(1, sum(chain.product) + sum(chain.square)))
+    more = top_k ** (2.0 / max(1, groups - 1))  # layouts of the size within delta grow like its power (groups - 1) / 2
+    if order is Order.FREE:
+        factor = 8.0 if groups <= DEEP / 2 else 4.0 if groups <= DEEP else 1.0
+        delta = min(3e-4, factor * max(1e-7, 0.03 / squared)) * more
+        return delta, min(LARGEST_SLACK, 16.0 * delta)
+    gap = (
+        (4.0 * groups if order is Order.INCREASING else max(24.0, groups / 2))
+        / squared
+        * (more if top_k == 1 else 1.5 * more)
+    )
+    if groups <= DEEP / 2:
+        return min(0.1, gap), min(LARGEST_SLACK, 2.0 * gap)
+    return min(2.4e-3, gap / (8.0 if groups <= 8 * DEEP else 24.0)), min(LARGEST_SLACK, gap)
+
+
+def _seems_small(chain: Chain, top_k: int) -> bool:
+    """Whether listing everything is worth a try: few widths, and few combinations, but for the last group, a layout."""
+    counts = [chain.choice_count(g) for g in range(chain.groups)]
+    if sum(counts) > SMALL_WIDTHS:
+        return False
+    combinations = math.prod(counts[:-1])
+    ways = 1 if chain.problem.space.order is Order.FREE else math.factorial(chain.groups - 1)
+    return combinations <= min(20 * SMALL_LAYER, SMALL_SHARE * (top_k + 2)) * ways
 
 
 def _pairs(chain: Chain) -> int:
@@ -442,7 +518,9 @@ def _pairs(chain: Chain) -> int:
 def _without_zeros(chain: Chain) -> Chain:
     """The chain without the smallest widths whose score is -inf."""
     first = list(chain.first)
-    for g in range(chain.groups):
+    smallest = np.array(first, dtype=np.int64)
+    worthless = np.isneginf(chain.scores_upper(smallest, smallest, [1] * chain.groups))
+    for g in np.flatnonzero(worthless).tolist():
         while first[g] <= chain.last[g] and np.isneginf(chain.score(g, np.array([first[g]]))[0]):
             first[g] += chain.stride[g]
     return chain.narrowed(first, chain.last)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -60,19 +60,27 @@ class Grid:
         self.chain = chain
         self.low = low
         self.high = high
-        self._stored: dict[tuple[str, int], FloatArray | None] = {}
+        edges = list(accumulate(map(len, low), initial=0))
+        self._parts = [slice(a, b) for a, b in pairwise(edges)]
+        self._stored: dict[tuple[str, int], FloatArray] = {}
         self._bytes = 0
         self._last: tuple[tuple[int, float, bool], FloatArray] | None = None
 
     @cached_property
     def scores(self) -> list[FloatArray]:
         """Score bound of every cell."""
-        return [self.chain.score_upper(g, self.low[g], self.high[g]) for g in range(self.chain.groups)]
+        whole = self._score
+        return [whole[part] for part in self._parts]
 
-    @property
+    @cached_property
+    def _score(self) -> FloatArray:
+        low, high = np.concatenate(self.low), np.concatenate(self.high)
+        return self.chain.scores_upper(low, low if self.is_single else high, [len(cells) for cells in self.low])
+
+    @cached_property
     def is_single(self) -> bool:
         """Whether every cell is one width."""
-        return all(np.array_equal(a, b) for a, b in zip(self.low, self.high, strict=True))
+        return all(a is b or np.array_equal(a, b) for a, b in zip(self.low, self.high, strict=True))
 
     @property
     def size(self) -> int:
@@ -99,25 +107,22 @@ class Grid:
     def evaluate(self, price: float) -> Dual:
         """The dual at one price, by a backward Viterbi pass; bound -inf when no path exists."""
         unary = self.unary(price)
-        choices: list[IntArray] = []
-        value = unary[-1]
+        values = [unary[-1]]  # of the last group, the last but one, ...
         for g in range(self.chain.groups - 2, -1, -1):
-            best, index = self._onward(g, price, value)
-            choices.append(index)
-            value = unary[g] + best
-        place = int(value.argmax())
+            values.append(unary[g] + self._onward(g, price, values[-1]))
+        place = int(values[-1].argmax())
+        bound = float(values[-1][place])
         path = [place]
-        for index in reversed(choices):
-            place = int(index[place])
+        for g in range(self.chain.groups - 1):
+            place = int((self._row(g, place, price) + values[-2 - g]).argmax())
             path.append(place)
         ends = self.low if price >= 0 else self.high
         cost = _total_cost(self.chain, [int(ends[g][i]) for g, i in enumerate(path)])
-        bound = float(value.max()) + price * (self.chain.high if price >= 0 else self.chain.low)
-        return Dual(price=price, bound=bound, path=tuple(path), cost=cost)
+        return Dual(price=price, bound=bound + self._budget(price), path=tuple(path), cost=cost)
 
     def marginals(self, price: float) -> list[FloatArray]:
         """For every cell, a bound on the score of the layouts that pass through it."""
-        budget = price * (self.chain.high if price >= 0 else self.chain.low)
+        budget = self._budget(price)
         return [total + budget for total in self._through(self.unary(price), price, scored=True)]
 
     def suffixes(self, price: float) -> list[FloatArray]:
@@ -125,12 +130,16 @@ class Grid:
         unary = self.unary(price)
         after: list[FloatArray] = [np.zeros(len(unary[-1]))]
         for g in range(self.chain.groups - 2, -1, -1):
-            after.append(self._onward(g, price, unary[g + 1] + after[-1])[0])
+            after.append(self._onward(g, price, unary[g + 1] + after[-1]))
         return after[::-1]
 
     def unary(self, price: float) -> list[FloatArray]:
         """Score minus price x cost of every cell."""
-        return [score - price * cost for score, cost in zip(self.scores, self._own_costs(price >= 0), strict=True)]
+        whole = self._score - price * self._own_cost(price >= 0)
+        return [whole[part] for part in self._parts]
+
+    def _budget(self, price: float) -> float:
+        return price * (self.chain.high if price >= 0 else self.chain.low)
 
     def transition(self, g: int, price: float, *, scored: bool = True) -> FloatArray:
         """Pair score minus price x pair cost between groups g and g + 1; -inf where fences bar the pair.
@@ -139,20 +148,21 @@ class Grid:
         """
         key = (self._kinds[g], price, scored)
         if self._last is None or self._last[0] != key:
-            matrix = self._joint(g, price >= 0) * -price
-            pairs = self._pairs(g) if scored else self._barred(g)
-            if pairs is not None:
-                matrix += pairs
+            joint = self._joint(g, price >= 0)
+            matrix = joint * -price if price else np.where(np.isinf(joint), INFEASIBLE, 0.0)
+            if scored and self.chain.pair_terms[g]:
+                matrix += self._pairs(g)
             self._last = (key, matrix)
         return self._last[1]
 
     def affordable(self) -> Grid | None:
         """The grid without cells that no layout within low..high passes through; None when nothing is left."""
         chain = self.chain
-        cheapest = self._through([-cost for cost in self._own_costs(True)], 1.0, scored=False)
+        cheap, dear = self._own_cost(True), self._own_cost(False)
+        cheapest = self._through([-cheap[part] for part in self._parts], 1.0, scored=False)
         keep = [-values <= chain.high * (1 + 1e-12) + 0.5 for values in cheapest]
         if chain.low > 0:
-            dearest = self._through(self._own_costs(False), -1.0, scored=False)
+            dearest = self._through([dear[part] for part in self._parts], -1.0, scored=False)
             keep = [a & (b >= chain.low * (1 - 1e-12) - 0.5) for a, b in zip(keep, dearest, strict=True)]
         return self.kept(keep)
 
@@ -189,82 +199,123 @@ class Grid:
     def _through(self, unary: list[FloatArray], price: float, *, scored: bool) -> list[FloatArray]:
         """Best total of the paths through every cell: forward and backward Viterbi values added."""
         groups = len(unary)
-        before: list[FloatArray] = [np.zeros(len(unary[0]))]
+        before: list[FloatArray] = [unary[0]]
         after: list[FloatArray] = [np.zeros(len(unary[-1]))]
         for g in range(groups - 1):
-            before.append(self._onward(g, price, before[g] + unary[g], scored=scored, reverse=True)[0])
+            before.append(unary[g + 1] + self._onward(g, price, before[-1], scored=scored, reverse=True))
         for g in range(groups - 2, -1, -1):
-            after.append(self._onward(g, price, unary[g + 1] + after[-1], scored=scored)[0])
-        return [b + u + a for b, u, a in zip(before, unary, reversed(after), strict=True)]
+            after.append(self._onward(g, price, unary[g + 1] + after[-1], scored=scored))
+        return [b + a for b, a in zip(before, reversed(after), strict=True)]
 
     def _onward(
         self, g: int, price: float, value: FloatArray, *, scored: bool = True, reverse: bool = False
-    ) -> tuple[FloatArray, IntArray]:
-        """For every cell of group g the best of transition + value over group g + 1, and where it is.
+    ) -> FloatArray:
+        """For every cell of group g the best of transition + value over group g + 1.
 
         With ``reverse``, for every cell of group g + 1 over group g.
         """
-        ends = self.low if price >= 0 else self.high
-        here, there = (ends[g + 1], ends[g]) if reverse else (ends[g], ends[g + 1])
-        if len(here) * len(there) > DENSE_PAIRS and self._is_bare(g, scored=scored):
-            return best_partners(value, here.astype(float) * (price * self.chain.product[g]), there.astype(float))
+        if len(self.low[g]) * len(self.low[g + 1]) > DENSE_PAIRS and self._is_bare(g, scored=scored):
+            ends = self.low if price >= 0 else self.high
+            here, there = (ends[g + 1], ends[g]) if reverse else (ends[g], ends[g + 1])
+            return best_partners(value, here.astype(float) * (price * self.chain.product[g]), there.astype(float))[0]
         matrix = self.transition(g, price, scored=scored)
-        totals = matrix.T + value[None, :] if reverse else matrix + value[None, :]
-        index = totals.argmax(axis=1)
-        return totals[np.arange(len(index)), index], index
+        if reverse:
+            return (matrix + value[:, None]).max(axis=0)
+        return (matrix + value).max(axis=1)
+
+    def _row(self, g: int, place: int, price: float) -> FloatArray:
+        """One row of ``transition``."""
+        ends = self.low if price >= 0 else self.high
+        row = ends[g + 1].astype(float) * (-price * self.chain.product[g] * int(ends[g][place]))
+        for term in self.chain.pair_terms[g]:
+            here = (self.low[g][place : place + 1], self.high[g][place : place + 1])
+            row = row + term.upper(here, (self.low[g + 1], self.high[g + 1]))
+        if self._bars[g]:
+            earliest, latest = self._successors[g]
+            barred = (self.high[g + 1] < earliest[place]) | (self.low[g + 1] > latest[place])
+            row[barred] = INFEASIBLE
+        return row
 
     def _is_bare(self, g: int, *, scored: bool) -> bool:
         """Whether neighbours cost a product and nothing else: no fence bars a pair, no term scores one."""
-        return (not scored or not self.chain.pair_terms[g]) and not self._bars(g)
+        return (not scored or not self.chain.pair_terms[g]) and not self._bars[g]
 
-    def _bars(self, g: int) -> bool:
-        """Whether some pair of cells is barred; successors grow with the width, so the corners tell."""
-        earliest, latest = self._successors(g)
-        return bool(earliest[-1] > self.high[g + 1][0] or latest[0] < self.low[g + 1][-1])
+    @cached_property
+    def _bars(self) -> list[bool]:
+        """Whether some pair of neighbouring cells is barred; successors grow with the width, so the corners tell."""
+        if not self.chain.is_fenced:
+            return [False] * (self.chain.groups - 1)
+        return [
+            bool(earliest[-1] > high[0] or latest[0] < low[-1])
+            for (earliest, latest), low, high in zip(self._successors, self.low[1:], self.high[1:], strict=True)
+        ]
 
-    def _successors(self, g: int) -> tuple[IntArray, IntArray]:
-        return self.chain.successors(self.low[g])[0], self.chain.successors(self.high[g])[1]
+    @cached_property
+    def _successors(self) -> list[tuple[IntArray, IntArray]]:
+        """Smallest width that may follow each cell's smallest, largest that may follow its largest."""
+        earliest = self.chain.successors(np.concatenate(self.low))[0]
+        latest = self.chain.successors(np.concatenate(self.high))[1]
+        return [(earliest[part], latest[part]) for part in self._parts[:-1]]
 
-    def _own_costs(self, cheap: bool) -> list[FloatArray]:
-        ends = self.low if cheap else self.high
-        return [_own_cost(self.chain, g, ends[g]) for g in range(self.chain.groups)]
+    @cached_property
+    def child_ranges(self) -> list[tuple[IntArray, IntArray]]:
+        """For single widths: positions in the next group's widths where the successors of each begin and end."""
+        if not self.chain.is_fenced:
+            counts = [len(cells) for cells in self.low]
+            return [(np.zeros(a, dtype=np.int64), np.full(a, b, dtype=np.int64)) for a, b in pairwise(counts)]
+        return [
+            (np.searchsorted(following, low, side="left"), np.searchsorted(following, high, side="right"))
+            for (low, high), following in zip(self._successors, self.low[1:], strict=True)
+        ]
+
+    def _own_cost(self, cheap: bool) -> FloatArray:
+        """Cost of every cell of every group, one after the other."""
+        return self._cheap_cost if cheap or self.is_single else self._dear_cost
+
+    @cached_property
+    def _cheap_cost(self) -> FloatArray:
+        return self._cost_at(self.low)
+
+    @cached_property
+    def _dear_cost(self) -> FloatArray:
+        return self._cost_at(self.high)
+
+    def _cost_at(self, ends: list[IntArray]) -> FloatArray:
+        width = np.concatenate(ends).astype(float)
+        counts = [len(cells) for cells in ends]
+        linear = np.repeat(np.array(self.chain.linear, dtype=float), counts)
+        if not any(self.chain.square):
+            return linear * width
+        return (linear + np.repeat(np.array(self.chain.square, dtype=float), counts) * width) * width
 
     def _joint(self, g: int, cheap: bool) -> FloatArray:
+        """Cost of pairs of neighbouring cells; where fences bar one, infinite: always the worse at its price."""
+        cheap = cheap or (self.is_single and not self._bars[g])
         ends = self.low if cheap else self.high
         name = ("cheap" if cheap else "dear", self._kinds[g])
         stored = self._stored.get(name)
         if stored is not None:
             return stored
-        made = np.multiply.outer(self.chain.product[g] * ends[g].astype(float), ends[g + 1].astype(float))
+        made = np.multiply.outer(ends[g] * float(self.chain.product[g]), ends[g + 1].astype(float))
+        if self._bars[g]:
+            earliest, latest = self._successors[g]
+            worst = math.inf if cheap else -math.inf
+            made[earliest[:, None] > self.high[g + 1]] = worst
+            if self.chain.problem.space.max_step is not None:
+                made[latest[:, None] < self.low[g + 1]] = worst
         self._store(name, made)
         return made
 
-    def _barred(self, g: int) -> FloatArray | None:
-        """0 where a pair of neighbouring cells is allowed, -inf where fences bar it; None where they bar none."""
-        if not self._bars(g):
-            return None
-        name = ("barred", self._kinds[g])
-        if name not in self._stored:
-            earliest, latest = self._successors(g)
-            barred = (earliest[:, None] > self.high[g + 1][None, :]) | (latest[:, None] < self.low[g + 1][None, :])
-            made = np.where(barred, INFEASIBLE, 0.0)
-            self._store(name, made)
-            return made
-        return self._stored[name]
-
-    def _pairs(self, g: int) -> FloatArray | None:
-        """Score bound of neighbouring cells, -inf where fences bar a pair; None where all is 0."""
-        terms = self.chain.pair_terms[g]
-        if not terms:
-            return self._barred(g)
+    def _pairs(self, g: int) -> FloatArray:
+        """Score bound of neighbouring cells."""
         name = ("pairs", self._kinds[g])
-        if name in self._stored:
-            return self._stored[name]
+        stored = self._stored.get(name)
+        if stored is not None:
+            return stored
         first = (self.low[g][:, None], self.high[g][:, None])
         second = (self.low[g + 1][None, :], self.high[g + 1][None, :])
-        barred = self._barred(g)
-        total = np.zeros((len(self.low[g]), len(self.low[g + 1]))) if barred is None else barred
-        for term in terms:
+        total = np.zeros((len(self.low[g]), len(self.low[g + 1])))
+        for term in self.chain.pair_terms[g]:
             total = total + term.upper(first, second)
         self._store(name, total)
         return total
@@ -313,11 +364,6 @@ def _pieces(low: int, high: int, stride: int, parts: int) -> tuple[IntArray, Int
     starts = low + (np.arange(parts, dtype=np.int64) * count // parts) * stride
     stops = np.concatenate([starts[1:] - stride, [high]]).astype(np.int64)
     return starts, stops
-
-
-def _own_cost(chain: Chain, g: int, widths: IntArray) -> FloatArray:
-    width = widths.astype(float)
-    return chain.linear[g] * width + chain.square[g] * width * width
 
 
 def _total_cost(chain: Chain, layout: list[int]) -> float:

@@ -34,6 +34,9 @@ EPSILON = 1e-9
 
 CHUNK = 2_000_000
 LARGEST_LAYER = 12_000_000
+DENSE = 100_000
+"""So many pairs of label and width are simply all looked at."""
+
 WORTH_MERGING = 2_000
 """Merging saves work and changes no answer; below so many labels it costs more than it saves."""
 
@@ -79,8 +82,8 @@ class Lattice:
                 "size", given="too large for exact 64-bit sums", allowed="smaller sizes", remedy="set a largest width"
             )
         self.own = [chain.cost(g, w) for g, w in enumerate(self.widths)]
-        self.scores = [chain.score(g, w) for g, w in enumerate(self.widths)]
-        self.ranges = [_child_ranges(grid, g) for g in range(chain.groups - 1)]
+        self.scores = grid.scores
+        self.ranges = grid.child_ranges
         self.cheapest, self.dearest = self._completions()
         self._suffixes: dict[float, list[FloatArray]] = {}
 
@@ -107,21 +110,22 @@ class Lattice:
     @classmethod
     def of(cls, grid: Grid) -> Lattice | None:
         """The lattice of a grid of single widths, without widths that no neighbour may stand beside."""
-        while True:
+        while grid.chain.is_fenced:
             keep = [np.ones(len(w), dtype=bool) for w in grid.low]
-            for g in range(grid.chain.groups - 1):
-                start, stop = _child_ranges(grid, g)
-                keep[g] &= start < stop
+            for g, (start, stop) in enumerate(grid.child_ranges):
+                some = start < stop
+                keep[g] &= some
                 reached = np.zeros(len(grid.low[g + 1]) + 1, dtype=np.int64)
-                np.add.at(reached, start[start < stop], 1)
-                np.add.at(reached, stop[start < stop], -1)
+                np.add.at(reached, start[some], 1)
+                np.add.at(reached, stop[some], -1)
                 keep[g + 1] &= np.cumsum(reached)[:-1] > 0
             kept = grid.kept(keep)
             if kept is None:
                 return None
             if kept is grid:
-                return cls(grid)
+                break
             grid = kept
+        return cls(grid)
 
     def _completions(self) -> tuple[list[IntArray], list[IntArray]]:
         """Cost of the cheapest and dearest widths after each width.
@@ -193,6 +197,8 @@ class _Layer:
         return len(self.choice)
 
     def taken(self, index: IntArray | BoolArray) -> _Layer:
+        if index.dtype == np.bool_ and index.all():
+            return self
         return _Layer(
             choice=self.choice[index],
             value=self.value[index],
@@ -277,7 +283,7 @@ class _Pusher:
                 if sum(map(len, pieces)) > 2 * self.largest_layer:
                     raise LabelLimitError
             layer = _joined(pieces)
-            if not is_last:
+            if not is_last and not (g == self.chain.groups - 3 and self._is_determined):
                 layer = self._merged(layer)
                 if self.beam is not None and len(layer) > self.beam:
                     layer = layer.taken(np.argpartition(-layer.bound, self.beam)[: self.beam])
@@ -290,6 +296,11 @@ class _Pusher:
     @property
     def _is_equality(self) -> bool:
         return self.chain.low == self.chain.high
+
+    @property
+    def _is_determined(self) -> bool:
+        """Whether the budget leaves at most one last width to a label: then merging before it saves nothing."""
+        return self._is_equality and self.chain.linear[-1] + self.chain.product[-1] > 0
 
     def _first(self) -> _Layer:
         count = len(self.lattice.widths[0])
@@ -305,23 +316,25 @@ class _Pusher:
 
     def _filtered(self, layer: _Layer, g: int = 0, *, is_last: bool = False) -> _Layer:
         """The labels that can still meet the budget and reach the threshold, with their bounds."""
-        low = layer.used + self.lattice.cheapest[g][layer.choice] <= self.chain.high
-        keep = low & (layer.used + self.lattice.dearest[g][layer.choice] >= self.chain.low)
+        chain, lattice = self.chain, self.lattice
+        keep = layer.used + lattice.cheapest[g][layer.choice] <= chain.high
+        keep &= layer.used + lattice.dearest[g][layer.choice] >= chain.low
         layer = layer.taken(keep)
         if is_last and self._is_equality:
             layer.bound = layer.value
             return layer  # complete layouts below the threshold are welcome as incumbents
         for number, (price, suffix, budget) in enumerate(zip(self.prices, self.suffixes, self.budgets, strict=True)):
             bound = layer.value + suffix[g][layer.choice] + price * (budget - layer.used)
-            keep = bound >= self.threshold - EPSILON
             if number == 0:
                 layer.bound = bound
-            if not keep.all():
-                layer = layer.taken(keep)
+            layer = layer.taken(bound >= self.threshold - EPSILON)
         return layer
 
     def _chunks(self, layer: _Layer, g: int, *, by_range: bool) -> Iterator[_Layer]:
         """The successors of all labels, a few million at a time, in order of their labels."""
+        if not by_range and len(layer) * len(self.lattice.widths[g + 1]) <= DENSE:
+            yield self._made(layer, g, *self._close_enough(layer, g))
+            return
         count, child = self._children_by_range(layer, g) if by_range else self._children_by_bound(layer, g)
         total = np.cumsum(count)
         if by_range and g < self.chain.groups - 2 and total[-1] > 8 * self.largest_layer:
@@ -330,6 +343,15 @@ class _Pusher:
         edges = np.unique(np.minimum(np.concatenate([[0], stops, [len(layer)]]), len(layer)))
         for start, stop in zip(edges.tolist(), edges[1:].tolist(), strict=False):
             yield self._extended(layer, g, np.arange(start, stop, dtype=np.int64), count[start:stop], child)
+
+    def _close_enough(self, layer: _Layer, g: int) -> tuple[IntArray, IntArray]:
+        """Labels and successors, every pair looked at, whose bound at the best price reaches the threshold."""
+        price, suffix = self.prices[0], self.suffixes[0]
+        onward = self.grid.unary(price)[g + 1] + suffix[g + 1]
+        bound = self.grid.transition(g, price)[layer.choice] + onward
+        least = self.threshold - 2 * EPSILON - price * (self.budgets[0] - layer.used) - layer.value
+        parent, choice = np.nonzero(bound >= least[:, None])
+        return parent, choice
 
     def _children_by_range(self, layer: _Layer, g: int) -> tuple[IntArray, Callable[[IntArray, IntArray], IntArray]]:
         begin, end = self.lattice.successors_within(g, layer.choice, layer.used)
@@ -357,10 +379,13 @@ class _Pusher:
     def _extended(
         self, layer: _Layer, g: int, labels: IntArray, count: IntArray, child: Callable[[IntArray, IntArray], IntArray]
     ) -> _Layer:
-        lattice = self.lattice
         parent = np.repeat(labels, count)
         place = np.arange(len(parent)) - np.repeat(np.cumsum(count) - count, count)
-        choice = child(parent, place)
+        return self._made(layer, g, parent, child(parent, place))
+
+    def _made(self, layer: _Layer, g: int, parent: IntArray, choice: IntArray) -> _Layer:
+        """Labels of group g + 1 from their parents and last widths."""
+        lattice = self.lattice
         before = lattice.widths[g][layer.choice[parent]]
         now = lattice.widths[g + 1][choice]
         used = layer.used[parent] + self.chain.product[g] * before * now + lattice.own[g + 1][choice]
@@ -413,7 +438,7 @@ class _Pusher:
             columns.append(self.lattice.widths[g][layers[g].choice[labels]])
             labels = layers[g].parent[labels]
         table = np.stack(columns[::-1], axis=1)
-        layouts = [tuple(int(w) for w in row) for row in table]
+        layouts = [tuple(row) for row in table.tolist()]
         total = sum(map(len, layers))
         return LabelPass(layouts=layouts, values=last.value[index], labels=total, is_exact=self.is_exact)
 
@@ -428,10 +453,3 @@ def _joined(pieces: list[_Layer]) -> _Layer:
         parent=np.concatenate([piece.parent for piece in pieces]),
         tag=np.concatenate(tags) if tags else None,
     )
-
-
-def _child_ranges(grid: Grid, g: int) -> tuple[IntArray, IntArray]:
-    """Positions in the next group's widths where the successors of each width begin and end."""
-    low, high = grid.chain.successors(grid.low[g])
-    following = grid.low[g + 1]
-    return np.searchsorted(following, low, side="left"), np.searchsorted(following, high, side="right")

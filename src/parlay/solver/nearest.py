@@ -10,7 +10,9 @@ from parlay.resources import PeakResource
 
 __all__ = ["nearest_amounts"]
 
-FURTHEST = 1 << 40
+FURTHEST = 1 << 61
+"""Larger amounts are not looked at: 64-bit sums end soon after."""
+
 FIRST_SPAN = 64
 
 AmountWithin = Callable[[int, int], int | None]
@@ -58,6 +60,8 @@ def _nearest_above(start: int, largest: int | None, amount_within: AmountWithin)
             found = amount_within(low, low + span - 1)
             if found is None:
                 low, span = low + span, span * 8
+        if found is None and largest is None:
+            return None, False  # nothing as far as was looked, and no end in sight
         while found is not None and low < found:
             middle = (low + found - 1) // 2
             nearer = amount_within(low, middle)

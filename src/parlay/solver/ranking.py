@@ -27,14 +27,46 @@ def ranked(problem: Problem, layouts: Iterable[Layout], top_k: int | None = None
     >>> [solution.layout for solution in ranked(problem, [(4, 4), (2, 16), (3, 5)])]
     [(2, 16), (4, 4), (3, 5)]
     """
-    solutions = [Solution(layout=layout, log_energy=problem.log_energy(layout)) for layout in layouts]
+    scorer = _Scorer(problem)
+    solutions = [Solution(layout=layout, log_energy=scorer.log_energy(layout)) for layout in layouts]
     solutions.sort(key=lambda solution: (-solution.log_energy, solution.layout))
     ordered: list[Solution] = []
     for run in _close_runs(solutions):
-        ordered += run if len(run) == 1 else _exactly(problem, run)
+        ordered += run if len(run) == 1 else _exactly(scorer, run)
         if top_k is not None and len(ordered) >= top_k:
             return ordered[:top_k]
     return ordered
+
+
+class _Scorer:
+    """Scores by the widths that each kind of term sees: layouts that only exchange these have one score, found once."""
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+        terms = problem.terms
+        self.is_exchangeable = not terms.pairs and len(set(terms.groups)) == 1
+        self._floats: dict[Layout, float] = {}
+        self._decimals: dict[Layout, Decimal | None] = {}
+
+    def log_energy(self, layout: Layout) -> float:
+        """The score in log form: a correctly rounded sum, so its order does not matter."""
+        key = self._key(layout)
+        if key not in self._floats:
+            self._floats[key] = self.problem.log_energy(layout)
+        return self._floats[key]
+
+    def exact(self, solution: Solution) -> Decimal:
+        """45 digits of the score: equal formal sums give equal digits, and unequal ones differ long before."""
+        key = self._key(solution.layout)
+        if key not in self._decimals:
+            formal = self.problem.terms.formal(solution.layout)
+            value = Decimal("-Infinity") if formal is None else decimal_value(formal)
+            self._decimals[key] = None if value is None else ROUNDED.plus(value)
+        value = self._decimals[key]
+        return Decimal(solution.log_energy) if value is None else value
+
+    def _key(self, layout: Layout) -> Layout:
+        return tuple(sorted(layout)) if self.is_exchangeable else layout
 
 
 def _close_runs(solutions: Sequence[Solution]) -> Iterable[list[Solution]]:
@@ -50,21 +82,11 @@ def _close_runs(solutions: Sequence[Solution]) -> Iterable[list[Solution]]:
         yield run
 
 
-def _exactly(problem: Problem, run: list[Solution]) -> list[Solution]:
+def _exactly(scorer: _Scorer, run: list[Solution]) -> list[Solution]:
     """One run in exact order; tied solutions get the float of the first, so that a tie is seen in the numbers too."""
-    keyed = sorted(run, key=lambda solution: (-_exact_value(problem, solution), solution.layout))
-    values = [_exact_value(problem, solution) for solution in keyed]
+    keyed = sorted(((-scorer.exact(solution), solution.layout, solution) for solution in run), key=lambda key: key[:2])
     result: list[Solution] = []
-    for solution, value, before in zip(keyed, values, [None, *values], strict=False):
-        tied = before is not None and value == before and not math.isinf(solution.log_energy)
+    for (value, _, solution), before in zip(keyed, [None, *keyed], strict=False):
+        tied = before is not None and value == before[0] and not math.isinf(solution.log_energy)
         result.append(Solution(layout=solution.layout, log_energy=result[-1].log_energy) if tied else solution)
     return result
-
-
-def _exact_value(problem: Problem, solution: Solution) -> Decimal:
-    """45 digits of the score: equal formal sums give equal digits, and unequal ones differ long before."""
-    formal = problem.terms.formal(solution.layout)
-    if formal is None:
-        return Decimal("-Infinity")
-    value = decimal_value(formal)
-    return Decimal(solution.log_energy) if value is None else ROUNDED.plus(value)
