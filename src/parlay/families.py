@@ -16,7 +16,7 @@ from typing import ClassVar, final
 
 from parlay.energy import Score, get_score
 from parlay.errors import InputError
-from parlay.layout import Connection, Layout, Order, WidthGroup, WidthSpace, parse_step
+from parlay.layout import Connection, Layout, Order, WidthGroup, WidthSpace, parse_step, require_integer
 from parlay.problem import Constraint, Problem
 from parlay.resources import PeakResource, Resource
 
@@ -72,11 +72,11 @@ class Family(ABC):
     default_score: ClassVar[str] = "energy-group"
 
     def __post_init__(self) -> None:
-        _require("in-channels", self.in_channels)
-        _require("image side", self.image)
-        _require("classes", self.classes)
+        require_integer("in-channels", self.in_channels)
+        require_integer("image side", self.image)
+        require_integer("classes", self.classes)
         for size in self.kernel_sizes:
-            _require("kernel size", size)
+            require_integer("kernel size", size)
             if size > 2 * self.image + 1:  # its outer rows would read nothing but padding, wherever it stands
                 raise InputError(
                     "kernel size",
@@ -121,10 +121,10 @@ class Family(ABC):
         counts = [0] * len(self.group_names)
         for conv in self.convolutions():
             counts[conv.target] += conv.count
-        _require("smallest width", min_width)
-        _require("multiple-of", multiple_of)
+        require_integer("smallest width", min_width)
+        require_integer("multiple-of", multiple_of)
         if max_width is not None:
-            _require("largest width", max_width)
+            require_integer("largest width", max_width)
         groups = tuple(
             WidthGroup(name=name, multiplicity=m, minimum=min_width, maximum=max_width, multiple_of=multiple_of)
             for name, m in zip(self.group_names, counts, strict=True)
@@ -206,7 +206,8 @@ class Family(ABC):
         """One limit of ``problem`` by its name there."""
         for prefix, amount in (("", exact), ("min-", least), ("max-", most)):
             if amount is not None:
-                _require(prefix + name, amount, largest=LARGEST_SIZE * (1 if name in ("weights", "kernels") else 10**5))
+                largest = LARGEST_SIZE * (1 if name in ("weights", "kernels") else 10**5)
+                require_integer(prefix + name, amount, largest=largest)
         if exact is not None and (least is not None or most is not None):
             raise InputError("size", given=f"{name} and a minimum or maximum of it", allowed="one or the other")
         resource = self.peak_activation_bytes(dtype) if name == "peak-memory" else getattr(self, name)
@@ -297,15 +298,7 @@ class Family(ABC):
         if dtype not in ELEMENT_BYTES:
             raise InputError("dtype", given=repr(dtype), allowed=", ".join(ELEMENT_BYTES))
         size = ELEMENT_BYTES[dtype]
-        points = tuple(
-            Resource(
-                name=point.name,
-                groups=point.groups,
-                constant=point.constant * size,
-                linear=tuple(c * size for c in point.linear),
-            )
-            for point in self.live_points()
-        )
+        points = tuple(point.times(size) for point in self.live_points())
         return PeakResource(name="peak_activation_bytes", points=points)
 
     def _per_convolution(self, name: str, factor: Callable[[Convolution], int]) -> Resource:
@@ -454,7 +447,7 @@ def plain(
     >>> net.kernels((35, 36, 37, 43)), net.weights((35, 36, 37, 43)), net.macs((35, 36, 37, 43))
     (4288, 38592, 4867486)
     """
-    _require("depth", depth, largest=LARGEST_DEPTH)
+    require_integer("depth", depth, largest=LARGEST_DEPTH)
     sizes = _kernel_sizes(kernel_size, depth)
     return PlainFamily(depth=depth, kernel_sizes=sizes, in_channels=in_channels, image=image, classes=classes)
 
@@ -470,7 +463,7 @@ def resnet(
     >>> resnet(depth=32).kernels((16, 16, 32, 64))
     51248
     """
-    _require("depth", depth, largest=LARGEST_DEPTH)
+    require_integer("depth", depth, largest=LARGEST_DEPTH)
     sizes = _kernel_sizes(kernel_size, 4)
     return ResNetFamily(depth=depth, kernel_sizes=sizes, in_channels=in_channels, image=image, classes=classes)
 
@@ -499,9 +492,3 @@ def get_family(name: str) -> Callable[..., Family]:
 def _kernel_sizes(given: int | Sequence[int], groups: int) -> tuple[int, ...]:
     sizes = (given,) if isinstance(given, int) else tuple(given)
     return sizes * groups if len(sizes) == 1 else sizes
-
-
-def _require(what: str, value: int, *, largest: int = 10**9) -> None:
-    """Refuse anything but an integer from 1 to ``largest``."""
-    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= largest:  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise InputError(what, given=repr(value), allowed=f"an integer from 1 to {largest}")

@@ -17,7 +17,30 @@ from typing import Any, cast
 
 from parlay.errors import InputError
 
-__all__ = ["Connection", "Layout", "Order", "WidthGroup", "WidthSpace", "format_layout", "parse_layout", "parse_step"]
+__all__ = [
+    "Connection",
+    "Layout",
+    "Order",
+    "WidthGroup",
+    "WidthSpace",
+    "format_layout",
+    "parse_layout",
+    "parse_step",
+    "require_integer",
+]
+
+
+def require_integer(what: str, value: object, *, largest: int = 10**9) -> None:
+    """Refuse anything but an integer from 1 to ``largest``.
+
+    >>> require_integer("depth", 0)
+    Traceback (most recent call last):
+    ...
+    parlay.errors.InputError: depth: got 0; allowed: an integer from 1 to 1000000000
+    """
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= largest:
+        raise InputError(what, given=repr(value), allowed=f"an integer from 1 to {largest}")
+
 
 Layout = tuple[int, ...]
 """Kernels per width group, first group first; printed ``35-36-37-43``."""

@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from inspect import signature
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +17,15 @@ from parlay.families import Family
 from parlay.layout import Layout, Order
 from parlay.problem import Nearest, Problem, Proof, Result, Solution, Status
 from parlay.solver.answer import GeneralRun
+from parlay.solver.beginning import (
+    DEEP,
+    LARGEST_SLACK,
+    SMALL_LAYER,
+    first_steps,
+    pair_count,
+    seems_small,
+    without_zeros,
+)
 from parlay.solver.bounds import Windows, bounded_windows, quick_bound
 from parlay.solver.certify import certify
 from parlay.solver.chain import Chain, compile_chain, is_chain
@@ -35,20 +43,12 @@ if TYPE_CHECKING:
 __all__ = ["Progress", "StopSolvingError", "solve"]
 
 LARGEST_TOP_K = 1_000_000
-DEEP = 16
-"""Groups from which labels grow so fast with the distance below the root that steps are small."""
-
 PRICE_FACTORS = (1.0, 0.97, 1.03, 0.93, 1.07, 0.87, 1.14, 0.8, 1.25)
 FEW_PRICES = 3
 """Prices that bound the labels of chains that are not deep."""
 
 EXHAUSTIVE_PAIRS = 10_000
-SMALLEST_SLACK, LARGEST_SLACK = 1e-7, 2.0
-SMALL_LAYER, SMALL_WIDTHS = 20_000, 30_000
-"""Spaces with no more partial layouts a group, and widths in all, are listed outright: quicker than any bound."""
-
-SMALL_SHARE = 1_000
-"""Partial layouts a layout asked for, from which bounds are quicker after all."""
+SMALLEST_SLACK = 1e-7
 
 NARROWINGS = ((0, 500), (0, 5_000), (1, 0), (2, 0), (0, 50_000))
 """What a search that was stopped tries: widths within so many of the best path, or else so many labels a group."""
@@ -189,7 +189,7 @@ class _Run:
 
     def run(self) -> Result:
         chain = compile_chain(self.problem)
-        positive = _without_zeros(chain)
+        positive = without_zeros(chain)
         try:
             if positive.is_empty:
                 self.bound = -math.inf
@@ -212,14 +212,14 @@ class _Run:
 
     def _prove(self, chain: Chain, positive: Chain) -> Result:
         """Widen the slack below the bound until it holds ``top_k`` layouts, or everything."""
-        if _seems_small(positive, self.top_k):
+        if seems_small(positive, self.top_k):
             try:
                 return self._exhausted(chain, self._everything(positive, largest_layer=SMALL_LAYER))
             except LabelLimitError:
                 pass  # not small enough to list
-        delta, slack = _first_steps(positive, self.top_k)
+        delta, slack = first_steps(positive, self.top_k)
         while True:
-            if _pairs(positive) <= EXHAUSTIVE_PAIRS:
+            if pair_count(positive) <= EXHAUSTIVE_PAIRS:
                 slack = math.inf
             elif slack > LARGEST_SLACK:
                 return self._exhausted(chain, self._everything(positive))
@@ -440,7 +440,7 @@ class _Run:
             self._note(push_labels(lattice, k=self.top_k, largest_layer=AROUND_LAYER, tick=self.tick))
 
     def _some_windows(self, positive: Chain) -> tuple[Windows, Lattice] | None:
-        slack = max(WIDE_SLACK[self.problem.space.order], _first_steps(positive, self.top_k)[1])
+        slack = max(WIDE_SLACK[self.problem.space.order], first_steps(positive, self.top_k)[1])
         while slack > SMALLEST_SLACK:
             try:
                 windows = bounded_windows(positive, slack, tick=self.tick)
@@ -475,52 +475,3 @@ class _Run:
             proof=proof,
             nearest=nearest,
         )
-
-
-def _first_steps(chain: Chain, top_k: int) -> tuple[float, float]:
-    """Where to begin: how far below the root the labels go at first, and how far the windows reach.
-
-    The gap between root and optimum falls with the square of the widths, as whole widths lie closer then; labels grow
-    like a power of the distance that rises with the depth, so deep chains begin with less. Only time hangs on it.
-    """
-    groups, order = chain.groups, chain.problem.space.order
-    squared = max(1.0, chain.high / max(1, sum(chain.product) + sum(chain.square)))
-    more = top_k ** (2.0 / max(1, groups - 1))  # layouts of the size within delta grow like its power (groups - 1) / 2
-    if order is Order.FREE:
-        factor = 8.0 if groups <= DEEP / 2 else 4.0 if groups <= DEEP else 1.0
-        delta = min(3e-4, factor * max(1e-7, 0.03 / squared)) * more
-        return delta, min(LARGEST_SLACK, 16.0 * delta)
-    gap = (
-        (4.0 * groups if order is Order.INCREASING else max(24.0, groups / 2))
-        / squared
-        * (more if top_k == 1 else 1.5 * more)
-    )
-    if groups <= DEEP / 2:
-        return min(0.1, gap), min(LARGEST_SLACK, 2.0 * gap)
-    return min(2.4e-3, gap / (8.0 if groups <= 8 * DEEP else 24.0)), min(LARGEST_SLACK, gap)
-
-
-def _seems_small(chain: Chain, top_k: int) -> bool:
-    """Whether listing everything is worth a try: few widths, and few combinations, but for the last group, a layout."""
-    counts = [chain.choice_count(g) for g in range(chain.groups)]
-    if sum(counts) > SMALL_WIDTHS:
-        return False
-    combinations = math.prod(counts[:-1])
-    ways = 1 if chain.problem.space.order is Order.FREE else math.factorial(chain.groups - 1)
-    return combinations <= min(20 * SMALL_LAYER, SMALL_SHARE * (top_k + 2)) * ways
-
-
-def _pairs(chain: Chain) -> int:
-    counts = [chain.choice_count(g) for g in range(chain.groups)]
-    return sum(a * b for a, b in pairwise(counts)) if chain.groups > 1 else counts[0]
-
-
-def _without_zeros(chain: Chain) -> Chain:
-    """The chain without the smallest widths whose score is -inf."""
-    first = list(chain.first)
-    smallest = np.array(first, dtype=np.int64)
-    worthless = np.isneginf(chain.scores_upper(smallest, smallest, [1] * chain.groups))
-    for g in np.flatnonzero(worthless).tolist():
-        while first[g] <= chain.last[g] and np.isneginf(chain.score(g, np.array([first[g]]))[0]):
-            first[g] += chain.stride[g]
-    return chain.narrowed(first, chain.last)
