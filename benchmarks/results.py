@@ -81,7 +81,7 @@ def write_results(path: Path, rows: list[dict[str, Any]]) -> None:
         "",
         *introduction.split("\n"),
         "",
-        f"Hardware: {_hardware()}. Versions: {', '.join(_versions())}.",
+        f"Hardware: {hardware()}. Versions: {', '.join(_versions())}.",
         "The free Gurobi licence admits models of 2,000 variables and constraints.",
         *_remarks(path.with_name("remarks.md")),
         "",
@@ -164,7 +164,8 @@ def _cold(cold: dict[str, list[dict[str, Any]]]) -> str:
     return f"{ours}, {medians[fastest]:.2f} s ({fastest})"
 
 
-def _hardware() -> str:
+def hardware() -> str:
+    """Cores and processor, and the version of Python."""
     model = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():

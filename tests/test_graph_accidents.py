@@ -118,6 +118,21 @@ def test_two_rows_are_no_batch(rows: int) -> None:
     assert graph.unchecked == ()
 
 
+def positions(net: Net, x: Tensor) -> Tensor:
+    """A map made for every image of the batch, and a cut by a number, so that numbers are taken as they are."""
+    x = net.conv(x)
+    x = torch.cat([x[:, :3], torch.sin(x[:, 3:])], 1)
+    return net.head(x + net.embed(torch.ones(x.shape[0], 2, *x.shape[2:])))
+
+
+def test_a_tensor_made_for_the_batch_is_counted_once_an_image() -> None:
+    """Its first dimension is the batch, for it is added to activations; numbers elsewhere stay."""
+    model = Net(positions, conv=conv(3, 8), embed=conv(2, 8), head=nn.Sequential(conv(8, 6), head(6)))
+    graph = assert_exact(model, (3, 8, 8))
+    assert graph.unchecked == ()
+    assert [group.name for group in graph.space.groups] == ["head.0"]
+
+
 class Loop(nn.Module):
     """Eight channels and eight steps: only the channels follow the width."""
 

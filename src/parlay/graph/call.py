@@ -208,10 +208,15 @@ class Call:
         )
 
     def created(self, shape: Sequence[int]) -> Shape:
-        """Dimensions of a tensor made from literal sizes: they may follow widths, which a run will tell."""
-        if not self.unknowns.guess.literals_follow:
-            return self.fixed(shape)
-        return tuple(self.unknowns.fresh(size) for size in shape)
+        """Dimensions of a tensor made from literal sizes: they may follow widths, which a run will tell.
+
+        A first one as large as the batch is open in any case: it is the batch if it meets it.
+        """
+        follow, batch = self.unknowns.guess.literals_follow, self.unknowns.batch
+        return tuple(
+            self.unknowns.fresh(size) if follow or (i == 0 and size == batch) else constant(size)
+            for i, size in enumerate(shape)
+        )
 
     def pixels(self, dims: Shape, sizes: Sequence[int]) -> Shape:
         """Pixels before and after an operator that needs to know them all: a width among them keeps its size."""
