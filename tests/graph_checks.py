@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -9,6 +10,19 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from parlay.graph import WidthGraph, measure, trace
+
+
+class Net(nn.Module):
+    """Layers by name, and a forward pass given as a function of them."""
+
+    def __init__(self, forward: Callable[..., Tensor], **layers: nn.Module) -> None:
+        super().__init__()
+        self.run = forward
+        for name, layer in layers.items():
+            setattr(self, name, layer)
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        return self.run(self, *inputs)
 
 
 def outputs_of(module: nn.Module, inputs: tuple[Any, ...]) -> list[Tensor]:

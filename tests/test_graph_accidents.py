@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrizations
 
-from graph_checks import assert_exact
+from graph_checks import Net, assert_exact
 from parlay.errors import TraceError
 from parlay.graph import measure, trace
 
 IMAGE = torch.zeros(1, 3, 8, 8)
-
-
-class Net(nn.Module):
-    def __init__(self, forward: Callable[..., Tensor], **layers: nn.Module) -> None:
-        super().__init__()
-        self.run = forward
-        for name, layer in layers.items():
-            setattr(self, name, layer)
-
-    def forward(self, *inputs: Tensor) -> Tensor:
-        return self.run(self, *inputs)
 
 
 def conv(i: int, o: int, **options: int) -> nn.Conv2d:

@@ -2,30 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from graph_checks import assert_exact
+from graph_checks import Net, assert_exact
 from parlay.errors import TraceError
 from parlay.graph import Call, add_rule, trace
 from parlay.graph.call import RULES, Shape
-
-
-class Net(nn.Module):
-    """Layers by name, and a forward pass given as a function of them."""
-
-    def __init__(self, forward: Callable[..., Tensor], **layers: nn.Module) -> None:
-        super().__init__()
-        self.run = forward
-        for name, layer in layers.items():
-            setattr(self, name, layer)
-
-    def forward(self, *inputs: Tensor) -> Tensor:
-        return self.run(self, *inputs)
 
 
 def conv(i: int, o: int, k: int = 3, **options: object) -> nn.Conv2d:

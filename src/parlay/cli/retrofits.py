@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from parlay.cli.graphs import graph_from, model_options
-from parlay.cli.layouts import progress_report
+from parlay.cli.layouts import conflict_facts, progress_report
 from parlay.cli.options import json_option
 from parlay.documents import document, finite
 from parlay.families import ELEMENT_BYTES
@@ -100,7 +100,7 @@ def retrofit(
         new = written.module if written else graph.build(found.layout, seed=seed)
         timed = compare_latency(graph.model, new, graph.example.sized(1))
     facts = retrofit_facts(origin.spec, found)
-    facts["conflict"] = None if conflict is None else _conflict_facts(conflict)
+    facts["conflict"] = conflict_facts(conflict)
     facts["files"] = [str(path) for path in written.paths] if written else []
     facts["onnx_difference"] = finite(written.onnx_difference) if written else None
     facts["onnx_note"] = written.onnx_note if written else ""
@@ -160,17 +160,6 @@ def retrofit_facts(spec: str, found: Retrofit) -> dict[str, Any]:
             for b in (bindings(result) if result.solutions else ())
         ],
         "fences": fences_reached(found.problem, found.layout) if result.solutions else [],
-    }
-
-
-def _conflict_facts(conflict: Any) -> dict[str, Any]:
-    return {
-        "parts": list(conflict.parts),
-        "irreducible": conflict.irreducible,
-        "reach": [
-            {"resource": r.resource, "lowest": r.lowest, "highest": r.highest, "proven": r.proven}
-            for r in conflict.reach
-        ],
     }
 
 

@@ -10,7 +10,6 @@ import ast
 import importlib
 import importlib.util
 import inspect
-import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -135,7 +134,7 @@ def _module(spec: str, place: str) -> ModuleType:
     is_file = place.endswith(".py") or path.is_file()
     if is_file and not path.is_file():
         raise InputError("model file", given=place, allowed="a Python file that exists")
-    with _importable(str(path.resolve().parent) if is_file else os.getcwd()):  # noqa: PTH109
+    with _importable(str(path.resolve().parent if is_file else Path.cwd())):
         try:
             if not is_file:
                 return importlib.import_module(place)
