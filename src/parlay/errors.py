@@ -7,6 +7,7 @@
     ├── MissingExtraError  an optional package is not installed (also an ImportError)
     ├── StudyError         a study's folder cannot be used as asked
     ├── DivergedError      the loss of a training stopped being a finite number
+    ├── StoppedError       a training was asked to stop, and kept what it had
     ├── TraceError         a model holds something the tracer does not understand
     └── CertificateError   a result failed its independent recount
 
@@ -23,6 +24,7 @@ __all__ = [
     "InputError",
     "MissingExtraError",
     "ParlayError",
+    "StoppedError",
     "StudyError",
     "TraceError",
 ]
@@ -69,6 +71,10 @@ class StudyError(ParlayError):
 
 class DivergedError(ParlayError):
     """The loss of a training run stopped being a finite number."""
+
+
+class StoppedError(ParlayError):
+    """A training was asked to stop, and kept what it had."""
 
 
 class TraceError(ParlayError):
