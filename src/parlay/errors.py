@@ -8,6 +8,7 @@
     ├── StudyError         a study's folder cannot be used as asked
     ├── WorkerLostError    the process or node that ran a trial ended, again and again
     ├── DivergedError      the loss of a training stopped being a finite number
+    ├── StoppedError       a training was asked to stop, and kept what it had
     ├── TraceError         a model holds something the tracer does not understand
     └── CertificateError   a result failed its independent recount
 
@@ -24,6 +25,7 @@ __all__ = [
     "InputError",
     "MissingExtraError",
     "ParlayError",
+    "StoppedError",
     "StudyError",
     "TraceError",
     "WorkerLostError",
@@ -75,6 +77,10 @@ class WorkerLostError(ParlayError):
 
 class DivergedError(ParlayError):
     """The loss of a training run stopped being a finite number."""
+
+
+class StoppedError(ParlayError):
+    """A training was asked to stop, and kept what it had."""
 
 
 class TraceError(ParlayError):

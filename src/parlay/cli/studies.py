@@ -55,7 +55,7 @@ def run(
     sized = any(options[key] is not None for key in SIZE_KEYS)
     problem = problem_from(family, options) if sized else None
     chosen = select(layouts, family=family, problem=problem)
-    plan = make_plan(family, chosen, data=data.fingerprint, recipe=recipe, steps=steps, seeds=numbers)
+    plan = make_plan(family, chosen, data=data.fingerprint, recipe=recipe, steps=steps, seeds=numbers, precision="bf16")
     finish(context, folder, as_json, lambda watcher: conduct(folder, plan, data, problem=problem, watcher=watcher))
 
 

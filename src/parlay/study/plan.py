@@ -48,6 +48,8 @@ class Trial:
         recipe: how it is trained; its name and its default number of steps do not count.
         steps: batches.
         seed: of initial weights, order of the data and augmentation.
+        validation: images held out of the training images to choose by.
+        precision: arithmetic of the forward and backward pass, ``fp32`` or ``bf16``.
     """
 
     family: Family
@@ -56,6 +58,8 @@ class Trial:
     recipe: Recipe
     steps: int
     seed: int
+    validation: int = 0
+    precision: str = "fp32"
 
     def __post_init__(self) -> None:
         self.family.check(self.layout)
@@ -70,6 +74,8 @@ class Trial:
             "recipe": self.recipe.numbers(),
             "steps": self.steps,
             "seed": self.seed,
+            "validation": self.validation,
+            "precision": self.precision,
         }
 
     @cached_property
@@ -107,6 +113,8 @@ def make_plan(
     recipe: Recipe,
     steps: int | None = None,
     seeds: Sequence[int] = (0,),
+    validation: int = 0,
+    precision: str = "fp32",
 ) -> tuple[Planned, ...]:
     """Every layout with every seed: all layouts with the first seed, then all with the second, and so on.
 
@@ -119,6 +127,8 @@ def make_plan(
         recipe: how to train.
         steps: batches of each run; the recipe's without one.
         seeds: one run each; repeated ones count once.
+        validation: images held out to choose by.
+        precision: ``fp32`` or ``bf16``.
 
     Raises:
         InputError: for no seed, a seed or a number of steps out of range, or layouts that do not fit the family.
@@ -130,7 +140,17 @@ def make_plan(
         raise InputError("seeds", given=tuple(seeds), allowed="at least one integer from 0 to 2^63 - 1")
     return tuple(
         Planned(
-            trial=Trial(family=family, layout=layout, data=data, recipe=recipe, steps=count, seed=seed), kinds=kinds
+            trial=Trial(
+                family=family,
+                layout=layout,
+                data=data,
+                recipe=recipe,
+                steps=count,
+                seed=seed,
+                validation=validation,
+                precision=precision,
+            ),
+            kinds=kinds,
         )
         for seed in dict.fromkeys(seeds)
         for layout, kinds in chosen.items()

@@ -109,6 +109,7 @@ def _run(planned: Planned, kinds: frozenset[Kind], data: Dataset, watcher: Watch
             trial.recipe,
             seed=trial.seed,
             steps=trial.steps,
+            precision=trial.precision,
             progress=watcher.step,
         )
     except Exception as error:  # one bad trial must not end a study of hundreds

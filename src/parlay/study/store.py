@@ -273,9 +273,11 @@ def _row(values: tuple[Any, ...]) -> Row:
         family=factory(depth, kernel_size=sizes, **family),
         layout=tuple(config["layout"]),
         data=config["data"],
-        recipe=Recipe(name=recipe, steps=config["steps"], **config["recipe"]),
+        recipe=Recipe.from_numbers(recipe, config["steps"], config["recipe"]),
         steps=config["steps"],
         seed=config["seed"],
+        validation=config["validation"],
+        precision=config["precision"],
     )
     return Row(
         trial=trial,
