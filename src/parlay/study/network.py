@@ -30,31 +30,39 @@ class Network(Protocol):
     @property
     def config(self) -> dict[str, Any]:
         """What fixes it, in plain JSON values; part of a trial's identity, and enough for ``network_from``."""
+        ...
 
     @property
     def title(self) -> str:
         """The network in words."""
+        ...
 
     @property
     def groups(self) -> tuple[str, ...]:
         """Names of the width groups, in layout order."""
+        ...
 
     @property
     def in_channels(self) -> int:
         """Channels of the input."""
+        ...
 
     @property
     def image(self) -> int:
         """Side of the square input in pixels."""
+        ...
 
     @property
     def classes(self) -> int:
         """Outputs."""
+        ...
 
     @property
     def facts(self) -> dict[str, Any]:
         """What tables say of it: ``network`` (the title), ``family``, ``depth``, ``kernel_sizes``, ``in_channels``,
-        ``image``, ``classes``; None where a model has no such thing."""
+        ``image``, ``classes``; None where a model has no such thing.
+        """
+        ...
 
     def check(self, layout: Layout) -> Layout:
         """The layout, if the network can be built at it.
@@ -62,12 +70,15 @@ class Network(Protocol):
         Raises:
             InputError: otherwise.
         """
+        ...
 
     def figures(self, layout: Layout) -> dict[str, Any]:
         """What a layout is and costs, in the words of every JSON document; None where there is no number."""
+        ...
 
     def build(self, layout: Layout, *, seed: int) -> nn.Module:
         """The network at a layout, with fresh weights drawn from the seed."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -27,12 +27,15 @@ class TrialExecutor(Protocol):
     """What a study needs of an executor.
 
     Attributes:
-        threads: CPU threads of each trial; None leaves torch's number as it is.
         is_here: whether calls run in this process.
     """
 
-    threads: int | None
     is_here: bool
+
+    @property
+    def threads(self) -> int | None:
+        """CPU threads of each trial; None leaves torch's number as it is."""
+        ...
 
     def slots(self) -> int:
         """How many calls to have in flight."""

@@ -61,8 +61,8 @@ class _Worker:
 class ProcessExecutor(Executor):
     """``workers`` processes, started afresh (spawn) with their share of the cores.
 
-    A process that is killed, or ends by itself, is replaced, and its call made again, up to ``MOST_CRASHES`` times. When
-    this process ends, however it does, its workers end within a second.
+    A process that is killed, or ends by itself, is replaced, and its call made again, up to ``MOST_CRASHES`` times.
+    When this process ends, however it does, its workers end within a second.
 
     Args:
         workers: how many processes.
