@@ -111,7 +111,7 @@ def run(
             ),
         )
     finally:
-        executor.shutdown(wait=False, cancel_futures=True)
+        executor.shutdown(cancel_futures=True)
 
 
 @study.command()

@@ -168,7 +168,7 @@ def time_left(rows: Sequence[Row], running: Sequence[Running]) -> float | None:
             for item in running
             if (beat := item.beat) is not None and beat.images_per_second > 0 and item.row.costs["macs"]
         ]
-    if not rates:
+    if not rates or all(row.has_ended for row in rows):
         return None
     rate = statistics.median(rates)
     work = 0.0

@@ -50,7 +50,7 @@ class TrialExecutor(Protocol):
         ...
 
     def kill(self) -> None:
-        """End what runs, at once."""
+        """End what runs, at once; the executor takes no more calls."""
         ...
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:

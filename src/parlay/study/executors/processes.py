@@ -36,6 +36,8 @@ MOST_CRASHES = 10
 memory is killed by the system every time."""
 
 LARGEST = 1024
+STARTING = 30.0
+"""Seconds to wait for a process that is just starting, before it is given up."""
 
 
 @dataclass(kw_only=True, eq=False)
@@ -83,6 +85,7 @@ class ProcessExecutor(Executor):
         self._waiting: deque[_Call] = deque()
         self._busy: list[_Worker] = []
         self._idle: list[_Worker] = []
+        self._retired: list[ProcessPoolExecutor] = []
         self._ending = False
         self._thread = threading.Thread(target=self._serve, name="parlay workers", daemon=True)
         self._thread.start()
@@ -115,7 +118,7 @@ class ProcessExecutor(Executor):
         """End what runs, at once; its futures are cancelled or get an error."""
         self._ending = True
         self._events.put((self._kill, ()))
-        self._thread.join(timeout=10)
+        self._thread.join()
 
     def _serve(self) -> None:
         with suppress(StopIteration):
@@ -124,8 +127,9 @@ class ProcessExecutor(Executor):
                 action(*arguments)
                 if self._ending and not self._busy and not self._waiting and self._events.empty():
                     break
-        for worker in self._idle:
-            worker.pool.shutdown(wait=False)
+        # Waited for: a pool that is still closing when Python ends prints a traceback.
+        for pool in (*self._retired, *(worker.pool for worker in self._idle)):
+            pool.shutdown(wait=True)
 
     def _accept(self, call: _Call) -> None:
         if call.future.set_running_or_notify_cancel():
@@ -140,9 +144,9 @@ class ProcessExecutor(Executor):
         self._finish(cancel=True)
         for worker in (*self._busy, *self._idle):
             worker.pool.shutdown(wait=False, cancel_futures=True)
-            if worker.pid.done() and worker.pid.exception() is None:
-                with suppress(OSError):
-                    os.kill(worker.pid.result(), signal.SIGKILL)
+            with suppress(Exception):  # it may have ended by itself
+                os.kill(worker.pid.result(timeout=STARTING), signal.SIGKILL)
+            self._retired.append(worker.pool)
         self._idle.clear()
         for worker in self._busy:
             if worker.call is not None and not worker.call.future.done():
@@ -176,7 +180,7 @@ class ProcessExecutor(Executor):
         worker.call = None
         error = None if inner.cancelled() else inner.exception()
         if isinstance(error, BrokenProcessPool):
-            worker.pool.shutdown(wait=False)
+            self._retired.append(worker.pool)
             call.crashes += 1
             if call.crashes <= MOST_CRASHES:
                 self._waiting.appendleft(call)
