@@ -139,7 +139,9 @@ class Net(nn.Module):
 def test_models_are_refused_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     """An unknown model, outputs that are not the classes, widths that do not fit, and sizes without a family."""
     (tmp_path / "net.py").write_text(
-        "from torch import nn\ndef net():\n    return nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), nn.Linear(144, 7))"
+        "from torch import nn\n"
+        "def net():\n"
+        "    return nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), nn.Linear(144, 7))"
     )
     spec = f"{tmp_path / 'net.py'}:net"
     for arguments, message in (
@@ -175,8 +177,11 @@ def test_curves_have_a_known_ending(planned: Path, tmp_path: Path, capsys: pytes
     assert ".csv or .npz" in complaint(capsys, "study", "export", planned, "--curves", tmp_path / "curves.txt")
 
 
-def test_status_shows_what_runs_and_what_failed(planned: Path, capsys: pytest.CaptureFixture[str]):
+def test_status_shows_what_runs_and_what_failed(
+    planned: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
     """Running trials with step and images/s, failed ones with the reason, and an estimate of the time left."""
+    monkeypatch.setenv("COLUMNS", "200")
     with Store(planned) as store:
         rows = store.rows()
         store.mark([row.trial.identity for row in rows[:2]], "running", started="2017-10-23T00:00:00+00:00")

@@ -17,16 +17,13 @@ import pytest
 
 from parlay.data import Dataset, load
 from parlay.errors import InputError, WorkerLostError
-from parlay.families import plain
-from parlay.study import Kind, Planned, Reader, Settings, Store, Watcher, make_executor, make_plan, run_study
+from parlay.study import Planned, Settings, Store, Watcher, make_executor, run_study
 from parlay.study import workspace as workspace_module
 from parlay.study.executors import processes
 from parlay.study.executors.processes import ProcessExecutor
 from parlay.study.shared import SharedArrays, SharedFile, opened
 from parlay.study.workspace import Workspace
-from parlay.train import get_recipe
-
-LAYOUTS = ((4, 6), (5, 5), (3, 8))
+from study_checks import Results, results, small_plan
 
 
 @pytest.fixture(scope="module")
@@ -35,44 +32,13 @@ def digits() -> Dataset:
     return load("digits")
 
 
-def plan_for(data: Dataset, *, steps: int = 12, seeds: tuple[int, ...] = (0,), layouts: Any = LAYOUTS) -> list[Planned]:
-    """Small networks on the digits, with a validation split."""
-    family = plain(2, in_channels=1, image=8)
-    chosen = {layout: frozenset({Kind.GIVEN}) for layout in layouts}
-    return list(
-        make_plan(
-            family,
-            chosen,
-            data=data.fingerprint,
-            recipe=get_recipe("digits"),
-            steps=steps,
-            seeds=seeds,
-            validation=96,
-        )
-    )
-
-
-def results(folder: Path) -> dict[str, tuple[Any, ...]]:
-    """Everything of a study that must not depend on where, when and in how many pieces trials ran."""
-    with Reader(folder) as reader:
-        curves = dict(reader.curves())
-        return {
-            row.trial.identity: (
-                row.status,
-                row.accuracy,
-                row.loss,
-                row.validation_accuracy,
-                row.validation_loss,
-                row.train_loss,
-                row.trial.config,
-                curves.get(row.trial.identity),
-            )
-            for row in reader.rows()
-        }
+def plan_for(data: Dataset) -> list[Planned]:
+    """Three small networks."""
+    return small_plan(data, ((4, 6), (5, 5), (3, 8)), steps=12)
 
 
 @pytest.fixture(scope="module")
-def undisturbed(digits: Dataset, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Any, ...]]:
+def undisturbed(digits: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Results:
     """What the plan comes to, one trial after another in this process, with one thread."""
     folder = tmp_path_factory.mktemp("serial")
     with Store(folder) as store:
@@ -82,7 +48,7 @@ def undisturbed(digits: Dataset, tmp_path_factory: pytest.TempPathFactory) -> di
     return results(folder)
 
 
-def test_processes_and_order_change_nothing(digits: Dataset, undisturbed: dict[str, Any], tmp_path: Path):
+def test_processes_and_order_change_nothing(digits: Dataset, undisturbed: Results, tmp_path: Path):
     """Two worker processes, and the plan backwards, give the same bits: accuracies, losses, learning curves."""
     executor = make_executor(workers=2, threads=1)
     try:
@@ -100,7 +66,7 @@ def test_processes_and_order_change_nothing(digits: Dataset, undisturbed: dict[s
 
 
 def test_ctrl_c_at_any_step_and_going_on_change_nothing(
-    digits: Dataset, undisturbed: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    digits: Dataset, undisturbed: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """Interrupted at random steps, again and again, the study comes to the same bits; nothing is left lying about."""
     monkeypatch.setattr(workspace_module, "ASK_EVERY", 0.0)
@@ -126,7 +92,7 @@ def test_ctrl_c_at_any_step_and_going_on_change_nothing(
 
 
 def test_a_damaged_checkpoint_is_passed_over(
-    digits: Dataset, undisturbed: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    digits: Dataset, undisturbed: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """Going on from a checkpoint that was damaged takes the one before, or begins anew, and comes to the same bits."""
     monkeypatch.setattr(workspace_module, "ASK_EVERY", 0.0)
@@ -146,7 +112,7 @@ def test_a_damaged_checkpoint_is_passed_over(
     assert results(tmp_path) == undisturbed
 
 
-def test_a_result_that_no_driver_wrote_down_is_kept(digits: Dataset, undisturbed: dict[str, Any], tmp_path: Path):
+def test_a_result_that_no_driver_wrote_down_is_kept(digits: Dataset, undisturbed: Results, tmp_path: Path):
     """A trial that ended just before its driver was killed is not trained again: its result is read from its file."""
     plan = plan_for(digits)
     with Store(tmp_path) as store:
