@@ -143,7 +143,6 @@ class ProcessExecutor(Executor):
     def _kill(self) -> None:
         self._finish(cancel=True)
         for worker in (*self._busy, *self._idle):
-            worker.pool.shutdown(wait=False, cancel_futures=True)
             with suppress(Exception):  # it may have ended by itself
                 os.kill(worker.pid.result(timeout=STARTING), signal.SIGKILL)
             self._retired.append(worker.pool)
