@@ -142,7 +142,7 @@ def test_a_trial_that_diverges_fails_alone(data_file: Path, tmp_path: Path, monk
     """The failure is kept with its reason, the others are trained, and the exit code says so."""
     from parlay.train import recipe as recipes
 
-    wild = recipes.Recipe(name="wild", steps=8, peak_rate=1e30)
+    wild = recipes.Recipe(name="wild", steps=8, lr=1e30)
     monkeypatch.setitem(recipes.RECIPES, "wild", wild)
     command = ["study", "run", "--study", str(tmp_path / "s"), "--layouts", "3-4,4-3", "--data", str(data_file)]
     assert run([*command, "--recipe", "wild", "--threads", "1", "--json"]) == 1

@@ -129,7 +129,7 @@ def test_identity_is_decided_by_what_decides_the_run():
         replace(trial, seed=1),
         replace(trial, steps=4),
         replace(trial, data="b" * 64),
-        replace(trial, recipe=replace(RECIPE, peak_rate=0.3)),
+        replace(trial, recipe=replace(RECIPE, lr=0.3)),
         replace(trial, family=plain(3, in_channels=1, image=8, classes=11)),
         replace(trial, family=plain(3, in_channels=1, image=8, kernel_size=(5, 3, 3))),
     ]
