@@ -170,9 +170,7 @@ class Dataset:
 
     def to(self, device: torch.device | str) -> Dataset:
         """All images and labels on a device, in the types they have; whatever is there already is not copied."""
-        moved = replace(
-            self, **{name: getattr(self, name).to(device) for name in TENSORS}, origin=self.fingerprint
-        )
+        moved = replace(self, **{name: getattr(self, name).to(device) for name in TENSORS}, origin=self.fingerprint)
         moved.__dict__["moments"] = self.moments  # counted once, before they are far away
         return moved
 
