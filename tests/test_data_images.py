@@ -99,6 +99,23 @@ def test_resizing_is_that_of_torchvision(tmp_path: Path):
     assert np.abs(squashed - np.asarray(image.resize((30, 30), Image.Resampling.BILINEAR)).astype(int)).max() == 0
 
 
+def test_images_and_classes_are_those_of_torchvision(tmp_path: Path):
+    """The same classes and labelled images as torchvision's ImageFolder, on nested folders and odd names."""
+    from torchvision.datasets import ImageFolder
+
+    for number, name in enumerate(
+        ("b/2.png", "b/10.png", "B/z/1.png", "B/a/3.png", "B/b.png", "a c/é.png", "a c/x.y.bmp")
+    ):
+        for part in ("train", "test"):
+            picture(tmp_path / "odd" / part / name, 30 * number)
+    data, theirs = load(f"folder:{tmp_path / 'odd'}", data_dir=tmp_path), ImageFolder(str(tmp_path / "odd" / "train"))
+    assert data.class_names == tuple(theirs.classes)
+    reds = [image.getpixel((0, 0))[0] for image, _ in theirs]
+    assert sorted(zip(data.train_labels.tolist(), data.train_images[:, 0, 0, 0].tolist(), strict=True)) == sorted(
+        zip(theirs.targets, reds, strict=True)
+    )
+
+
 @pytest.mark.parametrize("mode", ["RGB", "L", "P", "RGBA", "CMYK", "1"])
 def test_every_kind_of_image_becomes_rgb(mode: str, tmp_path: Path):
     """Grey, palette, transparent and print images come out in three channels of 8 bits."""
