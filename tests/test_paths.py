@@ -54,7 +54,7 @@ def test_one_kernel_has_no_energy():
 
 
 @pytest.mark.parametrize("order", ["free", "increasing"])
-@pytest.mark.parametrize("family, size", [(plain(3), 500), (plain(4), 400), (resnet(8), 700)])
+@pytest.mark.parametrize(("family", "size"), [(plain(3), 500), (plain(4), 400), (resnet(8), 700)])
 def test_the_solver_finds_its_best_layouts(family, size, order):
     """Order and values of the best layouts are those of a full enumeration."""
     problem = family.problem(kernels=size, order=order, score="path-energy", min_width=2)
