@@ -12,12 +12,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from fractions import Fraction
 from functools import lru_cache
 from typing import TYPE_CHECKING, final
 
 from parlay.errors import InputError
-from parlay.formal import FormalSum, add, ln, lnln
-from parlay.layout import Layout, WidthSpace
+from parlay.formal import FormalSum, add, ln, lnln, lnln_ratio
+from parlay.layout import Layout, WidthSpace, presumed_connections
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,13 +31,17 @@ __all__ = [
     "SCORES",
     "EnergyGroup",
     "EnergyLayer",
+    "FixedMeanLogLog",
     "GroupTerm",
     "Harmonic",
     "HarmonicFixed",
     "HarmonicSelf",
     "LogLog",
+    "MeanLogLog",
+    "NotOne",
     "PairHarmonic",
     "PairTerm",
+    "PathEnergy",
     "Score",
     "Terms",
     "get_score",
@@ -101,17 +106,18 @@ class PairTerm(ABC):
 class LogLog(GroupTerm):
     """count x ln ln n, the energy of ``count`` layers of width n (Eq. 2); -inf at n = 1."""
 
-    count: int = 1
+    count: int | Fraction = 1
 
     def values(self, widths: IntArray) -> FloatArray:
         import numpy as np
 
         with np.errstate(divide="ignore"):
-            return self.count * np.log(np.log(widths))
+            return float(self.count) * np.log(np.log(widths))
 
     def slopes(self, width: float) -> tuple[float, float] | None:
         logarithm = math.log(max(width, 1.5))
-        return self.count / logarithm, -self.count / logarithm**2
+        count = float(self.count)
+        return count / logarithm, -count / logarithm**2
 
     def formal(self, width: int) -> FormalSum | None:
         return None if width == 1 else lnln(width, self.count)
@@ -170,6 +176,81 @@ class HarmonicSelf(GroupTerm):
 
     def formal(self, width: int) -> FormalSum | None:
         return add([ln(width, self.count), ln(2, -self.count)])
+
+
+@final
+@dataclass(frozen=True)
+class NotOne(GroupTerm):
+    """0, but -inf at n = 1: a layer of one kernel has energy 0, whatever it is joined to."""
+
+    def values(self, widths: IntArray) -> FloatArray:
+        import numpy as np
+
+        return np.where(np.asarray(widths) == 1, -np.inf, 0.0)
+
+    def slopes(self, width: float) -> tuple[float, float] | None:
+        return 0.0, 0.0
+
+    def formal(self, width: int) -> FormalSum | None:
+        return None if width == 1 else {}
+
+
+LEAST_MEAN = 1.0001
+"""Harmonic means are taken to be at least this: that of 1 and 1 has no energy, and is ruled out by ``NotOne``."""
+
+
+@final
+@dataclass(frozen=True)
+class MeanLogLog(PairTerm):
+    """count x ln ln H for layers that join widths a and b, H = 2 a b / (a + b), their harmonic mean.
+
+    ln H = ln 2 - ln(1/a + 1/b) is concave in (ln a, ln b), and so is its logarithm where ln H > 0.
+    """
+
+    count: int | Fraction = 1
+
+    def values(self, first: IntArray, second: IntArray) -> FloatArray:
+        import numpy as np
+
+        mean = 2.0 * first / (1.0 + first / np.asarray(second, dtype=np.float64))
+        return float(self.count) * np.log(np.log(np.maximum(mean, LEAST_MEAN)))
+
+    def at(self, first: float, second: float) -> float:
+        return float(self.count) * math.log(math.log(max(2 * first * second / (first + second), LEAST_MEAN)))
+
+    def slopes(self, first: float, second: float) -> tuple[float, float]:
+        scale = float(self.count) / math.log(max(2 * first * second / (first + second), LEAST_MEAN))
+        return scale * second / (first + second), scale * first / (first + second)
+
+    def formal(self, first: int, second: int) -> FormalSum | None:
+        mean = Fraction(2 * first * second, first + second)
+        return None if mean == 1 else lnln_ratio(mean, self.count)
+
+
+@final
+@dataclass(frozen=True)
+class FixedMeanLogLog(GroupTerm):
+    """count x ln ln H for layers of width n that read c channels no width decides, H = 2 c n / (c + n)."""
+
+    inputs: int
+    count: int | Fraction = 1
+
+    def values(self, widths: IntArray) -> FloatArray:
+        import numpy as np
+
+        return MeanLogLog(self.count).values(np.asarray(widths), np.asarray(self.inputs))
+
+    def slopes(self, width: float) -> tuple[float, float] | None:
+        joined = self.inputs + width
+        logarithm = math.log(max(2 * self.inputs * width / joined, 1.1))
+        first = self.inputs / joined  # of ln H in ln n; its own derivative is -n c / (c + n)^2
+        count = float(self.count)
+        return count * first / logarithm, count * (
+            -width * self.inputs / joined**2 / logarithm - (first / logarithm) ** 2
+        )
+
+    def formal(self, width: int) -> FormalSum | None:
+        return MeanLogLog(self.count).formal(self.inputs, width)
 
 
 @dataclass(frozen=True)
@@ -297,6 +378,8 @@ class PairHarmonic(Score):
         groups: list[list[GroupTerm]] = [[] for _ in space.groups]
         pairs: dict[tuple[int, int], tuple[PairTerm, ...]] = {}
         for link in space.connections:
+            if link.source is None and not link.fixed_inputs:
+                continue  # it joins more than two widths
             if link.source is None:
                 groups[link.target].append(HarmonicFixed(link.fixed_inputs, link.count))
             elif link.source == link.target:
@@ -307,7 +390,50 @@ class PairHarmonic(Score):
         return Terms(groups=tuple(tuple(terms) for terms in groups), pairs=pairs)
 
 
-SCORES: dict[str, Score] = {score.name: score for score in (EnergyGroup(), EnergyLayer(), PairHarmonic())}
+@final
+class PathEnergy(Score):
+    """The log-energy of a path from input to output, averaged over all paths, each layer as wide as it can pass on.
+
+    Two arguments, no fitted number. A layer that joins a and b channels passes on no more than the narrower side lets
+    through, so its width in Eq. 3 is the harmonic mean 2 a b / (a + b), which the narrower side rules: a bottleneck
+    lowers the layer before it and the layer behind it. And a network with residual blocks is a collection of paths of
+    many lengths (Veit et al. 2016), of which half go around each block: a layer counts by the share of the paths that
+    need it, a layer of a chain 1, a layer of a block 1/2, and a narrow width inside a block is no bottleneck of the
+    paths around it.
+
+    >>> from parlay.layout import Connection, WidthGroup
+    >>> space = WidthSpace(
+    ...     groups=(WidthGroup(name="a"), WidthGroup(name="b")),
+    ...     connections=(Connection(fixed_inputs=3, target=0), Connection(source=0, target=1)),
+    ... )
+    >>> round(math.exp(PathEnergy().terms(space)((6, 6))), 6) == round(math.log(4) * math.log(6), 6)
+    True
+    """
+
+    name = "path-energy"
+    source = "parlay; Eq. 3 over the paths of Veit et al. 2016, with harmonic means as widths (docs/scores.md)"
+    summary = "mean over paths of the sum over their layers of ln ln(2 n_in n_out / (n_in + n_out))"
+
+    def terms(self, space: WidthSpace) -> Terms:
+        groups: list[list[GroupTerm]] = [[NotOne()] for _ in space.groups]
+        pairs: dict[tuple[int, int], Fraction] = {}
+        links = space.connections or presumed_connections([group.multiplicity for group in space.groups])
+        for link in links:
+            weight = link.count * link.share
+            if link.source is None and link.fixed_inputs:
+                groups[link.target].append(FixedMeanLogLog(link.fixed_inputs, weight))
+            elif link.source is None or link.source == link.target:
+                groups[link.target].append(LogLog(weight))
+            else:
+                key = (min(link.source, link.target), max(link.source, link.target))
+                pairs[key] = pairs.get(key, Fraction(0)) + weight
+        return Terms(
+            groups=tuple(tuple(terms) for terms in groups),
+            pairs={key: (MeanLogLog(weight),) for key, weight in pairs.items()},
+        )
+
+
+SCORES: dict[str, Score] = {score.name: score for score in (EnergyGroup(), EnergyLayer(), PairHarmonic(), PathEnergy())}
 """Every score by name, in the order in which they are listed."""
 
 

@@ -18,7 +18,7 @@ __all__ = ["PRECISIONS", "resolve_device", "resolve_precision", "set_threads"]
 PRECISIONS = ("fp32", "bf16")
 
 WORTHWHILE = 1.15
-"""bf16 is taken on a CPU when it is at least so many times as fast: below that its coarser arithmetic is not worth it."""
+"""bf16 is taken on a CPU when it is so many times as fast: below that its coarser arithmetic is not worth it."""
 
 
 def resolve_device(name: str = "auto") -> str:

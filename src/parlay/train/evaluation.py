@@ -62,12 +62,10 @@ def evaluate(model: nn.Module, data: Dataset, *, part: str = "test", inputs: Inp
     images, labels = (data.test_images, data.test_labels)
     if part == "validation":
         images, labels = data.validation_images, data.validation_labels
-    all_logits: list[Tensor] = []
     model.eval()
     with torch.inference_mode():
-        for some in images.split(EVALUATION_BATCH):
-            all_logits.append(inputs.logits(model, some.to(inputs.device)).float().cpu())
-        logits, labels = torch.cat(all_logits), labels.cpu()
+        parts = (inputs.logits(model, some.to(inputs.device)) for some in images.split(EVALUATION_BATCH))
+        logits, labels = torch.cat([part.float().cpu() for part in parts]), labels.cpu()
         loss = float(loss_of(logits, labels))
         if labels.ndim == 1:
             return Score(accuracy=int((logits.argmax(1) == labels).sum()) / len(labels), loss=loss)

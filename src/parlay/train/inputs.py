@@ -35,9 +35,7 @@ class Inputs:
     def of(cls, data: Dataset, *, device: str, precision: str = "fp32", channels_last: bool = True) -> Inputs:
         """For one data set."""
         means, deviations = (moment.to(device)[:, None, None] for moment in data.moments)
-        return cls(
-            means=means, deviations=deviations, device=device, precision=precision, channels_last=channels_last
-        )
+        return cls(means=means, deviations=deviations, device=device, precision=precision, channels_last=channels_last)
 
     def logits(self, model: nn.Module, images: Tensor) -> Tensor:
         """Logits (B, classes) of uint8 images (B, C, H, W) on the device."""

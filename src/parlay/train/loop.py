@@ -7,10 +7,14 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from parlay.data import Dataset, crop_and_flip
 from parlay.errors import DivergedError, InputError, StoppedError
 from parlay.extras import Needs
+from parlay.families import Family
+from parlay.layout import Layout
+from parlay.nets import build
 from parlay.train.checkpoint import Checkpoints, Snapshot
 from parlay.train.device import set_threads
 from parlay.train.evaluation import Score, evaluate, loss_of
@@ -22,7 +26,7 @@ with Needs("training", extra="train"):
     import torch
     from torch import nn
 
-__all__ = ["History", "evaluate", "set_threads", "train"]
+__all__ = ["History", "evaluate", "set_threads", "train", "train_layout"]
 
 Progress = Callable[[int, float], None]
 """Called after every step with the number of steps done and the loss of the last one."""
@@ -118,7 +122,7 @@ def train(
         raise InputError("training images", given=len(data.train_labels), allowed="at least 2, for batch norm")
     started = time.perf_counter()
     with _repeatable(seed, device):
-        state = _start(model, data, recipe, seed=seed, steps=steps, device=device, channels_last=channels_last)
+        state = _start(model, data, recipe, seed=seed, device=device, channels_last=channels_last)
         inputs = Inputs.of(data, device=device, precision=precision, channels_last=channels_last)
         name = f"{run} seed {seed} steps {steps} {precision} {recipe.numbers()}"
         found = checkpoints.read(name) if checkpoints is not None else None
@@ -141,7 +145,7 @@ def train(
         if not math.isfinite(test.loss):
             raise DivergedError(f"training diverged in its {steps} steps: the test loss is {test.loss}")
         held: Score | None = None
-        if len(getattr(data, 'validation_labels', ())):
+        if len(data.validation_labels):
             held = evaluate(model, data, part="validation", inputs=inputs)
     return History(
         steps=steps,
@@ -160,12 +164,30 @@ def train(
     )
 
 
-def train_layout(family, layout, data, recipe, *, seed, steps=None, precision="fp32", checkpoints=None, run="", progress=None, should_stop=None):
-    """Build and train."""
-    from parlay.nets import build
+def train_layout(
+    family: Family,
+    layout: Layout,
+    data: Dataset,
+    recipe: Recipe,
+    *,
+    seed: int,
+    **options: Any,
+) -> History:
+    """Build a family's network at a layout and train it; the seed draws its initial weights as well.
 
+    Raises:
+        InputError: when the family's input or classes are not those of the data, or as ``train`` does.
+        DivergedError, StoppedError: as ``train`` does.
+    """
+    for what, ours, theirs in (
+        ("in-channels", family.in_channels, data.in_channels),
+        ("image side", family.image, data.image),
+        ("classes", family.classes, data.classes),
+    ):
+        if ours != theirs:
+            raise InputError(f"{what} of the network", given=ours, allowed=f"{theirs}, that of {data.name}")
     check_seed(seed)
-    return train(build(family, layout, seed=seed), data, recipe, seed=seed, steps=steps, precision=precision, checkpoints=checkpoints, run=run, progress=progress, should_stop=should_stop)
+    return train(build(family, layout, seed=seed), data, recipe, seed=seed, **options)
 
 
 def check_seed(seed: int) -> None:
@@ -178,9 +200,7 @@ def check_seed(seed: int) -> None:
         raise InputError("seed", given=repr(seed), allowed="an integer from 0 to 2^63 - 1")
 
 
-def _start(
-    model: nn.Module, data: Dataset, recipe: Recipe, *, seed: int, steps: int, device: str, channels_last: bool
-) -> Run:
+def _start(model: nn.Module, data: Dataset, recipe: Recipe, *, seed: int, device: str, channels_last: bool) -> Run:
     """A run before its first step."""
     order = torch.channels_last if channels_last else torch.contiguous_format
     model.to(device=device)
@@ -211,7 +231,7 @@ def _steps(state: Run, inputs: Inputs, recipe: Recipe, steps: int) -> Iterator[N
     while state.step < steps:
         chosen = state.next_batch()  # B
         images = crop_and_flip(
-            state.images[chosen], margin=recipe.crop, flip=state.flips, generator=state.generator
+            state.images.index_select(0, chosen), margin=recipe.crop, flip=state.flips, generator=state.generator
         )  # B, C, H, W
         rate = recipe.rate(state.step, steps)
         for group in state.optimizer.param_groups:

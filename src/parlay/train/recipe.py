@@ -82,7 +82,7 @@ class Recipe:
             raise InputError("momentum", given=0, allowed="above 0 with nesterov", remedy="set nesterov=false as well")
 
     def rate(self, step: int, steps: int) -> float:
-        """Learning rate of step ``step`` (0, 1, ...) in a run of ``steps``; one-cycle never gives 0: no step is lost."""
+        """Learning rate of step ``step`` (0, 1, ...) in a run of ``steps``; one-cycle never gives 0."""
         if self.schedule == "steps":
             return self.lr * self.factor ** sum(step >= math.floor(share * steps) for share in self.milestones)
         place = (step + 1) / (steps + 1)  # inside (0, 1)
