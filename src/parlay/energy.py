@@ -35,9 +35,11 @@ __all__ = [
     "HarmonicFixed",
     "HarmonicSelf",
     "LogLog",
+    "LogWidth",
     "PairHarmonic",
     "PairTerm",
     "Score",
+    "SumLog",
     "Terms",
     "get_score",
 ]
@@ -115,6 +117,25 @@ class LogLog(GroupTerm):
 
     def formal(self, width: int) -> FormalSum | None:
         return None if width == 1 else lnln(width, self.count)
+
+
+@final
+@dataclass(frozen=True)
+class LogWidth(GroupTerm):
+    """count x ln n for ``count`` layers of width n."""
+
+    count: int = 1
+
+    def values(self, widths: IntArray) -> FloatArray:
+        import numpy as np
+
+        return self.count * np.log(widths)
+
+    def slopes(self, width: float) -> tuple[float, float] | None:
+        return float(self.count), 0.0
+
+    def formal(self, width: int) -> FormalSum | None:
+        return ln(width, self.count)
 
 
 @final
@@ -235,11 +256,13 @@ class Score(ABC):
         name: how the command line calls it.
         source: where it is defined.
         summary: what it is, in one line.
+        needs: what it reads of a space: ``widths``, ``layers`` (how many layers a group has), ``connections``.
     """
 
     name: str
     source: str
     summary: str
+    needs: tuple[str, ...] = ("widths",)
 
     @abstractmethod
     def terms(self, space: WidthSpace) -> Terms:
@@ -271,9 +294,29 @@ class EnergyLayer(Score):
     name = "energy-layer"
     source = "Liao et al. 2017, Eq. 2-3, taken over every layer instead of every unit"
     summary = "sum over weight layers of ln ln n"
+    needs = ("widths", "layers")
 
     def terms(self, space: WidthSpace) -> Terms:
         return Terms(groups=tuple((LogLog(group.multiplicity),) for group in space.groups), pairs={})
+
+
+@final
+class SumLog(Score):
+    """Sum over weight layers of ln n, m_g ln n_g over groups: the logarithm of the product of all widths.
+
+    >>> from parlay.layout import WidthGroup
+    >>> space = WidthSpace(groups=(WidthGroup(name="a", multiplicity=2), WidthGroup(name="b")))
+    >>> round(math.exp(SumLog().terms(space)((3, 5))))
+    45
+    """
+
+    name = "sum-log"
+    source = "the energy of Liao et al. 2017, Eq. 2-3, with one logarithm less"
+    summary = "sum over weight layers of ln n"
+    needs = ("widths", "layers")
+
+    def terms(self, space: WidthSpace) -> Terms:
+        return Terms(groups=tuple((LogWidth(group.multiplicity),) for group in space.groups), pairs={})
 
 
 @final
@@ -292,6 +335,7 @@ class PairHarmonic(Score):
     name = "pair-harmonic"
     source = "parlay; half the harmonic mean of the two widths a layer joins, in logs (docs/scores.md)"
     summary = "sum over weight layers of ln(n_in n_out / (n_in + n_out))"
+    needs = ("widths", "connections")
 
     def terms(self, space: WidthSpace) -> Terms:
         groups: list[list[GroupTerm]] = [[] for _ in space.groups]
@@ -307,7 +351,7 @@ class PairHarmonic(Score):
         return Terms(groups=tuple(tuple(terms) for terms in groups), pairs=pairs)
 
 
-SCORES: dict[str, Score] = {score.name: score for score in (EnergyGroup(), EnergyLayer(), PairHarmonic())}
+SCORES: dict[str, Score] = {score.name: score for score in (EnergyGroup(), EnergyLayer(), SumLog(), PairHarmonic())}
 """Every score by name, in the order in which they are listed."""
 
 
