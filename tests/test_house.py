@@ -84,6 +84,7 @@ JSON_COMMANDS = {
     "solve": QUICK,
     "pareto": ["--depth", "3", "--kernels", "400", "--levels", "2"],
     "scores": [],
+    "score": ["4-6-8"],
     "list": ["--depth", "3", "--kernels", "4288", "--limit", "3"],
     "count": ["--depth", "3", "--kernels", "4288"],
     "sample": ["--depth", "3", "--kernels", "4288", "--n-samples", "3"],

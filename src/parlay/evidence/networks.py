@@ -27,7 +27,17 @@ if TYPE_CHECKING:
     from parlay.data import Dataset
     from parlay.evidence.subject import Subject
 
-__all__ = ["BATCH_SIZE", "NETWORK_SCORES", "Batch", "batch_of", "grad_norm", "naswot", "network_score", "synflow"]
+__all__ = [
+    "BATCH_SIZE",
+    "NETWORK_SCORES",
+    "Batch",
+    "batch_of",
+    "grad_norm",
+    "naswot",
+    "network_score",
+    "switching_kernel",
+    "synflow",
+]
 
 BATCH_SIZE = 64
 """Images a score looks at where nothing else is said; what Abdelfattah et al. (2021) use."""
@@ -96,7 +106,7 @@ def batch_of(
 def grad_norm(model: nn.Module, batch: Batch, *, seed: int = 0) -> float:
     """Sum over convolutions and linear layers of the Euclidean norm of the loss's gradient by their weights.
 
-    Abdelfattah et al. (2021), section 3.1, and their code: one batch, cross-entropy averaged over it, batch norm in
+    Abdelfattah et al. (2021), as their code has it: one batch, cross-entropy averaged over it, batch norm in
     training mode.
 
     Args:
@@ -116,9 +126,9 @@ def grad_norm(model: nn.Module, batch: Batch, *, seed: int = 0) -> float:
 def synflow(model: nn.Module, image: tuple[int, int, int]) -> float:
     """Sum over convolution and linear weights of |w dR/dw|, R the sum of the outputs for an image of ones.
 
-    Tanaka et al. (2020), Eq. 2 and 3, where all weights and biases are replaced by their absolute values; summed over
-    the network as by Abdelfattah et al. (2021), whose code leaves batch norms out of the network and counts in float64,
-    since products over layers overflow; both are done here. Dropout is off.
+    Tanaka et al. (2020): all weights and biases are replaced by their absolute values, and a weight's score is what it
+    carries of the flow R. Summed over the network by Abdelfattah et al. (2021), whose code leaves batch norms out of
+    the network and counts in float64, since products over layers overflow; both are done here. Dropout is off.
 
     Args:
         model: from images (N, C, H, W) to logits (N, classes).
@@ -145,18 +155,21 @@ def synflow(model: nn.Module, image: tuple[int, int, int]) -> float:
 
 
 def _without_norms(net: nn.Module) -> nn.Module:
-    """The same network with every batch norm replaced by the identity."""
-    for module in list(net.modules()):
-        for name, child in list(module.named_children()):
-            if isinstance(child, _BatchNorm):
-                setattr(module, name, nn.Identity())
+    """The network with every batch norm passing on what it gets; the modules stay, since a forward may ask them."""
+    for module in net.modules():
+        if isinstance(module, _BatchNorm):
+            module.forward = _unchanged
     return net
+
+
+def _unchanged(x: Tensor) -> Tensor:
+    return x
 
 
 def naswot(model: nn.Module, batch: Batch, *, seed: int = 0) -> float:
     """ln |det K|, K_ij = the number of ReLUs that images i and j switch alike; -inf when two images switch all alike.
 
-    Mellor et al. (2021), Eq. 2 and 3: N_A minus the Hamming distance of the binary codes, over all ReLUs of the
+    Mellor et al. (2021): N_A minus the Hamming distance of the binary codes, over all ReLUs of the
     network, batch norm in training mode as in their code. ReLU, ReLU6 and leaky ReLU count, as modules or functions.
 
     Args:
@@ -226,6 +239,13 @@ NETWORK_SCORES: dict[str, Callable[[nn.Module, Batch, int], float]] = {
     "naswot": lambda model, batch, seed: naswot(model, batch, seed=seed),
 }
 """Name -> score of a network for a batch and a seed."""
+
+
+def warm_up() -> None:
+    """Let torch load what it loads at first use, so that seconds measured afterwards are the scores' own."""
+    tiny = nn.Sequential(nn.Conv2d(1, 2, 1), nn.ReLU(), nn.Flatten())
+    for function in NETWORK_SCORES.values():
+        function(tiny, batch_of(None, image=(1, 1, 1), classes=2, size=2), 0)
 
 
 def _shape(batch: Batch) -> tuple[int, int, int]:
