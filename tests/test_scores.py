@@ -84,7 +84,7 @@ def test_amounts_are_the_familys() -> None:
 
 
 def test_entropy_is_deepmads() -> None:
-    """Two stages by hand: 32 x 32 after 27 inputs, 16 x 16 after 9 c1; the last stage weighs 8, sums run from the input."""
+    """By hand: 32 x 32 after 27 inputs, 16 x 16 after 9 c1; the last stage weighs 8, sums begin at the input."""
     subject = family_subject(plain(2), (5, 7))
     first, both = math.log(27), math.log(27) + math.log(9 * 5)
     expected = 1 * math.log(1024 * 5) * first + 8 * math.log(256 * 7) * both
@@ -116,7 +116,7 @@ def test_what_is_missing_is_named() -> None:
 
 
 def test_registry_recommends_exactly_one() -> None:
-    """One recommended score, one that the solver can maximise; objectives are the solver's scores, sources are named."""
+    """One recommended score, which the solver can maximise; objectives are the solver's scores; sources are named."""
     known = predictors()
     assert [name for name, one in known.items() if one.recommended] == [RECOMMENDED]
     assert known[RECOMMENDED].objective
@@ -170,7 +170,7 @@ def test_score_command(capsys: pytest.CaptureFixture[str]) -> None:
     ("arguments", "words"),
     [
         (["4-6-8", "--score", "naswott"], "did you mean naswot"),
-        (["today"], "needs --model"),
+        (["today"], "it needs --model"),
         (["4-6", "--model", "torchvision/resnet18"], "Missing option '--input'"),
         (["4-6-8", "--data", "digits", "--image", "32"], "leave the option out"),
         (["4-6-8", "--family", "resnet"], "4 positive widths"),

@@ -48,12 +48,12 @@ def pixels(*values: float, labels: tuple[int, ...] | None = None) -> Batch:
 
 
 def test_synflow_by_hand() -> None:
-    """Absolute weights send 1 to (2, 1), then to (2 + 3, 4 + 4): R = 13, and each of the two layers carries all of it."""
+    """Absolute weights send 1 to (2, 1), then to (2 + 3, 4 + 4): R = 13, and both layers carry all of it."""
     assert synflow(two_layers(), (1, 1, 1)) == pytest.approx(26, rel=1e-14)
 
 
 def test_synflow_takes_absolute_biases_and_leaves_norms_out() -> None:
-    """With biases (-1, 0): hidden (3, 1), R = 6 + 10 = 16; w2 carries 16, w1 2 x 3 + 1 x 7 = 13. A norm changes nothing."""
+    """Biases (-1, 0): hidden (3, 1), R = 6 + 10 = 16; w2 carries 16, w1 2 x 3 + 1 x 7 = 13. A norm changes nothing."""
     assert synflow(two_layers(bias=(-1.0, 0.0)), (1, 1, 1)) == pytest.approx(29, rel=1e-14)
     assert synflow(two_layers(norm=True), (1, 1, 1)) == pytest.approx(26, rel=1e-14)
 
@@ -61,15 +61,15 @@ def test_synflow_takes_absolute_biases_and_leaves_norms_out() -> None:
 def test_grad_norm_by_hand() -> None:
     """One pixel of 1, label 0: hidden (2, 0), logits (2, 4), q = e^4 / (e^2 + e^4).
 
-    By logits (-q, q); by w2 ((-2q, 0), (2q, 0)), norm 2 sqrt(2) q; by hidden (q, 7q), of which ReLU passes the first, so
-    by w1 (q, 0), norm q.
+    By logits (-q, q); by w2 ((-2q, 0), (2q, 0)), norm 2 sqrt(2) q; by hidden (q, 7q), of which ReLU passes the first,
+    so by w1 (q, 0), norm q.
     """
     q = 1 / (1 + math.exp(-2))
     assert grad_norm(two_layers(), pixels(1.0)) == pytest.approx(q * (1 + 2 * math.sqrt(2)), rel=1e-6)
 
 
 def test_naswot_by_hand() -> None:
-    """w = (2, -1), bias (0, 3): 1 gives codes (1, 1), -1 gives (0, 1), -4 gives (0, 1): K of the first two ((2, 1), (1, 2)).
+    """w = (2, -1), bias (0, 3): 1 has the code (1, 1), -1 and -4 have (0, 1): K of the first two is ((2, 1), (1, 2)).
 
     Its determinant is 3; the last two images switch alike, so that with all three it is 0.
     """
@@ -128,7 +128,7 @@ def test_synflow_is_conserved_and_positive() -> None:
 
 @pytest.mark.parametrize("name", NETWORK_SCORES)
 def test_the_network_stays_as_it_was(name: str) -> None:
-    """Weights, running statistics, gradients, modes and torch's generator are the same afterwards; so is a second value."""
+    """Weights, statistics, gradients, modes and torch's generator are the same afterwards; so is a second value."""
     subject = family_subject(resnet(8, image=8), (3, 4, 5, 6))
     assert subject.build is not None
     model = subject.build(0)
@@ -191,7 +191,7 @@ def test_scores_of_a_traced_model() -> None:
 
 
 def test_entropy_of_a_trace_is_that_of_the_family() -> None:
-    """The traced network has the same convolutions at the same resolutions as the closed form, and gates are left out."""
+    """The traced network has the same convolutions at the same resolutions as the closed form."""
     subject = family_subject(resnet(8, image=16), (3, 4, 5, 6))
     assert subject.build is not None
     traced = graph_subject(trace(subject.build(0), torch.zeros(1, 3, 16, 16), check=False))

@@ -137,9 +137,7 @@ def _subject(layout: str, options: dict[str, Any], images: Dataset | None) -> tu
         given = None if layout == "today" else parse_layout(layout)
         return spec, graph_subject(graph_from(options, quiet=True), given)
     if layout == "today":
-        raise InputError(
-            "layout", given="'today'", allowed="widths such as 35-36-37-43", remedy="'today' needs --model"
-        )
+        raise InputError("layout", given=repr(layout), allowed="widths such as 35-36-37-43", remedy="it needs --model")
     widths = parse_layout(layout)
     if images is None:
         family = family_from(options, groups=len(widths))

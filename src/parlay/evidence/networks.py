@@ -32,11 +32,13 @@ __all__ = [
     "NETWORK_SCORES",
     "Batch",
     "batch_of",
+    "classes_of",
     "grad_norm",
     "naswot",
     "network_score",
     "switching_kernel",
     "synflow",
+    "warm_up",
 ]
 
 BATCH_SIZE = 64
@@ -162,8 +164,8 @@ def _without_norms(net: nn.Module) -> nn.Module:
     return net
 
 
-def _unchanged(x: Tensor) -> Tensor:
-    return x
+def _unchanged(input: Tensor) -> Tensor:
+    return input
 
 
 def naswot(model: nn.Module, batch: Batch, *, seed: int = 0) -> float:

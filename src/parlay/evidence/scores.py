@@ -147,7 +147,7 @@ def _trunk(convolutions: Iterable[ConvolutionShape]) -> list[ConvolutionShape]:
 
 
 def _entropy(rows: Rows) -> FloatArray:
-    """Sum over stages j of alpha_j ln(r_j^2 c_j) x the sum, over all layers up to the stage's last, of ln(c k^2 / g)."""
+    """Sum over stages of alpha ln(r^2 c) x the sum, over all layers from the input to its last, of ln(c k^2 / g)."""
     import numpy as np
 
     trunk = _trunk(rows.structure.convolutions)
@@ -319,6 +319,7 @@ def score(
     >>> from parlay.evidence.subject import family_subject
     >>> from parlay.families import plain
     >>> subject = family_subject(plain(4), (35, 36, 37, 43))
+    >>> import math
     >>> score("min-width", subject), round(math.exp(score("energy-layer", subject)), 4)
     (35.0, 173.0358)
     """
@@ -350,7 +351,7 @@ def score_values(name: str, population: Population, *, structure: Structure | No
         raise InputError(
             "structure",
             given=f"{len(shared.space)} width groups",
-            allowed=f"{population.widths.shape[1]}, as the table",
+            allowed=f"{population.widths.shape[1]}, the table's",
         )
     rows = Rows(
         widths=population.widths,
