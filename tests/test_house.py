@@ -236,7 +236,7 @@ def test_readme_python_runs(tmp_path, monkeypatch):
     assert blocks
 
 
-@pytest.mark.parametrize("name", ["tracing.md", "retrofit.md"])
+@pytest.mark.parametrize("name", ["tracing.md", "retrofit.md", "scores.md"])
 def test_python_of_the_docs_runs(name, capsys):
     """Every Python block of these pages runs, and prints what its last comment shows."""
     text = (ROOT / "docs" / name).read_text(encoding="utf-8")

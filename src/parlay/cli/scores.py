@@ -163,9 +163,8 @@ def _print_scores(facts: dict[str, Any]) -> None:
         table.add_row(name, value, f"{fact['seconds']:.2g}")
     console.print(table)
     if facts["effectiveness"] is not None:
-        console.print(
-            f"effectiveness {facts['effectiveness']:.4g} (depth over mean fan-in; DeepMAD keeps it below 0.5)"
-        )
+        rho = f"{facts['effectiveness']:.4g}"
+        console.print(f"effectiveness {rho} (depth over mean fan-in; DeepMAD keeps it below 0.3 to 0.5)")
     batch = facts["batch"]
     console.print(f"networks at seed {facts['seed']}, on {batch['size']} images of {batch['source']}", highlight=False)
     for name, reason in facts["left_out"].items():

@@ -28,7 +28,17 @@ if TYPE_CHECKING:
     FloatArray = NDArray[np.float64]
     IntArray = NDArray[np.int64]
 
-__all__ = ["NEEDS", "RECOMMENDED", "Predictor", "applicable", "effectiveness", "predictors", "score", "score_values"]
+__all__ = [
+    "NEEDS",
+    "RECOMMENDED",
+    "Predictor",
+    "applicable",
+    "default_scores",
+    "effectiveness",
+    "predictors",
+    "score",
+    "score_values",
+]
 
 RECOMMENDED = "energy-layer"
 """The score to use before any training where nothing else is known (docs/scores.md says why)."""
@@ -334,8 +344,29 @@ def score(
     return network_score(name, subject, data=data, batch_size=batch_size or BATCH_SIZE, seed=seed)
 
 
+def default_scores(population: Population) -> tuple[str, ...]:
+    """Every score that a table has the columns for."""
+    rows = _table_rows(population, None)
+    return tuple(name for name, one in predictors().items() if one.values and not any(map(rows.lacks, one.needs)))
+
+
+def _table_rows(population: Population, structure: Structure | None) -> Rows:
+    shared = structure or Structure(space=_space_of(population.group_names, population.layers))
+    groups = population.widths.shape[1]
+    if len(shared.space) != groups:
+        raise InputError("structure", given=f"{len(shared.space)} width groups", allowed=f"{groups}, the table's")
+    return Rows(
+        widths=population.widths,
+        structure=shared,
+        params=population.params,
+        macs=population.macs,
+        peak_memory=population.peak_memory,
+    )
+
+
 def score_values(name: str, population: Population, *, structure: Structure | None = None) -> FloatArray:
-    """One score of every network of a table, (n,); scores of built networks are not among them.
+    """One score of every network of a table, (n,), higher predicts better; scores of built networks are not
+    among them. -inf is legal (an energy with a width of 1).
 
     Args:
         name: a name of ``parlay scores``.
@@ -346,20 +377,7 @@ def score_values(name: str, population: Population, *, structure: Structure | No
         InputError: for an unknown name, a structure of other widths, or something the score needs and is not there.
     """
     one = get_predictor(name)
-    shared = structure or Structure(space=_space_of(population.group_names, population.layers))
-    if len(shared.space) != population.widths.shape[1]:
-        raise InputError(
-            "structure",
-            given=f"{len(shared.space)} width groups",
-            allowed=f"{population.widths.shape[1]}, the table's",
-        )
-    rows = Rows(
-        widths=population.widths,
-        structure=shared,
-        params=population.params,
-        macs=population.macs,
-        peak_memory=population.peak_memory,
-    )
+    rows = _table_rows(population, structure)
     need = next((need for need in one.needs if rows.lacks(need) or need == "network"), None)
     if need is not None or one.values is None:
         raise _refuse(one, need or "network")
