@@ -85,6 +85,7 @@ JSON_COMMANDS = {
     "solve": QUICK,
     "pareto": ["--depth", "3", "--kernels", "400", "--levels", "2"],
     "scores": [],
+    "score": ["4-6-8"],
     "list": ["--depth", "3", "--kernels", "4288", "--limit", "3"],
     "count": ["--depth", "3", "--kernels", "4288"],
     "sample": ["--depth", "3", "--kernels", "4288", "--n-samples", "3"],
@@ -230,7 +231,7 @@ def test_readme_python_runs(tmp_path, monkeypatch):
     assert blocks
 
 
-@pytest.mark.parametrize("name", ["tracing.md", "retrofit.md"])
+@pytest.mark.parametrize("name", ["tracing.md", "retrofit.md", "scores.md"])
 def test_python_of_the_docs_runs(name, capsys):
     """Every Python block of these pages runs, and prints what its last comment shows."""
     text = (ROOT / "docs" / name).read_text(encoding="utf-8")
