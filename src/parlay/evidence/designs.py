@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     FloatArray = NDArray[np.float64]
     IntArray = NDArray[np.int64]
 
-__all__ = ["POLICIES", "Loop", "Pool", "Recommendation", "log_log", "prior_values", "space_of"]
+__all__ = ["POLICIES", "Loop", "Pool", "Recommendation", "find_policy", "log_log", "next_designs", "prior_values", "space_of"]
 
 CONFIDENCE = 1.0
 """Standard deviations above the mean at which ``ucb`` looks."""
@@ -163,18 +163,43 @@ POLICIES: dict[str, Policy] = {"thompson": _thompson, "ucb": _upper_confidence, 
 
 
 def next_designs(
-    pool: Pool, policy: str, seen: IntArray, accuracy: FloatArray, rng: np.random.Generator
-) -> IntArray:  # (R, t), (R, t) -> (R,)
-    """The next layout to train of R searches at once: the score's best first, then the policy's."""
+    pool: Pool,
+    policy: str,
+    seen: IntArray,
+    accuracy: FloatArray,
+    rng: np.random.Generator,
+    *,
+    waiting: IntArray | None = None,
+) -> IntArray:
+    """The next layout to train of R searches at once, (R,): the score's best first, then the policy's.
+
+    Args:
+        pool: the layouts.
+        policy: one of ``POLICIES``.
+        seen: places in the pool of those trained, (R, t).
+        accuracy: theirs, (R, t).
+        rng: of the draws.
+        waiting: places of those chosen and not trained yet, (R, u).
+    """
     import numpy as np
 
-    if policy not in POLICIES:
-        raise InputError("policy", given=repr(policy), allowed=", ".join(POLICIES))
-    if not seen.shape[1]:
+    taken = seen if waiting is None else np.concatenate([seen, waiting], axis=1)
+    if not taken.shape[1]:
         return np.full(len(seen), int(pool.prior.argmax()))
-    worth = POLICIES[policy](pool, pool.learn(seen, accuracy), seen, rng)
-    np.put_along_axis(worth, seen, -np.inf, axis=1)
+    worth = find_policy(policy)(pool, pool.learn(seen, accuracy), taken, rng)
+    np.put_along_axis(worth, taken, -np.inf, axis=1)
     return worth.argmax(axis=1)
+
+
+def find_policy(name: str) -> Policy:
+    """The policy of that name.
+
+    Raises:
+        InputError: when there is none.
+    """
+    if name not in POLICIES:
+        raise InputError("policy", given=repr(name), allowed=", ".join(POLICIES))
+    return POLICIES[name]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -228,30 +253,29 @@ class Loop:
         """
         import numpy as np
 
-        seen = np.array([list(observed)], dtype=np.int64)
-        accuracy = np.array([list(observed.values())], dtype=np.float64)
-        chosen: list[int] = []
+        seen, accuracy = _columns(observed)
+        chosen = np.zeros((1, 0), dtype=np.int64)
         for _ in range(min(count, len(self.pool) - len(observed))):
-            taken = np.array([[*observed, *chosen]], dtype=np.int64)
-            rng = np.random.default_rng([self.seed, taken.shape[1]])
-            if not taken.shape[1]:
-                chosen.append(int(self.pool.prior.argmax()))
-                continue
-            found = self.pool.learn(seen, accuracy)
-            worth = POLICIES[self.policy](self.pool, found, taken, rng)
-            np.put_along_axis(worth, taken, -np.inf, axis=1)
-            chosen.append(int(worth[0].argmax()))
-        return chosen
+            rng = np.random.default_rng([self.seed, len(observed), chosen.shape[1]])
+            following = next_designs(self.pool, self.policy, seen, accuracy, rng, waiting=chosen)
+            chosen = np.concatenate([chosen, following[:, None]], axis=1)
+        return [int(place) for place in chosen[0]]
 
     def recommend(self, observed: Mapping[int, float]) -> Recommendation:
         """The layout of highest expected accuracy, trained or not, and what it should gain over the score's pick."""
         import numpy as np
 
-        seen = np.array([list(observed)], dtype=np.int64).reshape(1, -1)
-        found = self.pool.learn(seen, np.array([list(observed.values())], dtype=np.float64).reshape(1, -1))
+        found = self.pool.learn(*_columns(observed))
         values = self.pool.expected(found)[0]
         best, first = int(values.argmax()), int(self.pool.prior.argmax())
         imagined, _ = self.pool.imagined(found, np.random.default_rng([self.seed]), 2000)
         gains = imagined[0, :, best] - imagined[0, :, first]
         low, high = np.quantile(gains, (0.025, 0.975))
         return Recommendation(index=best, gain=float(values[best] - values[first]), low=float(low), high=float(high))
+
+
+def _columns(observed: Mapping[int, float]) -> tuple[IntArray, FloatArray]:
+    """Places and accuracies as one data set: (1, t) each."""
+    import numpy as np
+
+    return np.array([list(observed)], dtype=np.int64), np.array([list(observed.values())], dtype=np.float64)
