@@ -27,6 +27,7 @@ COMMANDS = {
     "retrofit": "parlay.cli.retrofits:retrofit",
     "train": "parlay.cli.training:train",
     "study": "parlay.cli.studies:study",
+    "evaluate": "parlay.cli.evidence:evaluate",
     "paper": "parlay.cli.papers:paper",
     "demo": "parlay.cli.demos:demo",
 }

@@ -1,6 +1,30 @@
 """What trials say: how far a quantity that is known before training goes with accuracy."""
 
 from parlay.evidence.correlation import Correlation, correlate, partial_correlate
+from parlay.evidence.evaluate import Evaluation, evaluate
+from parlay.evidence.panel import Binning, Judged, Panel
 from parlay.evidence.relation import Relation, relate
+from parlay.evidence.scored import score_values
+from parlay.evidence.table import Network, Population, bins, population_from, read_table
+from parlay.evidence.trials import from_rows, read_study
 
-__all__ = ["Correlation", "Relation", "correlate", "partial_correlate", "relate"]
+__all__ = [
+    "Binning",
+    "Correlation",
+    "Evaluation",
+    "Judged",
+    "Network",
+    "Panel",
+    "Population",
+    "Relation",
+    "bins",
+    "correlate",
+    "evaluate",
+    "from_rows",
+    "partial_correlate",
+    "population_from",
+    "read_study",
+    "read_table",
+    "relate",
+    "score_values",
+]

@@ -1,0 +1,48 @@
+"""``parlay evaluate``: how far to trust a score."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from parlay.cli.options import json_option
+from parlay.cli.tables import bin_options, binning_from, populations_from, table_options
+
+__all__ = ["evaluate"]
+
+
+@click.command()
+@click.argument("source", metavar="STUDY|TABLE", type=click.Path(path_type=Path))
+@table_options
+@bin_options
+@click.option("--score", "scores", multiple=True, help="A score to judge; repeatable; default: all that can be.")
+@click.option("--resamples", type=int, default=1000, show_default=True, help="Bootstrap samples, and permutations.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Fixes both.")
+@json_option
+def evaluate(source: Path, scores: tuple[str, ...], resamples: int, seed: int, as_json: bool, **options: Any) -> None:
+    """How well scores rank trained networks of one size, against training each once and against chance.
+
+    STUDY is the folder of a study; TABLE a .csv or .csv.gz file with one row a network, its columns named by options.
+    """
+    from parlay.evidence.evaluate import evaluate as judge
+
+    populations = populations_from(source, options)
+    found = judge(populations, scores=scores, binning=binning_from(options), resamples=resamples, seed=seed)
+    if as_json:
+        click.echo(found.document())
+        return
+    from rich.console import Console
+
+    from parlay.report.evaluation import evaluation_lines, panel_tables
+
+    console = Console()
+    for panel in found.panels:
+        if len(found.panels) > 1:
+            console.print(panel.name, style="bold", highlight=False, markup=False)
+        for table in panel_tables(panel):
+            console.print(table)
+            console.print()
+    for line in (*evaluation_lines(found), "", *found.verdict.split(" | ")):
+        console.print(line, highlight=False, markup=False)

@@ -1,0 +1,124 @@
+"""How far to trust a score: its ranking of networks of one size, beside its rivals and its limits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from parlay.documents import document
+from parlay.errors import InputError
+from parlay.evidence.judge import judge
+from parlay.evidence.panel import Binning, Judged, Panel
+from parlay.evidence.scored import RECOMMENDED, default_scores
+from parlay.evidence.statistics import holm
+from parlay.evidence.table import Population
+from parlay.evidence.verdict import verdict
+
+__all__ = ["Evaluation", "evaluate"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """Scores judged over one population or several.
+
+    Attributes:
+        panels: one a population, in the order given.
+        resamples: bootstrap samples, and permutations.
+        seed: fixes them.
+    """
+
+    panels: tuple[Panel, ...]
+    resamples: int
+    seed: int
+
+    @property
+    def verdict(self) -> str:
+        """In words; of several panels each under its name."""
+        if len(self.panels) == 1:
+            return verdict(self.panels[0])
+        return " | ".join(f"{panel.name}: {verdict(panel)}" for panel in self.panels)
+
+    def content(self) -> dict[str, Any]:
+        """The evaluation as JSON values: the first panel's, then every panel's where there are several."""
+        first = self.panels[0].document()
+        leading = {key: first.pop(key) for key in ("scores", "one_run", "ceiling", "bins", "networks")}
+        found = {**leading, "verdict": self.verdict, **first, "resamples": self.resamples, "seed": self.seed}
+        if len(self.panels) > 1:
+            found["panels"] = [{**panel.document(), "verdict": verdict(panel)} for panel in self.panels]
+        return found
+
+    def document(self) -> str:
+        """One JSON document."""
+        return document(self.content())
+
+
+def evaluate(
+    populations: Sequence[Population],
+    *,
+    scores: Sequence[str] = (),
+    binning: Binning | None = None,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> Evaluation:
+    """Judge scores by how they rank networks of one size.
+
+    Every statistic is worked out inside bins of one size and averaged over bins, weighted by their networks; accuracies
+    are means of a network's runs. Figures of a score, NaN (null in JSON) where they are not defined:
+
+    ``spearman``, ``kendall`` (tau-b), ``pearson``: coefficients of score and accuracy. ``ci_low``, ``ci_high`` are the
+    ends of Spearman's 95 % interval, ``X_low``, ``X_high`` those of any other ``X``: bootstrap over bins, or Fisher's z
+    where there are fewer than 10 (see ``resampling``).
+    ``partial_params``, ``partial_macs``, ``partial_params_macs``: rank-partials, since sizes still differ in a bin.
+    ``concordance``: agreeing minus disagreeing pairs over both, of all pairs of exactly equal size, whatever the bins;
+    judged by the runs but the first. ``concordance_decided``: share of these pairs in which the score differs.
+    ``gain_top1``, ``gain_top5``: mean accuracy of the score's best networks over the bin's median; bins count alike.
+    ``p_value``, ``p_holm``: permutations inside bins, two-sided; after Holm, over all scores and panels.
+    ``difference``: Spearman's coefficient minus that of the reference score, over the same bootstrap samples.
+
+    The reference is the recommended score where it is among those asked for, else the first.
+
+    Args:
+        populations: panels; each is judged by itself, only Holm's correction sees all.
+        scores: names; all that the populations have the numbers for where empty.
+        binning: which networks are compared with each other.
+        resamples: bootstrap samples, and permutations.
+        seed: fixes them.
+
+    Raises:
+        InputError: for an unknown score, a population without a bin, or too few resamples.
+
+    >>> from parlay.evidence.table import Network, population_from
+    >>> networks = [Network(widths=(8 + i, 40 - i), accuracy=(60 + i,), params=999, macs=i) for i in range(9)]
+    >>> found = evaluate([population_from(networks, name="nine", group_names=("a", "b"), layers=(1, 1))])
+    >>> round(found.panels[0]["energy-layer"]["spearman"], 6), found.panels[0].bins
+    (1.0, 1)
+    >>> found.verdict[:74]
+    'energy-layer ranks networks of one size: Spearman 1.00 [1.00, 1.00] inside'
+    """
+    if not populations:
+        raise InputError("populations", given="none", allowed="at least one")
+    if not 100 <= resamples <= 1_000_000:
+        raise InputError("--resamples", given=resamples, allowed="an integer from 100 to 1000000")
+    if seed < 0:
+        raise InputError("--seed", given=seed, allowed="an integer of at least 0")
+    panels: list[Panel] = []
+    for population in populations:
+        names = tuple(dict.fromkeys(scores)) or default_scores(population)
+        reference = RECOMMENDED if RECOMMENDED in names else names[0]
+        panels.append(judge(population, names, reference, binning=binning or Binning(), resamples=resamples, seed=seed))
+    return Evaluation(panels=_corrected(panels), resamples=resamples, seed=seed)
+
+
+def _corrected(panels: Sequence[Panel]) -> tuple[Panel, ...]:
+    """The panels with Holm's correction over every score of each."""
+    adjusted = iter(holm([score["p_value"] for panel in panels for score in panel.scores]))
+    return tuple(
+        replace(
+            panel,
+            scores=tuple(
+                Judged(name=score.name, figures={**score.figures, "p_holm": next(adjusted)}) for score in panel.scores
+            ),
+        )
+        for panel in panels
+    )

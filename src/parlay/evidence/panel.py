@@ -1,0 +1,153 @@
+"""What is compared with what, and what came out: bins of one size, figures of every score."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from parlay.documents import finite
+from parlay.errors import InputError
+from parlay.evidence.table import Population, bins
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    IntArray = NDArray[np.int64]
+
+__all__ = ["Binning", "Judged", "Panel"]
+
+LEAST_BIN, LEAST_SMALL_BIN = 30, 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Binning:
+    """Which networks are compared with each other.
+
+    Attributes:
+        width: of a bin in ln size, about its relative width; 0 takes exactly equal sizes.
+        least: bins of fewer networks are left out; None: 30, or 5 where no bin has 30.
+        least_picked: bins of so many decide the gains of picks, since to pick from few is no choice; all bins where
+            none has so many.
+    """
+
+    width: float = 0.01
+    least: int | None = None
+    least_picked: int = 100
+
+    def __post_init__(self) -> None:
+        for name, value in (("--min-bin", self.least), ("--min-pick-bin", self.least_picked)):
+            if value is not None and value < 3:
+                raise InputError(name, given=value, allowed="an integer of at least 3")
+
+    def of(self, population: Population) -> list[IntArray]:
+        """The bins that count.
+
+        Raises:
+            InputError: when there is none.
+        """
+        least = LEAST_BIN if self.least is None else self.least
+        found = bins(population, self.width, least=least)
+        if not found and self.least is None:
+            least = LEAST_SMALL_BIN
+            found = bins(population, self.width, least=least)
+        if not found:
+            largest = max(len(rows) for rows in bins(population, self.width))
+            raise InputError(
+                "bins",
+                given=f"none with {least} networks (the largest of {population.name} has {largest})",
+                allowed=f"at least one of {least} networks of one size",
+                remedy="try a wider --bin or a smaller --min-bin",
+            )
+        return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """What is known of one score; every number may be NaN where it is not defined.
+
+    Attributes:
+        name: of the score.
+        figures: by their names in the JSON document, which ``evaluate`` lists.
+    """
+
+    name: str
+    figures: Mapping[str, float]
+
+    def __getitem__(self, key: str) -> float:
+        return self.figures[key]
+
+    def document(self) -> dict[str, Any]:
+        """The figures as JSON values."""
+        return {key: finite(value) for key, value in self.figures.items()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Panel:
+    """A population's scores.
+
+    Attributes:
+        name: of the population.
+        size_name: what is equal inside a bin.
+        unit: of accuracies and gains.
+        networks: of the population.
+        left_out: networks without any run.
+        in_bins: networks in the bins that count.
+        bins: how many bins count.
+        least: networks of the smallest of them.
+        pick_bins: how many decide the gains.
+        exact_sizes: how many sizes have two networks or more of exactly equal size.
+        pairs: how many pairs of networks these have.
+        runs: the most runs a network has.
+        resampled: ``sizes``, or ``networks`` where there are too few sizes.
+        scores: in the order asked for.
+        reference: name of the score that ``difference`` is taken to.
+        one_run: one training run as a score, judged by the other runs.
+        ceiling: what a perfect score would reach against accuracies as noisy as these.
+    """
+
+    name: str
+    size_name: str
+    unit: str
+    networks: int
+    left_out: int
+    in_bins: int
+    bins: int
+    least: int
+    pick_bins: int
+    exact_sizes: int
+    pairs: int
+    runs: int
+    resampled: str
+    scores: tuple[Judged, ...]
+    reference: str
+    one_run: Mapping[str, float] = field(default_factory=dict)
+    ceiling: Mapping[str, float] = field(default_factory=dict)
+
+    def __getitem__(self, name: str) -> Judged:
+        return next(score for score in self.scores if score.name == name)
+
+    def document(self) -> dict[str, Any]:
+        """The panel as JSON values."""
+        return {
+            "scores": {score.name: score.document() for score in self.scores},
+            "one_run": finite(self.one_run["spearman"]),
+            "ceiling": finite(self.ceiling["spearman"]),
+            "bins": self.bins,
+            "networks": self.networks,
+            "one_run_details": {key: finite(value) for key, value in self.one_run.items()},
+            "ceiling_details": {key: finite(value) for key, value in self.ceiling.items()},
+            "name": self.name,
+            "size": self.size_name,
+            "accuracy_unit": self.unit,
+            "runs": self.runs,
+            "networks_in_bins": self.in_bins,
+            "networks_without_accuracy": self.left_out,
+            "smallest_bin": self.least,
+            "pick_bins": self.pick_bins,
+            "exact_sizes": self.exact_sizes,
+            "exact_pairs": self.pairs,
+            "resampled": self.resampled,
+            "reference": self.reference,
+        }

@@ -1,0 +1,83 @@
+"""An evaluation for the terminal: scores beside each other, their rivals, the verdict."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from parlay.evidence.evaluate import Evaluation
+from parlay.evidence.panel import Judged, Panel
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+__all__ = ["evaluation_lines", "panel_tables"]
+
+RANKING = (
+    ("Spearman", "spearman"),
+    ("95 %", "interval"),
+    ("tau-b", "kendall"),
+    ("Pearson", "pearson"),
+    ("p", "p_value"),
+    ("p Holm", "p_holm"),
+)
+BEYOND = (
+    ("given params", "partial_params"),
+    ("MACs", "partial_macs"),
+    ("both", "partial_params_macs"),
+    ("equal pairs", "concordance"),
+    ("gain top 1", "gain_top1"),
+    ("top 5", "gain_top5"),
+)
+"""Heading and figure of every column; two tables, so that each fits a terminal of 80 columns."""
+
+
+def panel_tables(panel: Panel) -> list[Table]:
+    """How scores rank, and what is left given the size and gained by picks.
+
+    One line a score, highest coefficient first, then one training run and the ceiling.
+    """
+    return [_table(panel, "inside bins", RANKING), _table(panel, "beyond size, and picks", BEYOND)]
+
+
+def _table(panel: Panel, heading: str, columns: tuple[tuple[str, str], ...]) -> Table:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column(heading, no_wrap=True)
+    for title, _ in columns:
+        table.add_column(title, justify="right", no_wrap=True)
+    for score in sorted(panel.scores, key=lambda score: -_or_last(score["spearman"])):
+        table.add_row(score.name, *(_cell(score, key) for _, key in columns))
+    for name, figures in (("one training run", panel.one_run), ("ceiling", panel.ceiling)):
+        row = Judged(name=name, figures=figures)
+        table.add_row(name, *(_cell(row, key) for _, key in columns), style="dim")
+    return table
+
+
+def evaluation_lines(evaluation: Evaluation) -> list[str]:
+    """What the columns are about, panel by panel."""
+    lines: list[str] = []
+    for panel in evaluation.panels:
+        bins = "one bin" if panel.bins == 1 else f"{panel.bins} bins of {panel.least} or more"
+        runs = "one run each" if panel.runs == 1 else f"up to {panel.runs} runs each"
+        lines.append(
+            f"{panel.name}: {panel.in_bins:,} of {panel.networks:,} networks, {runs}, in {bins} by {panel.size_name};"
+            f" {panel.pairs:,} pairs of exactly equal {panel.size_name}; gains over {panel.pick_bins} bins, accuracy"
+            f" {panel.unit}; intervals resample {panel.resampled}"
+        )
+    return lines
+
+
+def _cell(score: Judged, key: str) -> str:
+    if key == "interval":
+        low, high = score.figures.get("ci_low", math.nan), score.figures.get("ci_high", math.nan)
+        return "-" if math.isnan(low) else f"{low:.2f} to {high:.2f}"
+    value = score.figures.get(key, math.nan)
+    if math.isnan(value):
+        return "-"
+    return f"{value:.3g}" if key.startswith("gain") else f"{value:.3f}" if key.startswith("p_") else f"{value:.2f}"
+
+
+def _or_last(value: float) -> float:
+    return -math.inf if math.isnan(value) else value
