@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -122,7 +121,9 @@ class CalibratedScore(Score):
         groups: list[tuple[GroupTerm, ...]] = []
         for group, weight, terms in zip(space.groups, self.weights, before.groups, strict=True):
             if group.multiplicity != weight.layers:
-                raise self._mismatch(f"{weight.layers} layers in {weight.group}", f"{group.multiplicity} ({group.name})")
+                raise self._mismatch(
+                    f"{weight.layers} layers in {weight.group}", f"{group.multiplicity} ({group.name})"
+                )
             count = math.fsum(term.count for term in terms if isinstance(term, LogLog))
             added = WeightedLogLog(_exact(count + weight.weight - weight.prior))
             groups.append((*(term for term in terms if not isinstance(term, LogLog)), added))
@@ -171,22 +172,25 @@ def read_weights(path: Path, *, name: str | None = None) -> CalibratedScore:
     if found.get("schema_version") != SCHEMA_VERSION:
         version = found.get("schema_version")
         raise InputError(f"{path}: schema_version", given=version, allowed=str(SCHEMA_VERSION), remedy=remedy)
-    weights: list[GroupWeight] = []
-    entries = found.get("weights")
-    if not isinstance(entries, list) or not entries:
-        raise InputError(f"{path}: weights", given=repr(entries)[:40], allowed="one entry a group", remedy=remedy)
-    for entry in cast("list[Any]", entries):
-        weights.append(_weight(path, entry))
+    entries: list[Any] = list(cast("Any", found.get("weights"))) if isinstance(found.get("weights"), list) else []
+    if not entries:
+        given = repr(found.get("weights"))[:40]
+        raise InputError(f"{path}: weights", given=given, allowed="one entry a group", remedy=remedy)
+    weights = [_weight(path, entry) for entry in entries]
     return CalibratedScore(name=name or path.name, prior=str(found.get("prior")), weights=weights)
 
 
-def _weight(path: Path, entry: object) -> GroupWeight:
-    values = cast("Mapping[str, Any]", entry) if isinstance(entry, dict) else {}
+def _weight(path: Path, entry: Any) -> GroupWeight:
+    values: dict[str, Any] = dict(entry) if isinstance(entry, dict) else {}
     group, layers = values.get("group"), values.get("layers")
-    numbers = [values.get("prior"), values.get("weight")]
-    fine = all(type(number) in (int, float) and abs(number) < 1e6 for number in numbers)  # NaN is not below either
-    if not (isinstance(group, str) and type(layers) is int and fine):
+    prior, weight = _number(values.get("prior")), _number(values.get("weight"))
+    if not isinstance(group, str) or type(layers) is not int or prior is None or weight is None:
         allowed = "group, layers, prior and weight, the last two finite numbers below a million"
-        raise InputError(f"{path}: weights", given=repr(entry)[:80], allowed=allowed)
-    prior, weight = (float(cast("float", number)) for number in numbers)
+        raise InputError(f"{path}: weights", given=repr(values)[:80], allowed=allowed)
     return GroupWeight(group=group, layers=layers, prior=prior, weight=weight)
+
+
+def _number(value: Any) -> float | None:
+    """The value as a float if it is a number that a weight may be."""
+    fine = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e6  # NaN is not below
+    return float(value) if fine else None

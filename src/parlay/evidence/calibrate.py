@@ -1,23 +1,24 @@
 """Weights of the energy fitted to trained networks, with what is known about them and whether they help.
 
-The fit is that of ``posterior``: towards the score it starts from, so that few trainings do not make it worse. Whether
-it ranks better is asked of pairs of networks that the fit did not see (leave-pair-out: single networks left out would
-tell the fit their accuracy through the mean).
+The fit is that of ``posterior``: towards the score it starts from, so that few trainings do not make it worse.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import combinations
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from parlay.calibrated import KIND, CalibratedScore, GroupWeight
 from parlay.documents import document
 from parlay.energy import LogLog, Score, get_score
 from parlay.errors import InputError
-from parlay.evidence.designs import log_log, prior_values
-from parlay.evidence.posterior import Posterior, posterior
+from parlay.evidence.designs import prior_values, space_of
+from parlay.evidence.fitting import Sample, fit
+from parlay.evidence.heldout import HeldOut, hold_out
+from parlay.evidence.posterior import Posterior
+from parlay.evidence.statistics import spearmans
+from parlay.evidence.table import Population, bins
 from parlay.layout import WidthSpace
 
 if TYPE_CHECKING:
@@ -27,17 +28,12 @@ if TYPE_CHECKING:
     FloatArray = NDArray[np.float64]
     IntArray = NDArray[np.int64]
 
-__all__ = ["Calibration", "FittedWeight", "HeldOut", "Rest", "Sample", "calibrate"]
+__all__ = ["Calibration", "FittedWeight", "Rest", "calibrate", "calibrate_population"]
 
 LEAST = 4
 """Networks below which nothing is fitted."""
 
 DRAWS = 4000
-ALL_PAIRS = 24
-"""Networks up to which every pair is left out in turn; above, random tenths."""
-
-MOST_PAIRS = 5000
-RESAMPLES = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,23 +64,6 @@ class FittedWeight:
 
 
 @dataclass(frozen=True, kw_only=True)
-class HeldOut:
-    """Pairs that the fit did not see: agreeing less disagreeing ones over both.
-
-    Attributes:
-        pairs: how many.
-        calibrated, prior: concordance of the weights and of the score before, on the same pairs.
-        low, high: 95 % bootstrap interval, over networks, of calibrated - prior.
-    """
-
-    pairs: int
-    calibrated: float
-    prior: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True, kw_only=True)
 class Rest:
     """Networks of the same size that the fit did not see: Spearman with the mean of their runs.
 
@@ -96,28 +75,6 @@ class Rest:
     networks: int
     calibrated: float
     prior: float
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Sample:
-    """Trained networks.
-
-    Attributes:
-        widths: (n, g), all at least 2.
-        accuracy: (n,), one number each; any unit.
-        sizes: (n,), labels: only networks of the same label are compared.
-    """
-
-    widths: IntArray
-    accuracy: FloatArray
-    sizes: IntArray
-
-    def __len__(self) -> int:
-        return len(self.accuracy)
-
-    def take(self, rows: IntArray | FloatArray) -> Sample:
-        """Some of them."""
-        return Sample(widths=self.widths[rows], accuracy=self.accuracy[rows], sizes=self.sizes[rows])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -225,11 +182,11 @@ def calibrate(sample: Sample, *, space: WidthSpace, prior: str = "energy-layer",
         raise InputError("networks", given="sizes with one network each", allowed="several of one size to compare")
     score = get_score(prior)
     values = prior_values(score, space, sample.widths)
-    found = _fit(sample, values, space)
+    found = fit(sample, values, space)
     rng = np.random.default_rng([seed, 0])
     draws = found.draw(rng, DRAWS)
     weights = _weights(space, _counts(score, space), found, draws.scale[0], draws.extra[0])
-    held_out = _held_out(sample, values, space, np.random.default_rng([seed, 1]))
+    held_out = hold_out(sample, values, space, np.random.default_rng([seed, 1]))
     return Calibration(
         prior=prior,
         weights=weights,
@@ -243,34 +200,81 @@ def calibrate(sample: Sample, *, space: WidthSpace, prior: str = "energy-layer",
     )
 
 
-def _counts(score: Score, space: WidthSpace) -> list[float]:
-    """What the score puts before ln ln n of every group."""
-    return [
-        float(sum(term.count for term in terms if isinstance(term, LogLog))) for terms in score.terms(space).groups
-    ]
+def calibrate_population(
+    population: Population,
+    *,
+    bin_width: float = 0.01,
+    count: int | None = None,
+    size: int | None = None,
+    prior: str = "energy-layer",
+    space: WidthSpace | None = None,
+    seed: int = 0,
+) -> Calibration:
+    """Fit the weights to the networks of a table or a study.
 
+    Without ``count`` every network counts once, with the mean of its runs. With it, that many networks of one size are
+    drawn at random, one run of each, as if they alone had been trained, and the others of the size judge the weights.
 
-def _fit(sample: Sample, values: FloatArray, space: WidthSpace) -> Posterior:
-    """The posterior of one sample, with a mean of its own for every size."""
+    Args:
+        population: the networks.
+        bin_width: what is one size, in ln size; 0: exactly equal.
+        count: how many to draw.
+        size: which bin to draw from, by a size in it; the one with most networks where None.
+        prior: the score to start from.
+        space: width groups and connections, where the score needs them; by default the population's groups.
+        seed: of everything drawn.
+
+    Raises:
+        InputError: when there are too few networks of one size.
+    """
     import numpy as np
 
-    labels, at, counts = np.unique(sample.sizes, return_inverse=True, return_counts=True)
-
-    def centred(columns: FloatArray) -> FloatArray:  # n, k
-        sums = np.zeros((len(labels), columns.shape[1]))
-        np.add.at(sums, at, columns)
-        return columns - (sums / counts[:, None])[at]
-
-    features = centred(log_log(sample.widths))
-    prior, accuracy = centred(values[:, None])[:, 0], centred(sample.accuracy[:, None])[:, 0]
-    return posterior(
-        features[None],
-        prior[None],
-        accuracy[None],
-        layers=np.array([group.multiplicity for group in space.groups], dtype=np.float64),
-        spread=float(np.sqrt((prior**2).mean())) or 1.0,
-        freedom=len(sample) - len(labels),
+    space = space or space_of(population.group_names, population.layers)
+    rows = bins(population, bin_width, least=2)
+    if not rows:
+        raise InputError("networks", given="none two of one size", allowed="some of one size", remedy="raise --bin")
+    labels = np.full(len(population), -1)
+    for label, members in enumerate(rows):
+        labels[members] = label
+    if count is None:
+        every = np.concatenate(rows)
+        sample = Sample(widths=population.widths[every], accuracy=population.mean_accuracy[every], sizes=labels[every])
+        return calibrate(sample, space=space, prior=prior, seed=seed)
+    members = _members(population, rows, size)
+    if not LEAST <= count < len(members):
+        allowed = f"an integer from {LEAST} to {len(members) - 1}, the bin has {len(members)} networks"
+        raise InputError("networks to draw", given=count, allowed=allowed)
+    rng = np.random.default_rng([seed, 2])
+    drawn = members[rng.permutation(len(members))]
+    trained, others = drawn[:count], drawn[count:]
+    known = ~np.isnan(population.accuracy[trained])
+    one_run = np.array([rng.choice(np.flatnonzero(runs)) for runs in known])
+    sample = Sample(
+        widths=population.widths[trained],
+        accuracy=population.accuracy[trained, one_run],
+        sizes=labels[trained],
     )
+    found = calibrate(sample, space=space, prior=prior, seed=seed)
+    judged = population.take(others)
+    both = [prior_values(score, space, judged.widths) for score in (found.score(), get_score(prior))]
+    weighed, before = spearmans(np.array(both), judged.mean_accuracy)
+    return replace(found, rest=Rest(networks=len(others), calibrated=float(weighed), prior=float(before)))
+
+
+def _members(population: Population, rows: Sequence[IntArray], size: int | None) -> IntArray:
+    if size is None:
+        return max(rows, key=len)
+    sizes = population.sizes
+    around = [members for members in rows if sizes[members].min() <= size <= sizes[members].max()]
+    if not around:
+        nearest = min((int(sizes[row]) for members in rows for row in members), key=lambda known: abs(known - size))
+        raise InputError("size", given=size, allowed=f"one of {population.size_name} in the table; nearest {nearest}")
+    return around[0]
+
+
+def _counts(score: Score, space: WidthSpace) -> list[float]:
+    """What the score puts before ln ln n of every group."""
+    return [float(sum(term.count for term in terms if isinstance(term, LogLog))) for terms in score.terms(space).groups]
 
 
 def _weights(
@@ -302,64 +306,6 @@ def _weights(
     return tuple(weights)
 
 
-def _held_out(sample: Sample, values: FloatArray, space: WidthSpace, rng: np.random.Generator) -> HeldOut | None:
-    """Order of pairs left out together, by the weights fitted without them and by the score before."""
-    import numpy as np
-
-    blocks = _blocks(sample, rng)
-    most = max(1, MOST_PAIRS // max(len(blocks), 1))
-    all_pairs: list[IntArray] = []
-    all_right: list[FloatArray] = []
-    for block in blocks:
-        kept = np.setdiff1d(np.arange(len(sample)), block)
-        if len(kept) < LEAST - 1:
-            continue
-        fit = _fit(sample.take(kept), values[kept], space)
-        rated = fit.scale[0] * values[block] + log_log(sample.widths[block]) @ fit.extra[0]
-        a, b = _pairs_of(len(block), most, rng)
-        i, j = block[a], block[b]
-        truth = np.sign(sample.accuracy[i] - sample.accuracy[j])
-        told = (truth != 0) & (sample.sizes[i] == sample.sizes[j])
-        right = np.stack([truth * np.sign(rated[a] - rated[b]), truth * np.sign(values[i] - values[j])], axis=1)
-        all_pairs.append(np.stack([i, j], axis=1)[told])
-        all_right.append(right[told])
-    if not sum(map(len, all_pairs)):
-        return None
-    pairs, right = np.concatenate(all_pairs), np.concatenate(all_right)
-    if len(pairs) > MOST_PAIRS:
-        kept = rng.choice(len(pairs), MOST_PAIRS, replace=False)
-        pairs, right = pairs[kept], right[kept]
-    times = rng.multinomial(len(sample), np.full(len(sample), 1 / len(sample)), size=RESAMPLES)
-    both = times[:, pairs[:, 0]] * times[:, pairs[:, 1]]  # resamples, pairs
-    some = both.sum(axis=1) > 0
-    differences = (both[some] @ (right[:, 0] - right[:, 1])) / both[some].sum(axis=1)
-    low, high = np.quantile(differences, (0.025, 0.975))
-    calibrated, before = right.mean(axis=0)
-    return HeldOut(pairs=len(pairs), calibrated=float(calibrated), prior=float(before), low=float(low), high=float(high))
-
-
-def _pairs_of(count: int, most: int, rng: np.random.Generator) -> tuple[IntArray, IntArray]:
-    """Places of all pairs of ``count`` things, or of some drawn at random where there are many."""
-    import numpy as np
-
-    if count <= 200:
-        return np.triu_indices(count, 1)
-    first, second = rng.integers(count, size=(2, 100 * most))
-    ordered = first < second
-    return first[ordered], second[ordered]
-
-
-def _blocks(sample: Sample, rng: np.random.Generator) -> list[IntArray]:
-    """Networks to leave out together: every pair of few, random tenths of many."""
-    import numpy as np
-
-    count = len(sample)
-    if count <= ALL_PAIRS:
-        return [np.array(pair) for pair in combinations(range(count), 2) if len(set(sample.sizes[list(pair)])) == 1]
-    repeats = max(1, min(10, 4000 // count))
-    return [np.sort(block) for _ in range(repeats) for block in np.array_split(rng.permutation(count), 10)]
-
-
 def _warnings(sample: Sample, weights: Sequence[FittedWeight], held_out: HeldOut | None) -> tuple[str, ...]:
     import numpy as np
 
@@ -376,8 +322,9 @@ def _warnings(sample: Sample, weights: Sequence[FittedWeight], held_out: HeldOut
     if held_out is None:
         found.append("no pair of networks could be held out: nothing shows that the weights rank better")
     elif held_out.low <= 0:
-        words = "no better than" if held_out.calibrated >= held_out.prior else "worse than"
-        found.append(f"pairs held out are ranked {words} by the score before, as far as {held_out.pairs} pairs can tell")
+        found.append(
+            f"the {held_out.pairs:,} pairs held out do not show that the weights rank better than the score before"
+        )
     against = [w.group for w in weights if w.weight <= 0]
     if against:
         found.append(f"{', '.join(against)} has a weight of 0 or less: solve will press it to its smallest width")

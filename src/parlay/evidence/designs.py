@@ -18,7 +18,17 @@ if TYPE_CHECKING:
     FloatArray = NDArray[np.float64]
     IntArray = NDArray[np.int64]
 
-__all__ = ["POLICIES", "Loop", "Pool", "Recommendation", "find_policy", "log_log", "next_designs", "prior_values", "space_of"]
+__all__ = [
+    "POLICIES",
+    "Loop",
+    "Pool",
+    "Recommendation",
+    "find_policy",
+    "log_log",
+    "next_designs",
+    "prior_values",
+    "space_of",
+]
 
 CONFIDENCE = 1.0
 """Standard deviations above the mean at which ``ucb`` looks."""
@@ -132,12 +142,12 @@ Policy = Callable[["Pool", Posterior, "IntArray", "np.random.Generator"], "Float
 """How much every layout is worth training next, (R, K), after those seen, (R, t)."""
 
 
-def _thompson(pool: Pool, found: Posterior, seen: IntArray, rng: np.random.Generator) -> FloatArray:
+def _thompson(pool: Pool, found: Posterior, _seen: IntArray, rng: np.random.Generator) -> FloatArray:
     """One draw from the posterior: the layout that is best if the draw is true."""
     return pool.imagined(found, rng, 1)[0][:, 0]
 
 
-def _upper_confidence(pool: Pool, found: Posterior, seen: IntArray, rng: np.random.Generator) -> FloatArray:
+def _upper_confidence(pool: Pool, found: Posterior, _seen: IntArray, rng: np.random.Generator) -> FloatArray:
     """Mean and one standard deviation."""
     values, _ = pool.imagined(found, rng, LOOKS)
     return values.mean(axis=1) + CONFIDENCE * values.std(axis=1)
@@ -162,31 +172,21 @@ POLICIES: dict[str, Policy] = {"thompson": _thompson, "ucb": _upper_confidence, 
 """How the next layout is chosen, by name."""
 
 
-def next_designs(
-    pool: Pool,
-    policy: str,
-    seen: IntArray,
-    accuracy: FloatArray,
-    rng: np.random.Generator,
-    *,
-    waiting: IntArray | None = None,
-) -> IntArray:
+def next_designs(pool: Pool, policy: str, known: Posterior, taken: IntArray, rng: np.random.Generator) -> IntArray:
     """The next layout to train of R searches at once, (R,): the score's best first, then the policy's.
 
     Args:
         pool: the layouts.
         policy: one of ``POLICIES``.
-        seen: places in the pool of those trained, (R, t).
-        accuracy: theirs, (R, t).
+        known: the posterior after what was trained.
+        taken: places in the pool of those trained or being trained, (R, t).
         rng: of the draws.
-        waiting: places of those chosen and not trained yet, (R, u).
     """
     import numpy as np
 
-    taken = seen if waiting is None else np.concatenate([seen, waiting], axis=1)
     if not taken.shape[1]:
-        return np.full(len(seen), int(pool.prior.argmax()))
-    worth = find_policy(policy)(pool, pool.learn(seen, accuracy), taken, rng)
+        return np.full(len(taken), int(pool.prior.argmax()))
+    worth = find_policy(policy)(pool, known, taken, rng)
     np.put_along_axis(worth, taken, -np.inf, axis=1)
     return worth.argmax(axis=1)
 
@@ -254,12 +254,12 @@ class Loop:
         import numpy as np
 
         seen, accuracy = _columns(observed)
-        chosen = np.zeros((1, 0), dtype=np.int64)
+        known = self.pool.learn(seen, accuracy)
         for _ in range(min(count, len(self.pool) - len(observed))):
-            rng = np.random.default_rng([self.seed, len(observed), chosen.shape[1]])
-            following = next_designs(self.pool, self.policy, seen, accuracy, rng, waiting=chosen)
-            chosen = np.concatenate([chosen, following[:, None]], axis=1)
-        return [int(place) for place in chosen[0]]
+            rng = np.random.default_rng([self.seed, seen.shape[1]])
+            following = next_designs(self.pool, self.policy, known, seen, rng)
+            seen = np.concatenate([seen, following[:, None]], axis=1)
+        return [int(place) for place in seen[0, len(observed) :]]
 
     def recommend(self, observed: Mapping[int, float]) -> Recommendation:
         """The layout of highest expected accuracy, trained or not, and what it should gain over the score's pick."""

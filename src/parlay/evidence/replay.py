@@ -11,10 +11,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from parlay.documents import document
+from parlay.documents import document, finite
 from parlay.energy import get_score
 from parlay.errors import InputError
 from parlay.evidence.designs import POLICIES, Pool, find_policy, next_designs, space_of
+from parlay.evidence.resampling import cluster_draws, interval, resampled_means
 from parlay.evidence.rivals import RIVALS, Rival, levels_of
 from parlay.evidence.table import Population, bins
 from parlay.layout import WidthSpace
@@ -68,10 +69,10 @@ class Curve:
             "repetitions": self.repetitions,
             "trainings": list(self.trainings),
             "gain": [float(value) for value in self.mean],
-            "interval": [[float(a), float(b)] for a, b in zip(self.low, self.high, strict=True)],
+            "interval": [[finite(a), finite(b)] for a, b in zip(self.low.tolist(), self.high.tolist(), strict=True)],
             "above_score": [float(value) for value in self.above],
             "above_score_interval": [
-                [float(a), float(b)] for a, b in zip(self.above_low, self.above_high, strict=True)
+                [finite(a), finite(b)] for a, b in zip(self.above_low.tolist(), self.above_high.tolist(), strict=True)
             ],
         }
 
@@ -183,7 +184,9 @@ def replay(
     whole = population.take(np.flatnonzero(~np.isnan(population.accuracy).any(axis=1)))
     if population.runs < 2 or not len(whole):
         raise InputError(
-            "table", given=f"{population.name} with one run a network", allowed="two runs or more: one chooses, others judge"
+            "table",
+            given=f"{population.name} with one run a network",
+            allowed="two runs or more: one chooses, others judge",
         )
     rows = bins(whole, bin_width, least=max(least, trials + 1))
     if not rows:
@@ -198,7 +201,7 @@ def replay(
             times = _repetitions(name, repetitions, whole.runs)
             found[name].append(_run(name, one, np.arange(times) % whole.runs, trials, rng).mean(axis=0))
         progress(place + 1, len(rows))
-    draws = np.random.default_rng([seed, len(rows)]).integers(len(rows), size=(RESAMPLES, len(rows)))
+    draws = cluster_draws(len(rows), RESAMPLES, seed)
     alone = np.array(found["score"])
     curves = {
         name: _curve(name, np.array(gains), alone, draws, _repetitions(name, repetitions, whole.runs))
@@ -258,9 +261,9 @@ def _loop(policy: str, one: _Bin, runs: IntArray, trials: int, rng: np.random.Ge
     find_policy(policy)
     seen = np.zeros((len(runs), 0), dtype=np.int64)
     picks: list[IntArray] = []
+    known = one.pool.learn(seen, np.zeros(seen.shape))
     for _ in range(trials):
-        accuracy = one.accuracy[runs[:, None], seen]
-        following = next_designs(one.pool, policy, seen, accuracy, rng)
+        following = next_designs(one.pool, policy, known, seen, rng)
         seen = np.concatenate([seen, following[:, None]], axis=1)
         known = one.pool.learn(seen, one.accuracy[runs[:, None], seen])
         picks.append(one.pool.expected(known).argmax(axis=1))
@@ -268,11 +271,10 @@ def _loop(policy: str, one: _Bin, runs: IntArray, trials: int, rng: np.random.Ge
 
 
 def _curve(name: str, gains: FloatArray, alone: FloatArray, draws: IntArray, repetitions: int) -> Curve:
-    import numpy as np
 
     above = gains - alone
-    low, high = np.quantile(gains[draws].mean(axis=1), (0.025, 0.975), axis=0)
-    above_low, above_high = np.quantile(above[draws].mean(axis=1), (0.025, 0.975), axis=0)
+    low, high = _ends(gains, draws)
+    above_low, above_high = _ends(above, draws)
     return Curve(
         method=name,
         repetitions=repetitions,
@@ -284,3 +286,12 @@ def _curve(name: str, gains: FloatArray, alone: FloatArray, draws: IntArray, rep
         above_low=above_low,
         above_high=above_high,
     )
+
+
+def _ends(gains: FloatArray, draws: IntArray) -> tuple[FloatArray, FloatArray]:
+    """95 % intervals of the means over bins, (trainings,) each; NaN for a single bin."""
+    import numpy as np
+
+    found = resampled_means(gains.T, np.ones(len(gains)), draws)  # trainings, resamples
+    low, high = zip(*(interval(one, len(gains)) for one in found), strict=True)
+    return np.array(low), np.array(high)

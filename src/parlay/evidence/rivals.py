@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from parlay.extras import Needs
 
@@ -38,7 +38,7 @@ def levels_of(widths: IntArray) -> IntArray:
     return np.stack(columns, axis=1).astype(np.int64)
 
 
-def random_search(levels: IntArray, accuracy: FloatArray, count: int, rng: np.random.Generator) -> list[int]:
+def random_search(levels: IntArray, _accuracy: FloatArray, count: int, rng: np.random.Generator) -> list[int]:
     """Layouts drawn at random, none twice."""
     return [int(place) for place in rng.permutation(len(levels))[:count]]
 
@@ -77,7 +77,9 @@ def tpe(levels: IntArray, accuracy: FloatArray, count: int, rng: np.random.Gener
         import optuna
 
     highest = levels.max(axis=0)
-    spread = {f"g{g}": optuna.distributions.IntDistribution(0, int(top)) for g, top in enumerate(highest)}
+    spread: dict[str, Any] = {
+        f"g{g}": optuna.distributions.IntDistribution(0, int(top)) for g, top in enumerate(highest)
+    }
     trained: list[int] = []
     with _quiet():
         sampler = optuna.samplers.TPESampler(seed=int(rng.integers(2**31)))
