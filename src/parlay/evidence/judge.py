@@ -216,7 +216,7 @@ def _pairs(population: Population, values: FloatArray) -> tuple[FloatArray, Floa
 
     accuracy = population.accuracy
     judging = accuracy if population.runs == 1 else accuracy[:, 1:]
-    there = np.isfinite(judging).any(axis=1)
+    there = np.asarray(np.isfinite(judging).any(axis=1))
     target = np.full(len(population), np.nan)
     target[there] = settled(np.nanmean(judging[there], axis=1))
     ours: list[FloatArray] = []

@@ -95,6 +95,8 @@ def reliability(accuracy: FloatArray) -> float:
 def spearman_of(pearson: float) -> float:
     """Spearman's coefficient of two normal variables with that Pearson's: 6 / pi arcsin(r / 2) (Pearson 1907).
 
+    As a ceiling it is somewhat too high where accuracies have a long tail, whose ranks noise mixes more.
+
     >>> spearman_of(0.0), round(spearman_of(1.0), 12)
     (0.0, 1.0)
     """

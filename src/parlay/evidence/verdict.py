@@ -118,8 +118,8 @@ def _one_run(panel: Panel) -> str:
 
 
 def _inside(panel: Panel) -> str:
-    bins = f"{panel.bins} bins" if panel.bins > 1 else "one size"
-    return f"{bins} of {panel.in_bins:,} networks" if panel.bins > 1 else f"{bins}, {panel.in_bins:,} networks"
+    bins = "one bin" if panel.bins == 1 else f"{panel.bins} bins"
+    return f"{bins} of {panel.in_bins:,} networks"
 
 
 def _with_interval(score: Judged) -> str:

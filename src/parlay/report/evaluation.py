@@ -25,8 +25,8 @@ BEYOND = (
     ("given params", "partial_params"),
     ("MACs", "partial_macs"),
     ("both", "partial_params_macs"),
-    ("equal pairs", "concordance"),
-    ("gain top 1", "gain_top1"),
+    ("pairs", "concordance"),
+    ("top 1", "gain_top1"),
     ("top 5", "gain_top5"),
 )
 """Heading and figure of every column; two tables, so that each fits a terminal of 80 columns."""
@@ -37,7 +37,7 @@ def panel_tables(panel: Panel) -> list[Table]:
 
     One line a score, highest coefficient first, then one training run and the ceiling.
     """
-    return [_table(panel, "inside bins", RANKING), _table(panel, "beyond size, and picks", BEYOND)]
+    return [_table(panel, "inside bins", RANKING), _table(panel, "beyond size", BEYOND)]
 
 
 def _table(panel: Panel, heading: str, columns: tuple[tuple[str, str], ...]) -> Table:
@@ -60,11 +60,12 @@ def evaluation_lines(evaluation: Evaluation) -> list[str]:
     lines: list[str] = []
     for panel in evaluation.panels:
         bins = "one bin" if panel.bins == 1 else f"{panel.bins} bins of {panel.least} or more"
+        picks = "one bin" if panel.pick_bins == 1 else f"{panel.pick_bins} bins"
         runs = "one run each" if panel.runs == 1 else f"up to {panel.runs} runs each"
         lines.append(
             f"{panel.name}: {panel.in_bins:,} of {panel.networks:,} networks, {runs}, in {bins} by {panel.size_name};"
-            f" {panel.pairs:,} pairs of exactly equal {panel.size_name}; gains over {panel.pick_bins} bins, accuracy"
-            f" {panel.unit}; intervals resample {panel.resampled}"
+            f" {panel.pairs:,} pairs of exactly equal {panel.size_name}; gains over {picks}, accuracy {panel.unit};"
+            f" intervals resample {panel.resampled}"
         )
     return lines
 
@@ -76,7 +77,7 @@ def _cell(score: Judged, key: str) -> str:
     value = score.figures.get(key, math.nan)
     if math.isnan(value):
         return "-"
-    return f"{value:.3g}" if key.startswith("gain") else f"{value:.3f}" if key.startswith("p_") else f"{value:.2f}"
+    return f"{value:.3f}" if key.startswith(("gain", "p_")) else f"{value:.2f}"
 
 
 def _or_last(value: float) -> float:

@@ -1,0 +1,412 @@
+"""``parlay evaluate``: tables and studies read, scores judged, verdicts by rule."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from parlay.cli.main import run
+from parlay.errors import InputError
+from parlay.evidence import Binning, Population, bins, evaluate, from_rows, read_study, read_table, score_values
+from parlay.evidence.panel import Judged
+from parlay.evidence.verdict import misranks, ranks_networks, verdict
+from parlay.families import plain
+from parlay.study import Kind, Row, Trial, csv_text
+from parlay.train import get_recipe
+
+ROOT = Path(__file__).resolve().parent.parent
+TABLE = ROOT / "tests" / "networks.csv"
+COLUMNS = {"widths": ("a", "b", "c"), "accuracy": ("first", "second"), "params": "params", "macs": "macs"}
+FLAGS = "--widths a,b,c --accuracy first,second --params params --macs macs".split()
+
+
+def population(*, sizes: int = 12, networks: int = 40, runs: int = 3, signal: float = 1.0, seed: int = 0) -> Population:
+    """Networks of two widths in bins far apart whose accuracy follows their energy as strongly as ``signal`` says."""
+    draw = np.random.default_rng(seed)
+    widths = draw.integers(3, 60, (sizes * networks, 2))
+    energy = np.log(np.log(widths)).sum(1)
+    truth = signal * (energy - energy.mean()) / energy.std()
+    params = np.repeat(1000 * 2 ** np.arange(sizes), networks)
+    return Population(
+        name="made",
+        group_names=("a", "b"),
+        layers=(1, 1),
+        widths=widths,
+        accuracy=truth[:, None] + draw.normal(size=(len(truth), runs)),
+        params=params,
+        macs=draw.integers(1000, 9000, len(truth)),
+    )
+
+
+def test_a_table_is_read(tmp_path: Path):
+    """Widths, runs and costs as they stand; plain and gzipped files say the same; order is kept."""
+    found = read_table(TABLE, **COLUMNS, layers=(2, 1, 1))
+    with TABLE.open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert found.widths.tolist() == [[int(row[name]) for name in "abc"] for row in rows]
+    assert found.accuracy[:, 1].tolist() == [float(row["second"]) for row in rows]
+    assert (found.layers, found.runs, len(found), found.left_out) == ((2, 1, 1), 2, len(rows), 0)
+    packed = tmp_path / "networks.csv.gz"
+    packed.write_bytes(gzip.compress(TABLE.read_bytes()))
+    assert (read_table(packed, **COLUMNS).params == found.params).all()
+
+
+def test_missing_runs_and_repeated_rows(tmp_path: Path):
+    """An empty cell is no run, a network without runs is left out and counted, a repeated network has more runs."""
+    path = tmp_path / "t.csv"
+    path.write_text("a,b,c,first,second,params,macs\n1,2,3,5,,9,9\n4,5,6,,nan,9,9\n1,2,3,7,8,9,9\n7,8,9,1,2,9,9\n")
+    found = read_table(path, **COLUMNS)
+    assert found.left_out == 1
+    assert found.widths.tolist() == [[1, 2, 3], [7, 8, 9]]
+    assert found.accuracy[1].tolist()[:2] == [1.0, 2.0]
+    assert sorted(found.accuracy[0][~np.isnan(found.accuracy[0])]) == [5.0, 7.0, 8.0]
+    assert found.mean_accuracy.tolist() == [pytest.approx(20 / 3), 1.5]
+
+
+HEAD = "a,b,c,first,second,params,macs\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "changes", "message"),
+    [
+        (HEAD + "1,2,3,4,5,6,7\n", {"params": "parms"}, "did you mean params"),
+        (HEAD + "1.5,2,3,4,5,6,7\n", {}, "line 2, column a: got '1.5'; allowed: a whole number of at least 1"),
+        (HEAD + "1,2,3,4,5,0,7\n", {}, "column params: got '0'"),
+        (HEAD + "1,2,3,high,5,6,7\n", {}, "column first: got 'high'"),
+        (HEAD + "1,2,3,inf,5,6,7\n", {}, "column first: got 'inf'"),
+        (HEAD + "1,2,3,4,5,6\n", {}, "line 2: got 6 cells"),
+        (HEAD, {}, "no row"),
+        ("", {}, "empty"),
+        (HEAD + "1,2,3,,,6,7\n", {}, "no network with an accuracy"),
+        (HEAD + "1,2,3,4,5,6,7\n", {"layers": (1, 2)}, "2 numbers; allowed: 3"),
+        ("a,a,b,c,first,second,params,macs\n", {}, "twice"),
+    ],
+)
+def test_wrong_tables_are_refused(tmp_path: Path, text: str, changes: dict[str, object], message: str):
+    """Every wrong input is met with one line that says where it is and what is allowed."""
+    path = tmp_path / "t.csv"
+    path.write_text(text)
+    with pytest.raises(InputError, match=r"^[^\n]*$") as error:
+        read_table(path, **{**COLUMNS, **changes})  # type: ignore[arg-type]
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [("t.txt", b"a"), ("none.csv", None), ("t.csv.gz", b"no gzip"), ("t.csv", b"\xff\xfea,b")]
+)
+def test_files_that_cannot_be_read(tmp_path: Path, name: str, content: bytes | None):
+    """Another kind of file, none at all, a broken archive and broken text are one line each."""
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match=r"^table: got [^\n]*$"):
+        read_table(tmp_path / name, **COLUMNS)
+
+
+def test_bins_have_their_width():
+    """Bins hold what lies between two multiples of the width in ln size; width 0 takes equal sizes only."""
+    found = read_table(TABLE, **COLUMNS)
+    for width in (0.01, 0.1, 1.0):
+        for rows in bins(found, width):
+            assert len({math.floor(math.log(size) / width) for size in found.params[rows]}) == 1
+        assert sorted(np.concatenate(bins(found, width)).tolist()) == list(range(len(found)))
+    assert [len(rows) for rows in bins(found, 0)] == [12, 12, 12]
+    assert bins(found, 0, least=13) == []
+    with pytest.raises(InputError, match=r"0 \(equal sizes\) to 1"):
+        bins(found, -1)
+
+
+def test_scores_by_hand():
+    """Every score of widths 8-16-4 with 3, 1 and 2 layers, worked out by hand."""
+    one = Population(
+        name="one",
+        group_names=("a", "b", "c"),
+        layers=(3, 1, 2),
+        widths=np.array([[8, 16, 4]]),
+        accuracy=np.array([[1.0]]),
+        params=np.array([77]),
+        macs=np.array([88]),
+        peak_memory=np.array([99]),
+    )
+    ln = math.log
+    expected = {
+        "energy-layer": 3 * ln(ln(8)) + ln(ln(16)) + 2 * ln(ln(4)),
+        "energy-group": ln(ln(8) * ln(16) * ln(4)),
+        "sum-log": 17 * ln(2),
+        "params": 77,
+        "macs": 88,
+        "min-width": 4,
+        "peak-memory": 99,
+    }
+    assert {name: score_values(name, one)[0] for name in expected} == pytest.approx(expected)
+    with pytest.raises(InputError, match="did you mean energy-layer"):
+        score_values("energy-laye", one)
+    with pytest.raises(InputError, match="--peak-memory"):
+        score_values("peak-memory", replace(one, peak_memory=None))
+
+
+def test_figures_are_weighted_means_over_bins():
+    """Spearman, Kendall and Pearson are scipy's, bin by bin, averaged with the bins' numbers of networks."""
+    made = population(sizes=3, networks=40)
+    made = made.take(np.arange(90))  # the last bin is smaller
+    score = score_values("energy-layer", made)
+    panel = evaluate([made], resamples=100).panels[0]
+    for key, theirs in (("spearman", stats.spearmanr), ("kendall", stats.kendalltau), ("pearson", stats.pearsonr)):
+        parts = [theirs(score[rows], made.mean_accuracy[rows]).statistic for rows in np.split(np.arange(90), [40, 80])]
+        assert panel["energy-layer"][key] == pytest.approx(np.average(parts[:2], weights=[40, 40]))
+    assert (panel.bins, panel.in_bins, panel.networks, panel.least) == (2, 80, 90, 40)
+    wider = evaluate([made], binning=Binning(least=10), resamples=100).panels[0]
+    assert wider["energy-layer"]["pearson"] == pytest.approx(np.average(parts, weights=[40, 40, 10]))
+
+
+def test_the_document_has_its_fixed_form(capsys: pytest.CaptureFixture[str]):
+    """The named keys are there, one number each; seeds fix everything."""
+    arguments = ["evaluate", str(TABLE), *FLAGS, "--layers", "1,1,1", "--bin", "0.01", "--resamples", "100", "--json"]
+    assert run(arguments) == 0
+    text = capsys.readouterr().out
+    found = json.loads(text)
+    assert list(found)[:7] == ["schema_version", "scores", "one_run", "ceiling", "bins", "networks", "verdict"]
+    named = "spearman ci_low ci_high kendall pearson partial_params partial_macs partial_params_macs concordance"
+    for figures in found["scores"].values():
+        assert {*named.split(), "gain_top1", "gain_top5", "p_value", "p_holm"} <= set(figures)
+    assert list(found["scores"]) == ["energy-layer", "energy-group", "sum-log", "params", "macs", "min-width"]
+    assert (found["bins"], found["networks"]) == (2, 36)
+    assert found["scores"]["params"]["partial_params"] is None
+    assert isinstance(found["one_run"], float) and isinstance(found["ceiling"], float)
+    run(arguments)
+    assert capsys.readouterr().out == text
+    assert run([*arguments, "--seed", "5"]) == 0
+    assert json.loads(capsys.readouterr().out)["scores"] != found["scores"]
+
+
+def test_the_tables_are_for_people(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    """Without --json: every score in two tables that fit 80 columns, one training run, the ceiling, the verdict."""
+    monkeypatch.setenv("COLUMNS", "80")
+    assert run(["evaluate", str(TABLE), *FLAGS, "--resamples", "100"]) == 0
+    text = capsys.readouterr().out
+    words = ("energy-layer", "min-width", "one training run", "ceiling", "2 bins", "pairs of exactly equal params")
+    assert [word for word in words if word not in text] == []
+    assert "…" not in text and max(len(line) for line in text.splitlines()) <= 80
+    assert run(["evaluate", str(TABLE), *FLAGS, "--resamples", "100", "--score", "macs"]) == 0
+    assert "min-width" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([str(TABLE)], "--widths, --accuracy, --params, --macs"),
+        ([str(TABLE), *FLAGS, "--score", "energie"], "energy-layer"),
+        ([str(TABLE), *FLAGS, "--bin", "7"], "0.01"),
+        ([str(TABLE), *FLAGS, "--min-bin", "20", "--bin", "0"], "none with 20 networks"),
+        ([str(TABLE), *FLAGS, "--min-bin", "1"], "at least 3"),
+        ([str(TABLE), *FLAGS, "--resamples", "5"], "from 100"),
+        ([str(TABLE), *FLAGS, "--seed", "-1"], "--seed"),
+        ([str(TABLE), *FLAGS, "--layers", "1,x"], "whole numbers"),
+        ([str(TABLE), *FLAGS, "--layers", "1,2"], "layers"),
+        (["."], "trials.csv"),
+        ([".", "--params", "p"], "a study names its own columns"),
+    ],
+)
+def test_wrong_questions_are_one_line(
+    arguments: list[str],
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """Exit 2, nothing on stdout, one line on stderr that says what is allowed."""
+    monkeypatch.chdir(tmp_path)
+    assert run(["evaluate", *arguments]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and len(err.splitlines()) == 1
+    assert message in err
+
+
+def test_a_real_signal_is_found():
+    """Accuracy that follows the energy: it ranks, better than one run, below the ceiling; multiply-adds do not."""
+    panel = evaluate([population(signal=1.0)], resamples=400).panels[0]
+    energy, macs = panel["energy-layer"], panel["macs"]
+    assert ranks_networks(energy) and not ranks_networks(macs)
+    assert energy["ci_low"] < energy["spearman"] < energy["ci_high"]
+    assert panel.ceiling["spearman"] - 0.1 < energy["spearman"] < panel.ceiling["spearman"]
+    assert panel.one_run["spearman"] < energy["spearman"] - 0.1
+    assert macs["difference_high"] < 0 == energy["difference"]
+    assert panel.resampled == "sizes"
+    text = verdict(panel)
+    assert text.startswith("energy-layer ranks networks of one size: Spearman 0.78 [0.7")
+    assert "MACs do less well" in text and "training each once ranks them worse" in text
+
+
+def permuted(seed: int, resamples: int = 199) -> str:
+    """The verdict on accuracies that were exchanged inside bins."""
+    made = population(networks=30, runs=2, seed=seed)
+    draw = np.random.default_rng([1, seed])
+    order = np.concatenate([draw.permutation(rows) for rows in bins(made, 0)])
+    names = ("energy-layer", "sum-log", "macs", "min-width")
+    return evaluate([replace(made, accuracy=made.accuracy[order])], scores=names, resamples=resamples).verdict
+
+
+def test_permuted_accuracies_give_a_negative_verdict():
+    """Of 12 tables whose accuracies were exchanged inside bins at most 2 have a score that ranks (2.5 % expected)."""
+    verdicts = [permuted(seed) for seed in range(12)]
+    assert sum("no score ranks these networks better than chance" in text for text in verdicts) >= 10
+
+
+@pytest.mark.slow
+def test_permuted_accuracies_give_a_negative_verdict_in_190_of_200():
+    """The same in at least 95 % of 200 tables."""
+    verdicts = [permuted(seed) for seed in range(200)]
+    assert sum("no score ranks these networks better than chance" in text for text in verdicts) >= 190
+
+
+def judged(name: str, **figures: float) -> Judged:
+    """A score with figures that rank, but for those given."""
+    usual = dict.fromkeys(
+        "partial_params partial_params_low partial_macs partial_macs_low gain_top1 difference difference_low "
+        "difference_high".split(),
+        math.nan,
+    )
+    return Judged(
+        name=name, figures={"spearman": 0.7, "ci_low": 0.6, "ci_high": 0.8, "p_holm": 0.01, **usual, **figures}
+    )
+
+
+@pytest.mark.parametrize(
+    ("energy", "macs", "words"),
+    [
+        ({}, {"difference": -0.03, "difference_low": -0.04, "difference_high": -0.01}, "MACs do nearly as well (0.70)"),
+        ({}, {"difference": -0.2, "difference_low": -0.3, "difference_high": -0.1}, "MACs do less well (0.70)"),
+        ({}, {"difference": 0.0, "difference_low": -0.1, "difference_high": 0.1}, "do not tell the two apart"),
+        ({}, {"difference": 0.2, "difference_low": 0.1, "difference_high": 0.3}, "MACs do better (0.70)"),
+        ({"p_holm": 0.2}, {}, "energy-layer does not rank them better than chance"),
+        ({"spearman": -0.7, "ci_low": -0.8, "ci_high": -0.6}, {}, "energy-layer ranks them the wrong way round"),
+        ({"p_holm": 0.2}, {"p_holm": 0.3}, "no score ranks these networks better than chance: the highest of 2"),
+        ({"partial_params": 0.1, "partial_params_low": -0.1}, {}, "0.10 given params, which chance alone may give"),
+    ],
+)
+def test_the_verdict_follows_its_rules(energy: dict[str, float], macs: dict[str, float], words: str):
+    """Every rule of the verdict, on figures made for it."""
+    base = evaluate([population(sizes=2)], scores=("energy-layer",), resamples=100).panels[0]
+    panel = replace(base, scores=(judged("energy-layer", **energy), judged("macs", **macs)))
+    assert words in verdict(panel)
+
+
+def test_the_rules_need_interval_and_p():
+    """A score ranks only with p below 0.05 and an interval above 0; the wrong way round is its mirror."""
+    assert ranks_networks(judged("x")) and not misranks(judged("x"))
+    assert not ranks_networks(judged("x", ci_low=-0.1))
+    assert not ranks_networks(judged("x", p_holm=0.06))
+    assert misranks(judged("x", spearman=-0.7, ci_low=-0.8, ci_high=-0.6))
+
+
+FAMILY = plain(2, in_channels=1, image=8)
+RECIPE = get_recipe("digits")
+
+
+def trial_row(layout: tuple[int, int], seed: int, accuracy: float | None, steps: int = 100) -> Row:
+    """A trial that ended."""
+    trial = Trial(family=FAMILY, layout=layout, data="a" * 64, recipe=RECIPE, steps=steps, seed=seed)
+    status = "failed" if accuracy is None else "complete"
+    return Row(
+        trial=trial,
+        kinds=frozenset({Kind.GIVEN}),
+        data_name="toy",
+        status=status,
+        seconds=1.0,
+        finished="",
+        accuracy=accuracy,
+        loss=None if accuracy is None else 1.0,
+        error="no luck" if accuracy is None else None,
+    )
+
+
+def study_rows(accuracy: Callable[[int, int], float | None], steps: int = 100) -> list[Row]:
+    """13 layouts of 500 weights per k^2 or nearly, two seeds each."""
+    layouts = [(width, 500 // width - 1) for width in range(6, 19)]
+    return [trial_row(layout, seed, accuracy(layout[0], seed), steps) for layout in layouts for seed in (0, 1)]
+
+
+def test_a_small_study_is_judged(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """13 layouts of about one size: seeds are runs, failed trials are missing, and the interval is honestly wide."""
+    rows = study_rows(lambda width, seed: None if (width, seed) == (9, 1) else 0.5 + (width * 7 % 13 + width) / 90)
+    (tmp_path / "trials.csv").write_text(csv_text(rows))
+    [read] = read_study(tmp_path)
+    [held] = from_rows(rows, name=tmp_path.name)
+    assert np.array_equal(read.accuracy, held.accuracy, equal_nan=True) and (read.widths == held.widths).all()
+    assert (len(read), read.runs, int(np.isnan(read.accuracy).sum())) == (13, 2, 1)
+    assert (read.layers, read.unit, read.size_name) == ((1, 1), "share, 0 to 1", "weights")
+    assert run(["evaluate", str(tmp_path), "--bin", "0.5", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    energy = found["scores"]["min-width"]
+    assert (found["resampled"], found["networks"], found["bins"]) == ("networks", 13, 1)
+    assert energy["ci_high"] - energy["ci_low"] > 0.4
+    assert "peak-memory" in found["scores"]
+
+
+def test_a_study_of_two_kinds_has_two_panels(tmp_path: Path):
+    """Trials of other numbers of steps are another panel, never mixed; Holm counts the scores of both."""
+    rows = study_rows(lambda width, seed: width / 30) + study_rows(lambda width, seed: 1 - width / 30, steps=200)
+    (tmp_path / "trials.csv").write_text(csv_text(rows))
+    found = evaluate(read_study(tmp_path), scores=("min-width", "macs"), binning=Binning(width=0.5), resamples=100)
+    content = found.content()
+    assert [panel["networks"] for panel in content["panels"]] == [13, 13]
+    assert [panel["scores"]["min-width"]["spearman"] for panel in content["panels"]] == pytest.approx([1, -1])
+    lowest = min(p["scores"][name]["p_value"] for p in content["panels"] for name in ("min-width", "macs"))
+    assert content["scores"]["min-width"]["p_holm"] == pytest.approx(min(1, 4 * lowest), abs=0.03)
+    assert found.verdict.count("plain-2 on toy") == 2
+
+
+@pytest.mark.parametrize("text", ["", "a,b\n1,2\n"])
+def test_a_folder_that_is_no_study(tmp_path: Path, text: str):
+    """A trials.csv of something else, and one without a complete trial, are refused in one line."""
+    (tmp_path / "trials.csv").write_text(text)
+    with pytest.raises(InputError, match=r"trials\.csv of parlay's"):
+        read_study(tmp_path)
+    (tmp_path / "trials.csv").write_text(csv_text([trial_row((5, 5), 0, None)]))
+    with pytest.raises(InputError, match="without a complete trial"):
+        read_study(tmp_path)
+
+
+CHANNEL_BENCH = ROOT.parent / "shared" / "data" / "channel_bench" / "resnet.csv.gz"
+
+
+@pytest.mark.data
+@pytest.mark.skipif(not CHANNEL_BENCH.exists(), reason="the shared research data is not beside the checkout")
+def test_channel_bench_is_reproduced(capsys: pytest.CaptureFixture[str]):
+    """Figures published for 16,384 trained ResNets: 127 bins of 30 or more, 58 of 100 or more, each to 0.006.
+
+    Score: Spearman inside bins, rank-partial given params, concordance at exactly equal sizes.
+    """
+    expected = {
+        "energy-group": (0.55, 0.63, 0.26),
+        "energy-layer": (0.77, 0.65, 0.26),
+        "sum-log": (0.76, 0.65, 0.26),
+        "macs": (0.73, 0.60, 0.25),
+    }
+    flags = (
+        "--widths c0,c1,c2,c3,c4,c5,c6 --layers 3,1,1,1,3,1,1 --accuracy acc1,acc2,acc3 --params params --macs flops"
+        " --bin 0.01 --json"
+    )
+    assert run(["evaluate", str(CHANNEL_BENCH), *flags.split()]) == 0
+    found = json.loads(capsys.readouterr().out)
+    for name, figures in expected.items():
+        score = found["scores"][name]
+        assert (score["spearman"], score["partial_params"], score["concordance"]) == pytest.approx(figures, abs=0.006)
+    assert (found["bins"], found["pick_bins"], found["networks"]) == (127, 58, 16384)
+    assert found["exact_pairs"] == 150_128
+    assert found["one_run"] == pytest.approx(0.57, abs=0.006)
+    assert found["one_run_details"]["concordance"] == pytest.approx(0.15, abs=0.006)
+    assert 0.865 <= found["ceiling"] <= 0.895
+    assert found["scores"]["energy-layer"]["gain_top1"] == pytest.approx(0.19, abs=0.01)
+    assert found["ceiling_details"]["gain_top1"] == pytest.approx(0.34, abs=0.01)
+    assert found["scores"]["params"]["spearman"] == pytest.approx(0.50, abs=0.006)
+    assert "energy-layer ranks networks of one size" in found["verdict"]
+    assert "MACs do nearly as well (0.73)" in found["verdict"]
