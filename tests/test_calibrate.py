@@ -142,7 +142,7 @@ def test_other_sizes_have_means_of_their_own() -> None:
 def test_held_out_pairs_of_noise_are_at_chance() -> None:
     """Where accuracy is noise, pairs left out together agree as often as not: no bias through the mean."""
     rng, found = np.random.default_rng(3), []
-    for _ in range(30):
+    for _ in range(20):
         widths = rng.integers(8, 129, size=(12, 4))
         data = Sample(widths=widths, accuracy=rng.standard_normal(12), sizes=np.zeros(12, dtype=int))
         values = prior_values(get_score("energy-layer"), SPACE, data.widths)

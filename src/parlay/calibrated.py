@@ -181,7 +181,7 @@ def read_weights(path: Path, *, name: str | None = None) -> CalibratedScore:
 
 
 def _weight(path: Path, entry: Any) -> GroupWeight:
-    values: dict[str, Any] = dict(entry) if isinstance(entry, dict) else {}
+    values: dict[str, Any] = dict(cast("Any", entry)) if isinstance(entry, dict) else {}
     group, layers = values.get("group"), values.get("layers")
     prior, weight = _number(values.get("prior")), _number(values.get("weight"))
     if not isinstance(group, str) or type(layers) is not int or prior is None or weight is None:

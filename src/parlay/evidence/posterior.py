@@ -120,8 +120,9 @@ def posterior(
     noise = (total * factors) ** 2 * (1 - shares)
     slack = ((scale * taus) ** 2)[..., None]  # R, H, 1
     variance = slack * values + noise[..., None]
+    said = (total > 1e-9)[..., None]  # equal accuracies say nothing of the weights
     residual = with_accuracy - scale[..., None] * with_prior  # R, H, g
-    gain = slack / variance
+    gain = np.where(said, slack / variance, 0.0)
     left = yy - 2 * scale * yp + scale**2 * pp
     misfit = (left - (gain * residual**2).sum(axis=-1)) / noise
     growth = np.log(variance / noise[..., None]).sum(axis=-1)
