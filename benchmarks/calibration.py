@@ -37,7 +37,7 @@ def ranked(population: Population, rows: list[np.ndarray], count: int, repetitio
         pool = Pool(
             features=pool.features,
             prior=pool.prior,
-            layers=pool.layers**power * pool.layers.mean() ** (1 - power),
+            reach=pool.reach**power * (np.sqrt(np.mean(pool.reach**2)) ** (1 - power)),
             spread=pool.spread,
         )
         rng = np.random.default_rng([place, count])

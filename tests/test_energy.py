@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parlay import InputError, get_score, plain, resnet
-from parlay.energy import SCORES, GroupTerm, Harmonic, HarmonicFixed, HarmonicSelf, LogLog
+from parlay.energy import SCORES, GroupTerm, Harmonic, HarmonicFixed, HarmonicSelf, LogLog, LogWidth
 from parlay.formal import add, decimal_value, ln, lnln, prime_factors
 from parlay.layout import Layout
 
@@ -47,7 +47,7 @@ def test_width_one_has_energy_zero() -> None:
     assert get_score("energy-group").terms(family.space()).formal((1, 7)) is None
 
 
-TERMS = [LogLog(3), HarmonicFixed(3, 2), HarmonicSelf(9)]
+TERMS = [LogLog(3), LogWidth(2), HarmonicFixed(3, 2), HarmonicSelf(9)]
 
 
 @pytest.mark.parametrize("term", TERMS, ids=repr)
@@ -104,7 +104,7 @@ def test_sixty_digits() -> None:
 
 def test_every_score_names_its_source() -> None:
     """The registry is what 'parlay scores' prints; unknown names come back with the nearest right one."""
-    assert list(SCORES) == ["energy-group", "energy-layer", "pair-harmonic"]
+    assert list(SCORES) == ["energy-group", "energy-layer", "sum-log", "pair-harmonic", "path-energy"]
     assert all(score.source and score.summary for score in SCORES.values())
     with pytest.raises(InputError, match="did you mean pair-harmonic"):
         get_score("pair-harmonics")

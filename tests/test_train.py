@@ -32,7 +32,7 @@ def data() -> Dataset:
     return from_arrays("halves", content, flips=False)
 
 
-RECIPE = Recipe(name="test", steps=12, batch=10, peak_rate=0.1, crop=1, flip=False)
+RECIPE = Recipe(name="test", steps=12, batch=10, lr=0.1, crop=1, flip=False)
 FAMILY = plain(2, in_channels=1, image=8, classes=2)
 
 
@@ -53,7 +53,7 @@ def test_recipes_are_found_by_name_or_refused():
 
 
 @pytest.mark.parametrize(
-    "change", [{"steps": 0}, {"batch": 1}, {"crop": -1}, {"peak_rate": math.nan}, {"warmup": 1.0}, {"momentum": 1.5}]
+    "change", [{"steps": 0}, {"batch": 1}, {"crop": -1}, {"lr": math.nan}, {"warmup": 1.0}, {"momentum": 1.5}]
 )
 def test_recipes_are_checked_when_made(change: dict[str, float]):
     """Numbers out of range are refused at once."""
@@ -90,7 +90,8 @@ def test_training_learns_and_reports(data: Dataset):
     assert history.accuracy >= 0.9
     assert [step for step, _ in seen] == list(range(1, 41))
     assert tuple(loss for _, loss in seen) == history.losses
-    assert (history.accuracy, history.loss) == evaluate(model, data)
+    tested = evaluate(model, data)
+    assert (history.accuracy, history.loss) == (tested.accuracy, tested.loss)
     assert (history.steps, history.seed) == (40, 0)
     assert history.seconds > 0
     assert history.train_loss == pytest.approx(sum(history.losses[-4:]) / 4)
@@ -107,18 +108,18 @@ def test_accuracy_is_counted_over_every_test_image():
     """Evaluation in batches equals evaluation at once, also when the last batch is smaller."""
     data = load("digits")
     model = build(plain(2, in_channels=1, image=8), (4, 5), seed=1)
-    accuracy, loss = evaluate(model, data)
+    tested = evaluate(model, data)
     means, deviations = data.moments
     with torch.no_grad():
         logits = model((data.test_images - means[:, None, None]) / deviations[:, None, None])
-    assert accuracy == pytest.approx((logits.argmax(1) == data.test_labels).double().mean().item(), abs=1e-9)
-    assert loss == pytest.approx(nn.functional.cross_entropy(logits, data.test_labels).item(), rel=1e-4)
+    assert tested.accuracy == pytest.approx((logits.argmax(1) == data.test_labels).double().mean().item(), abs=1e-9)
+    assert tested.loss == pytest.approx(nn.functional.cross_entropy(logits, data.test_labels).item(), rel=1e-4)
 
 
 def test_a_loss_that_is_no_number_is_divergence(data: Dataset):
     """A run that blows up says so, with the step; it returns no history."""
     with pytest.raises(DivergedError, match="diverged"):
-        train_layout(FAMILY, (4, 4), data, replace(RECIPE, peak_rate=1e30), seed=0, steps=30)
+        train_layout(FAMILY, (4, 4), data, replace(RECIPE, lr=1e30), seed=0, steps=30)
 
 
 def test_batch_norm_and_biases_have_no_weight_decay(data: Dataset):

@@ -8,225 +8,48 @@ score here is such a sum, so one exact solver serves them all. A new score is on
 from __future__ import annotations
 
 import importlib
-import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass
 from difflib import get_close_matches
-from functools import lru_cache
-from typing import TYPE_CHECKING, final
+from fractions import Fraction
+from typing import final
 
 from parlay.errors import InputError
-from parlay.formal import FormalSum, add, ln, lnln
-from parlay.layout import Layout, WidthSpace
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    IntArray = NDArray[np.int64]
-    FloatArray = NDArray[np.float64]
+from parlay.layout import WidthSpace, presumed_connections
+from parlay.terms import (
+    FixedMeanLogLog,
+    GroupTerm,
+    Harmonic,
+    HarmonicFixed,
+    HarmonicSelf,
+    LogLog,
+    LogWidth,
+    MeanLogLog,
+    NotOne,
+    PairTerm,
+    Terms,
+)
 
 __all__ = [
     "SCORES",
     "EnergyGroup",
     "EnergyLayer",
+    "FixedMeanLogLog",
     "GroupTerm",
     "Harmonic",
     "HarmonicFixed",
     "HarmonicSelf",
     "LogLog",
+    "LogWidth",
+    "MeanLogLog",
+    "NotOne",
     "PairHarmonic",
     "PairTerm",
+    "PathEnergy",
     "Score",
+    "SumLog",
     "Terms",
     "get_score",
 ]
-
-
-class GroupTerm(ABC):
-    """A function of one width. -inf is a legal value (a width of 1 has energy 0)."""
-
-    @abstractmethod
-    def values(self, widths: IntArray) -> FloatArray:
-        """The term at every width; same shape as ``widths``."""
-
-    def upper(self, low: IntArray, high: IntArray) -> FloatArray:
-        """An upper bound over each range low..high; as it stands, right for functions monotone either way."""
-        import numpy as np
-
-        return np.maximum(self.values(low), self.values(high))
-
-    def slopes(self, width: float) -> tuple[float, float] | None:
-        """First and second derivative in ln width, where a solver may begin its search; None, as it stands: unknown."""
-        return None
-
-    def formal(self, width: int) -> FormalSum | None:
-        """The exact value for ties, None for -inf; as it stands, equal only to itself at the same width."""
-        return {(repr(self), width): 1}
-
-
-class PairTerm(ABC):
-    """A function of the widths of two adjacent groups, finite everywhere: only terms of one width may be -inf."""
-
-    @abstractmethod
-    def values(self, first: IntArray, second: IntArray) -> FloatArray:
-        """The term at pairs of widths; the two shapes broadcast."""
-
-    def upper(self, first: tuple[IntArray, IntArray], second: tuple[IntArray, IntArray]) -> FloatArray:
-        """An upper bound over boxes (low, high) x (low, high); as it stands, right when monotone in each width."""
-        import numpy as np
-
-        corners = [self.values(a, b) for a in first for b in second]
-        return np.maximum.reduce(corners)
-
-    def at(self, first: float, second: float) -> float:
-        """The value at two widths that need not be whole."""
-        raise InputError(
-            "score", given=repr(self), allowed="pair terms concave in ln w, where several constraints are to be kept"
-        )
-
-    def slopes(self, first: float, second: float) -> tuple[float, float]:
-        """Derivatives by ln of either width; the term must be concave in these, so that its tangents bound it."""
-        raise InputError(
-            "score", given=repr(self), allowed="pair terms concave in ln w, where several constraints are to be kept"
-        )
-
-    def formal(self, first: int, second: int) -> FormalSum | None:
-        """The exact value for ties, None for -inf."""
-        return {(repr(self), (first, second)): 1}
-
-
-@final
-@dataclass(frozen=True)
-class LogLog(GroupTerm):
-    """count x ln ln n, the energy of ``count`` layers of width n (Eq. 2); -inf at n = 1."""
-
-    count: int = 1
-
-    def values(self, widths: IntArray) -> FloatArray:
-        import numpy as np
-
-        with np.errstate(divide="ignore"):
-            return self.count * np.log(np.log(widths))
-
-    def slopes(self, width: float) -> tuple[float, float] | None:
-        logarithm = math.log(max(width, 1.5))
-        return self.count / logarithm, -self.count / logarithm**2
-
-    def formal(self, width: int) -> FormalSum | None:
-        return None if width == 1 else lnln(width, self.count)
-
-
-@final
-@dataclass(frozen=True)
-class Harmonic(PairTerm):
-    """count x ln(a b / (a + b)) for layers from width a to width b."""
-
-    count: int = 1
-
-    def values(self, first: IntArray, second: IntArray) -> FloatArray:
-        import numpy as np
-
-        return self.count * (np.log(first) + np.log(second) - np.log(first + second))
-
-    def at(self, first: float, second: float) -> float:
-        return self.count * math.log(first * second / (first + second))
-
-    def slopes(self, first: float, second: float) -> tuple[float, float]:
-        return self.count * second / (first + second), self.count * first / (first + second)
-
-    def formal(self, first: int, second: int) -> FormalSum | None:
-        return add([ln(first, self.count), ln(second, self.count), ln(first + second, -self.count)])
-
-
-@final
-@dataclass(frozen=True)
-class HarmonicFixed(GroupTerm):
-    """count x ln(c n / (c + n)) for layers that read c channels no width decides."""
-
-    inputs: int
-    count: int = 1
-
-    def values(self, widths: IntArray) -> FloatArray:
-        import numpy as np
-
-        return self.count * (math.log(self.inputs) + np.log(widths) - np.log(self.inputs + widths))
-
-    def formal(self, width: int) -> FormalSum | None:
-        return Harmonic(self.count).formal(self.inputs, width)
-
-
-@final
-@dataclass(frozen=True)
-class HarmonicSelf(GroupTerm):
-    """count x ln(n / 2) for layers that read and write the same group."""
-
-    count: int = 1
-
-    def values(self, widths: IntArray) -> FloatArray:
-        import numpy as np
-
-        return self.count * (np.log(widths) - math.log(2))
-
-    def formal(self, width: int) -> FormalSum | None:
-        return add([ln(width, self.count), ln(2, -self.count)])
-
-
-@dataclass(frozen=True)
-class Terms:
-    """A score worked out for one space.
-
-    Attributes:
-        groups: the terms of every group.
-        pairs: (g, h) with g < h -> the terms of that pair.
-    """
-
-    groups: tuple[tuple[GroupTerm, ...], ...]
-    pairs: Mapping[tuple[int, int], tuple[PairTerm, ...]]
-
-    def __call__(self, layout: Layout) -> float:
-        """The score of one layout; -inf when a factor is zero."""
-        parts: list[float] = []
-        for terms, width in zip(self.groups, layout, strict=True):
-            parts += [_group_value(term, width) for term in terms]
-        for (g, h), terms in self.pairs.items():
-            parts += [_pair_value(term, layout[g], layout[h]) for term in terms]
-        return math.fsum(parts)
-
-    def formal(self, layout: Layout) -> FormalSum | None:
-        """The exact score of one layout for ties; None for -inf."""
-        parts: list[FormalSum | None] = []
-        for terms, width in zip(self.groups, layout, strict=True):
-            parts += [_group_formal(term, width) for term in terms]
-        for (g, h), terms in self.pairs.items():
-            parts += [_pair_formal(term, layout[g], layout[h]) for term in terms]
-        known = [part for part in parts if part is not None]
-        return add(known) if len(known) == len(parts) else None
-
-
-@lru_cache(maxsize=1 << 16)
-def _group_value(term: GroupTerm, width: int) -> float:
-    import numpy as np
-
-    return float(term.values(np.array([width]))[0])
-
-
-@lru_cache(maxsize=1 << 16)
-def _pair_value(term: PairTerm, first: int, second: int) -> float:
-    import numpy as np
-
-    return float(term.values(np.array([first]), np.array([second]))[0])
-
-
-@lru_cache(maxsize=1 << 16)
-def _group_formal(term: GroupTerm, width: int) -> FormalSum | None:
-    return term.formal(width)
-
-
-@lru_cache(maxsize=1 << 16)
-def _pair_formal(term: PairTerm, first: int, second: int) -> FormalSum | None:
-    return term.formal(first, second)
 
 
 class Score(ABC):
@@ -236,11 +59,13 @@ class Score(ABC):
         name: how the command line calls it.
         source: where it is defined.
         summary: what it is, in one line.
+        needs: what it reads of a space: ``widths``, ``layers`` (how many layers a group has), ``connections``.
     """
 
     name: str
     source: str
     summary: str
+    needs: tuple[str, ...] = ("widths",)
 
     @abstractmethod
     def terms(self, space: WidthSpace) -> Terms:
@@ -251,6 +76,7 @@ class Score(ABC):
 class EnergyGroup(Score):
     """ln of Eq. 3: sum over groups of ln ln n_g, each group once.
 
+    >>> import math
     >>> from parlay.layout import WidthGroup
     >>> space = WidthSpace(groups=tuple(WidthGroup(name=f"conv{i}") for i in range(1, 5)))
     >>> round(math.exp(EnergyGroup().terms(space)((35, 36, 37, 43))), 4)
@@ -272,15 +98,37 @@ class EnergyLayer(Score):
     name = "energy-layer"
     source = "Liao et al. 2017, Eq. 2-3, taken over every layer instead of every unit"
     summary = "sum over weight layers of ln ln n"
+    needs = ("widths", "layers")
 
     def terms(self, space: WidthSpace) -> Terms:
         return Terms(groups=tuple((LogLog(group.multiplicity),) for group in space.groups), pairs={})
 
 
 @final
+class SumLog(Score):
+    """Sum over weight layers of ln n, m_g ln n_g over groups: the logarithm of the product of all widths.
+
+    >>> import math
+    >>> from parlay.layout import WidthGroup
+    >>> space = WidthSpace(groups=(WidthGroup(name="a", multiplicity=2), WidthGroup(name="b")))
+    >>> round(math.exp(SumLog().terms(space)((3, 5))))
+    45
+    """
+
+    name = "sum-log"
+    source = "the energy of Liao et al. 2017, Eq. 2-3, with one logarithm less"
+    summary = "sum over weight layers of ln n"
+    needs = ("widths", "layers")
+
+    def terms(self, space: WidthSpace) -> Terms:
+        return Terms(groups=tuple((LogWidth(group.multiplicity),) for group in space.groups), pairs={})
+
+
+@final
 class PairHarmonic(Score):
     """Sum over weight layers of ln(n_in n_out / (n_in + n_out)): a bottleneck lowers both layers it joins.
 
+    >>> import math
     >>> from parlay.layout import Connection, WidthGroup
     >>> space = WidthSpace(
     ...     groups=(WidthGroup(name="a"), WidthGroup(name="b")),
@@ -293,11 +141,14 @@ class PairHarmonic(Score):
     name = "pair-harmonic"
     source = "parlay; half the harmonic mean of the two widths a layer joins, in logs (docs/scores.md)"
     summary = "sum over weight layers of ln(n_in n_out / (n_in + n_out))"
+    needs = ("widths", "connections")
 
     def terms(self, space: WidthSpace) -> Terms:
         groups: list[list[GroupTerm]] = [[] for _ in space.groups]
         pairs: dict[tuple[int, int], tuple[PairTerm, ...]] = {}
         for link in space.connections:
+            if link.source is None and not link.fixed_inputs:
+                continue  # it joins more than two widths
             if link.source is None:
                 groups[link.target].append(HarmonicFixed(link.fixed_inputs, link.count))
             elif link.source == link.target:
@@ -308,7 +159,54 @@ class PairHarmonic(Score):
         return Terms(groups=tuple(tuple(terms) for terms in groups), pairs=pairs)
 
 
-SCORES: dict[str, Score] = {score.name: score for score in (EnergyGroup(), EnergyLayer(), PairHarmonic())}
+@final
+class PathEnergy(Score):
+    """The log-energy of a path from input to output, averaged over all paths, each layer as wide as it can pass on.
+
+    Two arguments, no fitted number. A layer that joins a and b channels passes on no more than the narrower side lets
+    through, so its width in Eq. 3 is the harmonic mean 2 a b / (a + b), which the narrower side rules: a bottleneck
+    lowers the layer before it and the layer behind it. And a network with residual blocks is a collection of paths of
+    many lengths (Veit et al. 2016), of which half go around each block: a layer counts by the share of the paths that
+    need it, a layer of a chain 1, a layer of a block 1/2, and a narrow width inside a block is no bottleneck of the
+    paths around it.
+
+    >>> import math
+    >>> from parlay.layout import Connection, WidthGroup
+    >>> space = WidthSpace(
+    ...     groups=(WidthGroup(name="a"), WidthGroup(name="b")),
+    ...     connections=(Connection(fixed_inputs=3, target=0), Connection(source=0, target=1)),
+    ... )
+    >>> round(math.exp(PathEnergy().terms(space)((6, 6))), 6) == round(math.log(4) * math.log(6), 6)
+    True
+    """
+
+    name = "path-energy"
+    source = "parlay; Eq. 3 over the paths of Veit et al. 2016, with harmonic means as widths (docs/scores.md)"
+    summary = "mean over paths of the sum over their layers of ln ln(2 n_in n_out / (n_in + n_out))"
+    needs = ("widths", "layers")
+
+    def terms(self, space: WidthSpace) -> Terms:
+        groups: list[list[GroupTerm]] = [[NotOne()] for _ in space.groups]
+        pairs: dict[tuple[int, int], Fraction] = {}
+        links = space.connections or presumed_connections([group.multiplicity for group in space.groups])
+        for link in links:
+            weight = link.count * link.share
+            if link.source is None and link.fixed_inputs:
+                groups[link.target].append(FixedMeanLogLog(link.fixed_inputs, weight))
+            elif link.source is None or link.source == link.target:
+                groups[link.target].append(LogLog(weight))
+            else:
+                key = (min(link.source, link.target), max(link.source, link.target))
+                pairs[key] = pairs.get(key, Fraction(0)) + weight
+        return Terms(
+            groups=tuple(tuple(terms) for terms in groups),
+            pairs={key: (MeanLogLog(weight),) for key, weight in pairs.items()},
+        )
+
+
+SCORES: dict[str, Score] = {
+    score.name: score for score in (EnergyGroup(), EnergyLayer(), SumLog(), PairHarmonic(), PathEnergy())
+}
 """Every score by name, in the order in which they are listed."""
 
 

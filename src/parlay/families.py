@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from fractions import Fraction
 from functools import cached_property
@@ -41,6 +41,7 @@ class Convolution:
         source: group they read, None for the image.
         kernel: side of the square kernel.
         resolution: side of their output, in pixels.
+        share: share of all paths that go through each (``parlay.layout.Connection``).
     """
 
     target: int
@@ -48,6 +49,7 @@ class Convolution:
     kernel: int
     resolution: int
     count: int = 1
+    share: Fraction = Fraction(1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,6 +137,7 @@ class Family(ABC):
                 source=conv.source,
                 fixed_inputs=self.in_channels if conv.source is None else 0,
                 count=conv.count,
+                share=conv.share,
             )
             for conv in self.convolutions()
         )
@@ -417,11 +420,14 @@ class ResNetFamily(Family):
     def convolutions(self) -> tuple[Convolution, ...]:
         convs = [Convolution(target=0, source=None, kernel=self.kernel_sizes[0], resolution=self.image)]
         for unit in (1, 2, 3):
-            kernel, side = self.kernel_sizes[unit], self.sides[unit]
-            convs.append(Convolution(target=unit, source=unit - 1, kernel=kernel, resolution=side))
-            convs.append(
-                Convolution(target=unit, source=unit, kernel=kernel, resolution=side, count=2 * self.blocks - 1)
+            one = Convolution(
+                target=unit,
+                source=unit - 1,
+                kernel=self.kernel_sizes[unit],
+                resolution=self.sides[unit],
+                share=Fraction(1, 2),  # around every block there is a shortcut
             )
+            convs += [one, replace(one, source=unit, count=2 * self.blocks - 1)]
         return tuple(convs)
 
     def live_points(self) -> tuple[Resource, ...]:

@@ -13,10 +13,10 @@ from decimal import Context, Decimal
 from fractions import Fraction
 from functools import lru_cache
 
-__all__ = ["FormalSum", "Symbol", "add", "decimal_value", "ln", "lnln", "prime_factors"]
+__all__ = ["FormalSum", "Symbol", "add", "decimal_value", "ln", "lnln", "lnln_ratio", "prime_factors"]
 
 Symbol = tuple[str, object]
-"""``("ln", p)`` for a prime p, ``("lnln", m)`` for m >= 2 no perfect power, or a name of a term's own."""
+"""``("ln", p)`` for a prime p, ``("lnln", m)`` for m >= 2 or a fraction m > 1, no perfect power, or a term's own."""
 
 Coefficient = int | Fraction
 
@@ -71,6 +71,26 @@ def lnln(n: int, coefficient: Coefficient = 1) -> FormalSum:
     return add([ln(exponent, coefficient), {("lnln", root): coefficient}])
 
 
+def lnln_ratio(value: Fraction, coefficient: Coefficient = 1) -> FormalSum:
+    """coefficient x ln ln value for a rational value above 1.
+
+    >>> lnln_ratio(Fraction(9, 4)) == add([ln(2), lnln_ratio(Fraction(3, 2))])
+    True
+    >>> lnln_ratio(Fraction(16)) == lnln(16)
+    True
+    """
+    if value.denominator == 1:
+        return lnln(value.numerator, coefficient)
+    if not coefficient:
+        return {}
+    above, below = prime_factors(value.numerator), prime_factors(value.denominator)
+    exponent = math.gcd(*(e for _, e in (*above, *below)))
+    root = Fraction(
+        math.prod(p ** (e // exponent) for p, e in above), math.prod(p ** (e // exponent) for p, e in below)
+    )
+    return add([ln(exponent, coefficient), {("lnln", root): coefficient}])
+
+
 def add(sums: Iterable[Mapping[Symbol, Coefficient]]) -> FormalSum:
     """The sum of several formal sums."""
     total: FormalSum = {}
@@ -81,8 +101,8 @@ def add(sums: Iterable[Mapping[Symbol, Coefficient]]) -> FormalSum:
 
 
 @lru_cache(maxsize=1 << 14)
-def _symbol_value(kind: str, n: int) -> Decimal:
-    value = CONTEXT.ln(Decimal(n))
+def _symbol_value(kind: str, n: int | Fraction) -> Decimal:
+    value = CONTEXT.ln(CONTEXT.divide(Decimal(n.numerator), Decimal(n.denominator)))
     return CONTEXT.ln(value) if kind == "lnln" else value
 
 
@@ -99,7 +119,7 @@ def decimal_value(formal: Mapping[Symbol, Coefficient]) -> Decimal | None:
 def _decimal_sum(items: frozenset[tuple[Symbol, Coefficient]]) -> Decimal | None:
     total = Decimal(0)
     for (kind, n), coefficient in items:
-        if kind not in ("ln", "lnln") or not isinstance(n, int):
+        if kind not in ("ln", "lnln") or not isinstance(n, int | Fraction):
             return None
         scaled = CONTEXT.multiply(Decimal(coefficient.numerator), _symbol_value(kind, n))
         total = CONTEXT.add(total, CONTEXT.divide(scaled, Decimal(coefficient.denominator)))

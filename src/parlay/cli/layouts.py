@@ -1,4 +1,4 @@
-"""``parlay describe``, ``solve`` and ``scores``: layouts without training."""
+"""``parlay describe`` and ``solve``: layouts without training."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from parlay.problem import Result
     from parlay.solver import Conflict, Progress
 
-__all__ = ["describe", "progress_report", "scores", "solve"]
+__all__ = ["describe", "progress_report", "solve"]
 
 LONG_LAYOUT = 40
 """Characters from which layouts are printed below the table."""
@@ -83,20 +83,6 @@ def solve(top_k: int, time_limit: float | None, as_json: bool, **options: Any) -
         _print_result(family, result)
         _print_conflict(clash)
     return 0 if result.solutions else 1
-
-
-@click.command()
-@json_option
-def scores(as_json: bool) -> None:
-    """The scores that 'solve' can maximise."""
-    from parlay.energy import SCORES
-
-    facts = [{"name": s.name, "summary": s.summary, "source": s.source} for s in SCORES.values()]
-    if as_json:
-        click.echo(document({"scores": facts}))
-        return
-    for fact in facts:
-        click.echo(f"{fact['name']:14} {fact['summary']}\n{'':14} {fact['source']}")
 
 
 def describe_layout(family: Family, layout: Layout, dtype: str = "int8") -> dict[str, Any]:

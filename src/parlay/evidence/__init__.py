@@ -4,7 +4,8 @@ from parlay.evidence.correlation import Correlation, correlate, partial_correlat
 from parlay.evidence.evaluate import Evaluation, evaluate
 from parlay.evidence.panel import Binning, Judged, Panel
 from parlay.evidence.relation import Relation, relate
-from parlay.evidence.scored import score_values
+from parlay.evidence.scores import score, score_values
+from parlay.evidence.subject import Subject, family_subject, graph_subject
 from parlay.evidence.table import Network, Population, bins, population_from, read_table
 from parlay.evidence.trials import from_rows, read_study
 
@@ -17,14 +18,18 @@ __all__ = [
     "Panel",
     "Population",
     "Relation",
+    "Subject",
     "bins",
     "correlate",
     "evaluate",
+    "family_subject",
     "from_rows",
+    "graph_subject",
     "partial_correlate",
     "population_from",
     "read_study",
     "read_table",
     "relate",
+    "score",
     "score_values",
 ]

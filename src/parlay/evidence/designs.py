@@ -27,6 +27,7 @@ __all__ = [
     "log_log",
     "next_designs",
     "prior_values",
+    "reach_of",
     "space_of",
 ]
 
@@ -75,6 +76,24 @@ def prior_values(score: Score, space: WidthSpace, widths: IntArray) -> FloatArra
     return total
 
 
+def reach_of(space: WidthSpace, features: FloatArray, prior: FloatArray) -> FloatArray:
+    """r_g of ``posterior``, (g,): the root of the layers of every group, in units of the score.
+
+    A unit of the score is taken for as much as a unit of energy-layer times the ratio of their standard deviations
+    over these networks, so that a score that counts a layer half is not let go twice as far.
+
+    Args:
+        space: the groups.
+        features: ln ln n less its mean, (n, g).
+        prior: the score less its mean, (n,).
+    """
+    import numpy as np
+
+    layers = np.array([group.multiplicity for group in space.groups], dtype=np.float64)
+    energy = float((features @ layers).std())
+    return np.sqrt(layers) * (float(prior.std()) / energy if energy > 0 else 1.0)
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Pool:
     """Layouts of one size to choose among.
@@ -82,13 +101,13 @@ class Pool:
     Attributes:
         features: ln ln n of every layout and group, less its mean, (K, g).
         prior: the score before calibration, less its mean, (K,).
-        layers: how many layers every group sets, (g,).
+        reach: by how much every weight may stray, in the score's units, (g,); see ``reach_of``.
         spread: standard deviation of ``prior``.
     """
 
     features: FloatArray
     prior: FloatArray
-    layers: FloatArray
+    reach: FloatArray
     spread: float
 
     @staticmethod
@@ -98,15 +117,15 @@ class Pool:
         Raises:
             InputError: for fewer than two layouts, or a score that cannot tell them apart.
         """
-        import numpy as np
-
         if len(widths) < 2:
             raise InputError("layouts", given=len(widths), allowed="at least two to choose among")
         values, features = prior_values(score, space, widths), log_log(widths)
+        features -= features.mean(axis=0)
+        values -= values.mean()
         return Pool(
-            features=features - features.mean(axis=0),
-            prior=values - values.mean(),
-            layers=np.array([group.multiplicity for group in space.groups], dtype=np.float64),
+            features=features,
+            prior=values,
+            reach=reach_of(space, features, values),
             spread=float(values.std()),
         )
 
@@ -117,13 +136,13 @@ class Pool:
         """The posterior after these layouts, (R, t), and their accuracies, (R, t)."""
         sets, count = seen.shape
         if count < 3:
-            return prior_only(sets, layers=self.layers, spread=self.spread)
+            return prior_only(sets, reach=self.reach, spread=self.spread)
         features, prior = self.features[seen], self.prior[seen]
         return posterior(
             features - features.mean(axis=1, keepdims=True),
             prior - prior.mean(axis=1, keepdims=True),
             accuracy - accuracy.mean(axis=1, keepdims=True),
-            layers=self.layers,
+            reach=self.reach,
             spread=self.spread,
             freedom=count - 1,
         )

@@ -10,7 +10,7 @@ from parlay.documents import document
 from parlay.errors import InputError
 from parlay.evidence.judge import judge
 from parlay.evidence.panel import Binning, Judged, Panel
-from parlay.evidence.scored import RECOMMENDED, default_scores
+from parlay.evidence.scores import RECOMMENDED, default_scores
 from parlay.evidence.statistics import holm
 from parlay.evidence.table import Population
 from parlay.evidence.verdict import verdict

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from parlay.evidence.designs import log_log
+from parlay.evidence.designs import log_log, reach_of
 from parlay.evidence.posterior import Posterior, posterior
 from parlay.layout import WidthSpace
 
@@ -58,7 +58,7 @@ def fit(sample: Sample, values: FloatArray, space: WidthSpace) -> Posterior:
         features[None],
         prior[None],
         accuracy[None],
-        layers=np.array([group.multiplicity for group in space.groups], dtype=np.float64),
+        reach=reach_of(space, features, prior),
         spread=float(np.sqrt((prior**2).mean())) or 1.0,
         freedom=len(sample) - len(labels),
     )

@@ -24,7 +24,7 @@ from parlay.evidence.resampling import (
     permutation_p_values,
     resampled_means,
 )
-from parlay.evidence.scored import score_values
+from parlay.evidence.scores import score_values
 from parlay.evidence.statistics import (
     concordances,
     kendalls,

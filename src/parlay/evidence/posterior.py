@@ -4,8 +4,8 @@ The model, for networks of one size::
 
     accuracy = mu + s (p + sum_g d_g f_g) + sigma e,   d_g ~ N(0, (tau r_g)^2),   e ~ N(0, 1)
 
-p is the score before calibration, f_g = ln ln n_g, r_g the square root of how many layers group g sets: every layer's
-weight strays from the score's by a share tau of its own, and a group's weight is the sum of its layers'. The mean mu is
+p is the score before calibration, f_g = ln ln n_g, r_g the square root of how many layers group g sets, in the score's
+units: every layer's weight strays by a share tau of its own, and a group's weight is the sum of its layers'. The mean mu is
 free. Of the rest three numbers are unknown, and the posterior is averaged over a grid of them, each point weighted by
 its prior times its marginal likelihood: the share of the variance of accuracy that the score explains, uniform from 0
 to 1; the total variance, log-uniform around that of the sample; and tau, half-normal with a standard deviation of one
@@ -91,7 +91,7 @@ class Posterior:
 
 
 def posterior(
-    features: FloatArray, prior: FloatArray, accuracy: FloatArray, *, layers: FloatArray, spread: float, freedom: int
+    features: FloatArray, prior: FloatArray, accuracy: FloatArray, *, reach: FloatArray, spread: float, freedom: int
 ) -> Posterior:
     """The posterior of R data sets.
 
@@ -99,14 +99,13 @@ def posterior(
         features: f_g less its mean over the networks compared, (R, n, g).
         prior: p less its mean, (R, n).
         accuracy: less its mean, (R, n).
-        layers: how many layers every group sets, (g,).
+        reach: r_g, (g,).
         spread: standard deviation of p over the networks among which the score is to choose.
         freedom: n less the number of means taken out.
     """
     import numpy as np
 
-    root = np.sqrt(layers)
-    scaled = features * root
+    scaled = features * reach
     values, vectors = np.linalg.eigh(np.einsum("rni,rnj->rij", scaled, scaled))
     values = values.clip(min=0.0)[:, None, :]  # R, 1, g
     on_axes = np.einsum("rni,rij->rnj", scaled, vectors)
@@ -129,7 +128,7 @@ def posterior(
     log = -0.5 * (misfit + growth + freedom * np.log(noise)) - 0.5 * (taus / TAU) ** 2
     weights = np.exp(log - log.max(axis=1, keepdims=True))
     weights /= weights.sum(axis=1, keepdims=True)
-    axes = root[:, None] * vectors
+    axes = reach[:, None] * vectors
     centre = gain * residual
     return Posterior(
         weights=weights,
@@ -144,22 +143,22 @@ def posterior(
     )
 
 
-def prior_only(sets: int, *, layers: FloatArray, spread: float) -> Posterior:
+def prior_only(sets: int, *, reach: FloatArray, spread: float) -> Posterior:
     """What is believed before two networks are trained, with s = 1 and as much noise as signal."""
     import numpy as np
 
     taus = np.array(TAUS)
-    root, shape = np.sqrt(layers), (sets, len(taus))
+    shape = (sets, len(taus))
     weights = np.exp(-0.5 * (taus / TAU) ** 2)
-    axes = np.broadcast_to(np.diag(root), (sets, len(root), len(root)))
+    axes = np.broadcast_to(np.diag(reach), (sets, len(reach), len(reach)))
     return Posterior(
         weights=np.broadcast_to(weights / weights.sum(), shape),
         scales=np.ones(shape),
         noises=np.full(shape, spread**2),
         taus=taus,
         scale=np.ones(sets),
-        extra=np.zeros((sets, len(root))),
+        extra=np.zeros((sets, len(reach))),
         _axes=axes,
-        _centre=np.zeros((*shape, len(root))),
-        _spread=np.broadcast_to(taus[:, None], (*shape, len(root))),
+        _centre=np.zeros((*shape, len(reach))),
+        _spread=np.broadcast_to(taus[:, None], (*shape, len(reach))),
     )

@@ -13,6 +13,7 @@ from typing import Any
 
 from parlay.errors import InputError
 from parlay.graph.dims import BATCH, Dim, Segment, Unknowns, constant
+from parlay.graph.paths import Flow
 
 __all__ = [
     "RULES",
@@ -55,6 +56,7 @@ class Traced:
         depends_on_input: whether it is an activation; what depends on parameters alone is none.
         storage: number of the storage it lives in; views share one.
         layer: weight of the layer that wrote it, if nothing has changed it since.
+        value: number of the activation, for following paths; -1 for what is none.
     """
 
     dims: Shape
@@ -62,6 +64,7 @@ class Traced:
     depends_on_input: bool = False
     storage: int = -1
     layer: str | None = None
+    value: int = -1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,6 +117,7 @@ class Ledger:
         norms: normalisations of activations.
         groups: number of groups of every convolution that has several.
         touched: dimensions that a line of a module's source handles, by module path and file:line.
+        flows: every operator on activations, for following paths.
     """
 
     macs: list[Product] = field(default_factory=list[Product])
@@ -122,6 +126,7 @@ class Ledger:
     norms: list[Norm] = field(default_factory=list[Norm])
     groups: list[Dim] = field(default_factory=list[Dim])
     touched: dict[tuple[str, str], list[Dim]] = field(default_factory=dict[tuple[str, str], list[Dim]])
+    flows: list[Flow] = field(default_factory=list[Flow])
 
     def setters(self, unknowns: Unknowns, widths: Iterable[int]) -> list[str]:
         """Names of the layers that set any of these widths: what to pin to keep them."""

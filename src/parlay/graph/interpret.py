@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import math
 import operator
 import re
 from collections.abc import Iterable, Sequence
@@ -13,6 +14,7 @@ from parlay.errors import InputError, TraceError
 from parlay.extras import Needs
 from parlay.graph.call import RULES, Call, Ledger, Memory, RuleEntry, Shape, Traced
 from parlay.graph.dims import BATCH, Segment, Unknowns
+from parlay.graph.paths import Flow
 
 with Needs("tracing networks", extra="train"):
     import torch
@@ -48,6 +50,7 @@ class Interpreter:
         pins: patterns of modules whose widths stay.
         batched: whether the first dimension of every input is the batch.
         steps, inputs, outputs: activation memory: operators in order, and the storages of inputs and outputs.
+        values, results: paths: how many activations there are, and the numbers of those returned.
         used: parameters that some operator reads.
     """
 
@@ -63,6 +66,8 @@ class Interpreter:
     outputs: list[int] = field(default_factory=list[int])
     used: set[str] = field(default_factory=set[str])
     storages: int = 0
+    values: int = 0
+    results: list[int] = field(default_factory=list[int])
 
     def run(self) -> None:
         """Interpret the whole program; inputs and outputs are pinned."""
@@ -72,6 +77,7 @@ class Interpreter:
         for spec, result in zip(specs, results, strict=True):
             if spec.kind is OutputKind.USER_OUTPUT and isinstance(result, Traced):
                 self.outputs.append(result.storage)
+                self.results.append(result.value)
                 for dim in result.dims:
                     self.unknowns.pin(dim)
 
@@ -94,7 +100,8 @@ class Interpreter:
                     (Segment(BATCH, 1, 1),) if i == 0 and self.batched else (Segment(0, size, 1),)
                     for i, size in enumerate(shape)
                 )
-                traced = Traced(dims=dims, depends_on_input=True, storage=self._storage())
+                self.values += 1
+                traced = Traced(dims=dims, depends_on_input=True, storage=self._storage(), value=self.values)
                 self.inputs.append((traced.storage, dims))
                 values.append(traced)
             else:
@@ -230,13 +237,36 @@ class Interpreter:
             if counts and storage < 0:
                 storage = self._storage()
                 writes.append((storage, shape))
-            traced = Traced(dims=shape, origin=origin, depends_on_input=depends, storage=storage, layer=call.layer)
+            traced = Traced(
+                dims=shape,
+                origin=origin,
+                depends_on_input=depends,
+                storage=storage,
+                layer=call.layer,
+                value=self._follow(call) if depends else -1,
+            )
             outputs.append(traced)
         reads = tuple(sorted({traced.storage for traced in tensors if traced.storage >= 0}))
         if depends:
             name = f"{call.module or 'forward'}: {call.op}"
             self.steps.append(Step(name=name, memory=call.memory, reads=reads, writes=tuple(writes)))
         return outputs
+
+    def _follow(self, call: Call) -> int:
+        """Write down what an activation is made of; returns its number."""
+        read = [traced for traced in call.tensors if traced.value >= 0]
+        layers = {traced.origin for traced in call.tensors if traced.origin in self.ledger.layers}
+        self.values += 1
+        self.ledger.flows.append(
+            Flow(
+                op=call.op,
+                value=self.values,
+                sources=tuple(traced.value for traced in read),
+                sizes=tuple(math.prod(self.unknowns.size(dim) for dim in traced.dims) for traced in read),
+                layers=tuple(sorted(filter(None, layers))),
+            )
+        )
+        return self.values
 
 
 def base_name(target: Any) -> str:

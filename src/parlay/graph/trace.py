@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
+from fractions import Fraction
 from typing import Any
 
 from parlay.errors import InputError, TraceError
@@ -19,6 +20,7 @@ from parlay.graph.dims import BATCH, Dim, Guess, Unknowns
 from parlay.graph.export import BATCH_SIZE, Example, canonical_names, example_of, export, undisturbed
 from parlay.graph.interpret import Interpreter
 from parlay.graph.memory import live_sets, undominated
+from parlay.graph.paths import path_shares, share_of
 from parlay.graph.polynomials import Variables, product, summed
 from parlay.graph.space import TracedSpace
 from parlay.graph.verify import verify
@@ -207,7 +209,8 @@ class _Exported:
         layers = list(ledger.layers.values())
         _pin_contents(unknowns, shapes, self.model, self.names)
         _pin_unset(unknowns, shapes, layers, evaluation)
-        variables, space = _groups(unknowns, layers)
+        shares = path_shares(evaluation.ledger.flows, evaluation.results)
+        variables, space = _groups(unknowns, ledger.layers, shares)
         params = summed(product(unknowns, shapes[name]) for name in self._parameter_names if name in shapes)
         params[()] = params.get((), 0) + sum(
             parameter.numel() for name, parameter in self.model.named_parameters() if name not in shapes
@@ -261,12 +264,15 @@ def _pin_unset(
                 unknowns.pin((segment,), "set by no weight layer")
 
 
-def _groups(unknowns: Unknowns, layers: Sequence[WeightLayer]) -> tuple[Variables, TracedSpace]:
+def _groups(
+    unknowns: Unknowns, weighted: Mapping[str, WeightLayer], shares: Mapping[str, Fraction]
+) -> tuple[Variables, TracedSpace]:
     """Groups in the order in which the forward pass meets them.
 
     A layout gives channels: where every layer of a group writes a multiple of the unknown (a grouped convolution, a
     gate that is cut in halves), the group's width is that multiple and must be divisible by it.
     """
+    layers = list(weighted.values())
     members: dict[int, dict[str, None]] = {}
     multiples: dict[int, int] = {}
     for layer in layers:
@@ -300,23 +306,26 @@ def _groups(unknowns: Unknowns, layers: Sequence[WeightLayer]) -> tuple[Variable
             "the model", found="no width is free: inputs, outputs and pins fix them all", remedy="pin fewer layers"
         )
     today = tuple(unknowns.sizes[width] * multiples[width] for width in members)
-    connections = _connections(unknowns, layers, index)
+    connections = _connections(unknowns, weighted, index, shares)
     space = TracedSpace(groups=tuple(groups), connections=connections, today=today)
     return Variables(index=index, scale=multiples), space
 
 
-def _connections(unknowns: Unknowns, layers: Sequence[WeightLayer], index: Mapping[int, int]) -> tuple[Connection, ...]:
-    """The layers that read one width, or a fixed number of channels, and write one width."""
+def _connections(
+    unknowns: Unknowns, layers: Mapping[str, WeightLayer], index: Mapping[int, int], shares: Mapping[str, Fraction]
+) -> tuple[Connection, ...]:
+    """The layers that write one width: what they read, and the share of all paths that go through them."""
     found: list[Connection] = []
-    for layer in layers:
+    for origin, layer in layers.items():
         written, read = unknowns.resolve(layer.outputs), unknowns.resolve(layer.inputs)
-        if len(written) != 1 or written[0].width not in index or len(read) != 1:
+        if len(written) != 1 or written[0].width not in index:
             continue
-        target = index[written[0].width]
-        if read[0].width in index:
-            found.append(Connection(target=target, source=index[read[0].width]))
-        else:
-            found.append(Connection(target=target, fixed_inputs=unknowns.size(read)))
+        source = index.get(read[0].width) if len(read) == 1 else None
+        inputs = 0 if source is not None or len(read) != 1 else unknowns.size(read)
+        link = Connection(
+            target=index[written[0].width], source=source, fixed_inputs=inputs, share=share_of(shares, origin)
+        )
+        found.append(link)
     return tuple(found)
 
 

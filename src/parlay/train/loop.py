@@ -1,31 +1,36 @@
-"""The training loop: one run, decided by its seed, and the evaluation at its end."""
+"""The training loop: one run, decided by its seed, that can be stopped at any step and goes on to the same bits."""
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from parlay.data import Dataset, crop_and_flip
-from parlay.errors import DivergedError, InputError
+from parlay.errors import DivergedError, InputError, StoppedError
 from parlay.extras import Needs
 from parlay.families import Family
 from parlay.layout import Layout
 from parlay.nets import build
+from parlay.train.checkpoint import Checkpoints, Snapshot
+from parlay.train.device import set_threads
+from parlay.train.evaluation import Score, evaluate, loss_of
+from parlay.train.inputs import Inputs
 from parlay.train.recipe import Recipe
+from parlay.train.state import Run
 
 with Needs("training", extra="train"):
     import torch
-    from torch import Tensor, nn
-    from torch.nn import functional
+    from torch import nn
 
 __all__ = ["History", "evaluate", "set_threads", "train", "train_layout"]
 
 Progress = Callable[[int, float], None]
 """Called after every step with the number of steps done and the loss of the last one."""
 
-EVALUATION_BATCH = 250
 LARGEST_SEED = 2**63 - 1
 
 
@@ -36,11 +41,16 @@ class History:
     Attributes:
         steps: batches trained on.
         seed: what drew the order of the data and the augmentation.
-        losses: mean cross-entropy of each batch, in nats.
+        losses: mean loss of each batch, in nats: the learning curve.
         accuracy: share of the test images that the network of the last step gets right, 0 to 1. It chose nothing.
-        loss: mean cross-entropy over the test images, in nats.
-        seconds: wall-clock time of training and evaluation together.
+        loss: mean loss over the test images, in nats.
+        mean_average_precision: with several labels an image: mAP on the test images; else None.
+        validation_accuracy, validation_loss: the same on the validation images; None where there are none.
+        seconds: wall-clock time of training and evaluation together, over all calls that shared the run.
+        images_per_second: images trained on, a second of training.
         threads: CPU threads that torch used; the same number is needed to get the same bits again.
+        precision: fp32 or bf16.
+        device: where.
     """
 
     steps: int
@@ -50,39 +60,18 @@ class History:
     loss: float
     seconds: float
     threads: int
+    mean_average_precision: float | None = None
+    validation_accuracy: float | None = None
+    validation_loss: float | None = None
+    images_per_second: float = 0.0
+    precision: str = "fp32"
+    device: str = "cpu"
 
     @property
     def train_loss(self) -> float:
         """Mean loss of the last tenth of the steps, in nats."""
         last = self.losses[-max(1, len(self.losses) // 10) :]
         return math.fsum(last) / len(last)
-
-
-def train_layout(
-    family: Family,
-    layout: Layout,
-    data: Dataset,
-    recipe: Recipe,
-    *,
-    seed: int,
-    steps: int | None = None,
-    progress: Progress | None = None,
-) -> History:
-    """Build the family's network at a layout and train it; the seed draws its initial weights as well.
-
-    Raises:
-        InputError: when the family's input or classes are not those of the data, or as ``train`` does.
-        DivergedError: as ``train`` does.
-    """
-    for what, ours, theirs in (
-        ("in-channels", family.in_channels, data.in_channels),
-        ("image side", family.image, data.image),
-        ("classes", family.classes, data.classes),
-    ):
-        if ours != theirs:
-            raise InputError(f"{what} of the network", given=ours, allowed=f"{theirs}, that of {data.name}")
-    check_seed(seed)
-    return train(build(family, layout, seed=seed), data, recipe, seed=seed, steps=steps, progress=progress)
 
 
 def train(
@@ -92,25 +81,38 @@ def train(
     *,
     seed: int,
     steps: int | None = None,
+    precision: str = "fp32",
+    device: str = "cpu",
+    channels_last: bool = True,
+    checkpoints: Checkpoints | None = None,
+    run: str = "",
     progress: Progress | None = None,
+    should_stop: Callable[[], bool] | None = None,
 ) -> History:
-    """Train a model where it stands, on the device its parameters are on, and test it once, at the end.
+    """Train a model where it stands, and test it once, at the end.
 
-    The same model, data, recipe, seed and number of steps give the same bits again on one machine with one number of
-    threads. Images are normalised by the training set's mean and deviation of each channel; arithmetic is fp32 in
-    channels-last memory, which CPUs handle best.
+    The same model, data, recipe, seed, number of steps and precision give the same bits again on one machine with one
+    number of threads, in one go or interrupted and gone on with. Images are normalised by the training set's mean and
+    deviation of each channel. Weights and their updates are fp32 throughout.
 
     Args:
-        model: images (N, C, H, W) to logits (N, classes); left trained, and in evaluation mode.
-        data: what to train and test on.
+        model: images (N, C, H, W) to logits (N, classes); moved to the device, left trained and in evaluation mode.
+        data: what to train and test on; its validation images, if any, are scored once at the end.
         recipe: how.
-        seed: draws the batches and the augmentation.
+        seed: draws the batches, the augmentation and what the model itself draws, such as dropout.
         steps: number of batches; the recipe's without one.
+        precision: ``fp32``, or ``bf16`` for autocast.
+        device: ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+        channels_last: memory order of images and weights.
+        checkpoints: where to keep snapshots, and to go on from one of the same run; none are kept without it.
+        run: what identifies this run among snapshots, beside the arguments above: the trial's identity.
         progress: called after every step with the steps done and the last loss.
+        should_stop: asked before every step; when true a snapshot is written and the run ends with ``StoppedError``.
 
     Raises:
-        InputError: for a bad seed or number of steps, or data too small for a batch.
+        InputError: for a bad seed or number of steps, data too small for a batch, or a snapshot that cannot be written.
         DivergedError: when a loss is not finite.
+        StoppedError: when ``should_stop`` said so.
     """
     check_seed(seed)
     steps = recipe.steps if steps is None else steps
@@ -119,72 +121,73 @@ def train(
     if len(data.train_labels) < 2:
         raise InputError("training images", given=len(data.train_labels), allowed="at least 2, for batch norm")
     started = time.perf_counter()
-    device = next(model.parameters()).device
-    model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-    model.train()
-    images, labels = data.train_images.to(device), data.train_labels.to(device)
-    means, deviations = (moment.to(device)[:, None, None] for moment in data.moments)  # C, 1, 1
-    generator = torch.Generator().manual_seed(seed)
-    optimizer = torch.optim.SGD(_groups(model, recipe), lr=0.0, momentum=recipe.momentum, nesterov=recipe.momentum > 0)
-    batches = _batches(len(labels), recipe.batch, generator)
-    losses: list[float] = []
-    for step in range(steps):
-        chosen = next(batches).to(device)  # B
-        batch = crop_and_flip(
-            images[chosen], margin=recipe.crop, flip=recipe.flip and data.flips, generator=generator
-        )  # B, C, H, W
-        for group in optimizer.param_groups:
-            group["lr"] = recipe.rate(step, steps)
-        loss = functional.cross_entropy(model(_normalise(batch, means, deviations)), labels[chosen])
-        losses.append(loss.item())
-        if not math.isfinite(losses[-1]):
-            raise DivergedError(f"training diverged at step {step + 1} of {steps}: the loss is {losses[-1]}")
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        if progress is not None:
-            progress(step + 1, losses[-1])
-    accuracy, test_loss = evaluate(model, data)
-    if not math.isfinite(test_loss):
-        raise DivergedError(f"training diverged in its {steps} steps: the test loss is {test_loss}")
+    with _repeatable(seed, device):
+        state = _start(model, data, recipe, seed=seed, device=device, channels_last=channels_last)
+        inputs = Inputs.of(data, device=device, precision=precision, channels_last=channels_last)
+        name = f"{run} seed {seed} steps {steps} {precision} {recipe.numbers()}"
+        found = checkpoints.read(name) if checkpoints is not None else None
+        if found is not None:
+            state.restore(found.tensors)
+        for _ in _steps(state, inputs, recipe, steps):
+            if progress is not None:
+                progress(state.step, state.losses[-1])
+            if state.step == steps:
+                break
+            stopping = should_stop is not None and should_stop()
+            if checkpoints is not None and (stopping or checkpoints.is_due(state.step)):
+                state.seconds += time.perf_counter() - started
+                started = time.perf_counter()
+                checkpoints.write(Snapshot(step=state.step, tensors=state.tensors(), run=name))
+            if stopping:
+                raise StoppedError(f"stopped after {state.step:,} of {steps:,} steps")
+        trained = state.seconds + time.perf_counter() - started
+        test = evaluate(model, data, inputs=inputs)
+        if not math.isfinite(test.loss):
+            raise DivergedError(f"training diverged in its {steps} steps: the test loss is {test.loss}")
+        held: Score | None = None
+        if len(data.validation_labels):
+            held = evaluate(model, data, part="validation", inputs=inputs)
     return History(
         steps=steps,
         seed=seed,
-        losses=tuple(losses),
-        accuracy=accuracy,
-        loss=test_loss,
-        seconds=time.perf_counter() - started,
+        losses=tuple(state.losses),
+        accuracy=test.accuracy,
+        loss=test.loss,
+        mean_average_precision=test.mean_average_precision,
+        validation_accuracy=None if held is None else held.accuracy,
+        validation_loss=None if held is None else held.loss,
+        seconds=state.seconds + time.perf_counter() - started,
+        images_per_second=steps * state.batch / trained if trained > 0 else 0.0,
         threads=torch.get_num_threads(),
+        precision=precision,
+        device=device,
     )
 
 
-def evaluate(model: nn.Module, data: Dataset) -> tuple[float, float]:
-    """Accuracy (0 to 1) and mean cross-entropy (nats) on the test images; the model is left in evaluation mode."""
-    device = next(model.parameters()).device
-    means, deviations = (moment.to(device)[:, None, None] for moment in data.moments)
-    right, total = 0, 0.0
-    model.eval()
-    with torch.inference_mode():
-        batches = zip(data.test_images.split(EVALUATION_BATCH), data.test_labels.split(EVALUATION_BATCH), strict=True)
-        for some_images, some_labels in batches:
-            images, labels = some_images.to(device), some_labels.to(device)
-            logits: Tensor = model(_normalise(images, means, deviations))
-            right += int((logits.argmax(1) == labels).sum())
-            total += functional.cross_entropy(logits, labels, reduction="sum").item()
-    return right / len(data.test_labels), total / len(data.test_labels)
-
-
-def set_threads(threads: int) -> int:
-    """Let torch use this many CPU threads in this process; returns how many it used before.
+def train_layout(
+    family: Family,
+    layout: Layout,
+    data: Dataset,
+    recipe: Recipe,
+    *,
+    seed: int,
+    **options: Any,
+) -> History:
+    """Build a family's network at a layout and train it; the seed draws its initial weights as well.
 
     Raises:
-        InputError: unless it is an integer from 1 to 1,024.
+        InputError: when the family's input or classes are not those of the data, or as ``train`` does.
+        DivergedError, StoppedError: as ``train`` does.
     """
-    if type(threads) is not int or not 1 <= threads <= 1024:
-        raise InputError("threads", given=repr(threads), allowed="an integer from 1 to 1024")
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    return before
+    for what, ours, theirs in (
+        ("in-channels", family.in_channels, data.in_channels),
+        ("image side", family.image, data.image),
+        ("classes", family.classes, data.classes),
+    ):
+        if ours != theirs:
+            raise InputError(f"{what} of the network", given=ours, allowed=f"{theirs}, that of {data.name}")
+    check_seed(seed)
+    return train(build(family, layout, seed=seed), data, recipe, seed=seed, **options)
 
 
 def check_seed(seed: int) -> None:
@@ -197,22 +200,72 @@ def check_seed(seed: int) -> None:
         raise InputError("seed", given=repr(seed), allowed="an integer from 0 to 2^63 - 1")
 
 
-def _normalise(images: Tensor, means: Tensor, deviations: Tensor) -> Tensor:
-    return ((images - means) / deviations).contiguous(memory_format=torch.channels_last)
+def _start(model: nn.Module, data: Dataset, recipe: Recipe, *, seed: int, device: str, channels_last: bool) -> Run:
+    """A run before its first step."""
+    order = torch.channels_last if channels_last else torch.contiguous_format
+    model.to(device=device)
+    model.to(memory_format=order)  # pyright: ignore[reportCallIssue]
+    model.train()
+    fused = device == "cpu" or device.startswith("cuda")  # one kernel for all parameters, where torch has it
+    optimizer = torch.optim.SGD(
+        _groups(model, recipe),
+        lr=0.0,
+        momentum=recipe.momentum,
+        nesterov=recipe.nesterov and recipe.momentum > 0,
+        fused=fused,
+    )
+    return Run(
+        model=model,
+        optimizer=optimizer,
+        generator=torch.Generator().manual_seed(seed),
+        images=data.train_images.to(device),
+        labels=data.train_labels.to(device),
+        batch=min(recipe.batch, len(data.train_labels)),
+        flips=recipe.flip and data.flips,
+        device=device,
+    )
 
 
-def _batches(count: int, size: int, generator: torch.Generator) -> Iterator[Tensor]:
-    """Indices of random batches without end: epoch after epoch in a new order; an incomplete last batch is dropped."""
-    size = min(size, count)
-    while True:
-        order = torch.randperm(count, generator=generator)
-        yield from (batch for batch in order.split(size) if len(batch) == size)
+def _steps(state: Run, inputs: Inputs, recipe: Recipe, steps: int) -> Iterator[None]:
+    """Do the steps that are left, one at a time."""
+    while state.step < steps:
+        chosen = state.next_batch()  # B
+        images = crop_and_flip(
+            state.images.index_select(0, chosen), margin=recipe.crop, flip=state.flips, generator=state.generator
+        )  # B, C, H, W
+        rate = recipe.rate(state.step, steps)
+        for group in state.optimizer.param_groups:
+            group["lr"] = rate
+        loss = loss_of(inputs.logits(state.model, images), state.labels[chosen])
+        state.losses.append(loss.item())
+        if not math.isfinite(state.losses[-1]):
+            raise DivergedError(f"training diverged at step {state.step + 1} of {steps}: the loss is {loss.item()}")
+        state.optimizer.zero_grad()
+        loss.backward()
+        state.optimizer.step()
+        state.step += 1
+        yield
+
+
+@contextlib.contextmanager
+def _repeatable(seed: int, device: str) -> Iterator[None]:
+    """Seed what layers draw from, and keep to deterministic kernels; everything is as before afterwards."""
+    devices = [torch.device(device)] if device.startswith("cuda") else []
+    before = torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark
+    with torch.random.fork_rng(devices=devices):  # pyright: ignore[reportUnknownMemberType]
+        torch.manual_seed(seed)  # pyright: ignore[reportUnknownMemberType]
+        torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
+        try:
+            yield
+        finally:
+            torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = before
 
 
 def _groups(model: nn.Module, recipe: Recipe) -> list[dict[str, object]]:
     """Parameters with and without weight decay: vectors (batch norms, biases) have none."""
     parameters = list(model.parameters())
-    return [
+    groups: list[dict[str, object]] = [
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": recipe.weight_decay},
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]
+    return [group for group in groups if group["params"]]

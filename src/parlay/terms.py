@@ -1,0 +1,316 @@
+"""Terms of scores: functions of one width or of two adjacent ones, with the bounds and the exact forms solvers need."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import lru_cache
+from typing import TYPE_CHECKING, final
+
+from parlay.errors import InputError
+from parlay.formal import FormalSum, add, ln, lnln, lnln_ratio
+from parlay.layout import Layout
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    IntArray = NDArray[np.int64]
+    FloatArray = NDArray[np.float64]
+
+__all__ = [
+    "FixedMeanLogLog",
+    "GroupTerm",
+    "Harmonic",
+    "HarmonicFixed",
+    "HarmonicSelf",
+    "LogLog",
+    "LogWidth",
+    "MeanLogLog",
+    "NotOne",
+    "PairTerm",
+    "Terms",
+]
+
+
+class GroupTerm(ABC):
+    """A function of one width. -inf is a legal value (a width of 1 has energy 0)."""
+
+    @abstractmethod
+    def values(self, widths: IntArray) -> FloatArray:
+        """The term at every width; same shape as ``widths``."""
+
+    def upper(self, low: IntArray, high: IntArray) -> FloatArray:
+        """An upper bound over each range low..high; as it stands, right for functions monotone either way."""
+        import numpy as np
+
+        return np.maximum(self.values(low), self.values(high))
+
+    def slopes(self, width: float) -> tuple[float, float] | None:
+        """First and second derivative in ln width, where a solver may begin its search; None, as it stands: unknown."""
+        return None
+
+    def formal(self, width: int) -> FormalSum | None:
+        """The exact value for ties, None for -inf; as it stands, equal only to itself at the same width."""
+        return {(repr(self), width): 1}
+
+
+class PairTerm(ABC):
+    """A function of the widths of two adjacent groups, finite everywhere: only terms of one width may be -inf."""
+
+    @abstractmethod
+    def values(self, first: IntArray, second: IntArray) -> FloatArray:
+        """The term at pairs of widths; the two shapes broadcast."""
+
+    def upper(self, first: tuple[IntArray, IntArray], second: tuple[IntArray, IntArray]) -> FloatArray:
+        """An upper bound over boxes (low, high) x (low, high); as it stands, right when monotone in each width."""
+        import numpy as np
+
+        corners = [self.values(a, b) for a in first for b in second]
+        return np.maximum.reduce(corners)
+
+    def at(self, first: float, second: float) -> float:
+        """The value at two widths that need not be whole."""
+        raise InputError(
+            "score", given=repr(self), allowed="pair terms concave in ln w, where several constraints are to be kept"
+        )
+
+    def slopes(self, first: float, second: float) -> tuple[float, float]:
+        """Derivatives by ln of either width; the term must be concave in these, so that its tangents bound it."""
+        raise InputError(
+            "score", given=repr(self), allowed="pair terms concave in ln w, where several constraints are to be kept"
+        )
+
+    def formal(self, first: int, second: int) -> FormalSum | None:
+        """The exact value for ties, None for -inf."""
+        return {(repr(self), (first, second)): 1}
+
+
+@final
+@dataclass(frozen=True)
+class LogLog(GroupTerm):
+    """count x ln ln n, the energy of ``count`` layers of width n (Eq. 2); -inf at n = 1."""
+
+    count: int | Fraction = 1
+
+    def values(self, widths: IntArray) -> FloatArray:
+        import numpy as np
+
+        with np.errstate(divide="ignore"):
+            return float(self.count) * np.log(np.log(widths))
+
+    def slopes(self, width: float) -> tuple[float, float] | None:
+        logarithm = math.log(max(width, 1.5))
+        count = float(self.count)
+        return count / logarithm, -count / logarithm**2
+
+    def formal(self, width: int) -> FormalSum | None:
+        return None if width == 1 else lnln(width, self.count)
+
+
+@final
+@dataclass(frozen=True)
+class LogWidth(GroupTerm):
+    """count x ln n for ``count`` layers of width n."""
+
+    count: int = 1
+
+    def values(self, widths: IntArray) -> FloatArray:
+        import numpy as np
+
+        return self.count * np.log(widths)
+
+    def slopes(self, width: float) -> tuple[float, float] | None:
+        return float(self.count), 0.0
+
+    def formal(self, width: int) -> FormalSum | None:
+        return ln(width, self.count)
+
+
+@final
+@dataclass(frozen=True)
+class Harmonic(PairTerm):
+    """count x ln(a b / (a + b)) for layers from width a to width b."""
+
+    count: int = 1
+
+    def values(self, first: IntArray, second: IntArray) -> FloatArray:
+        import numpy as np
+
+        return self.count * (np.log(first) + np.log(second) - np.log(first + second))
+
+    def at(self, first: float, second: float) -> float:
+        return self.count * math.log(first * second / (first + second))
+
+    def slopes(self, first: float, second: float) -> tuple[float, float]:
+        return self.count * second / (first + second), self.count * first / (first + second)
+
+    def formal(self, first: int, second: int) -> FormalSum | None:
+        return add([ln(first, self.count), ln(second, self.count), ln(first + second, -self.count)])
+
+
+@final
+@dataclass(frozen=True)
+class HarmonicFixed(GroupTerm):
+    """count x ln(c n / (c + n)) for layers that read c channels no width decides."""
+
+    inputs: int
+    count: int = 1
+
+    def values(self, widths: IntArray) -> FloatArray:
+        import numpy as np
+
+        return self.count * (math.log(self.inputs) + np.log(widths) - np.log(self.inputs + widths))
+
+    def formal(self, width: int) -> FormalSum | None:
+        return Harmonic(self.count).formal(self.inputs, width)
+
+
+@final
+@dataclass(frozen=True)
+class HarmonicSelf(GroupTerm):
+    """count x ln(n / 2) for layers that read and write the same group."""
+
+    count: int = 1
+
+    def values(self, widths: IntArray) -> FloatArray:
+        import numpy as np
+
+        return self.count * (np.log(widths) - math.log(2))
+
+    def formal(self, width: int) -> FormalSum | None:
+        return add([ln(width, self.count), ln(2, -self.count)])
+
+
+@final
+@dataclass(frozen=True)
+class NotOne(GroupTerm):
+    """0, but -inf at n = 1: a layer of one kernel has energy 0, whatever it is joined to."""
+
+    def values(self, widths: IntArray) -> FloatArray:
+        import numpy as np
+
+        return np.where(np.asarray(widths) == 1, -np.inf, 0.0)
+
+    def slopes(self, width: float) -> tuple[float, float] | None:
+        return 0.0, 0.0
+
+    def formal(self, width: int) -> FormalSum | None:
+        return None if width == 1 else {}
+
+
+LEAST_MEAN = 1.0001
+"""Harmonic means are taken to be at least this: that of 1 and 1 has no energy, and is ruled out by ``NotOne``."""
+
+
+@final
+@dataclass(frozen=True)
+class MeanLogLog(PairTerm):
+    """count x ln ln H for layers that join widths a and b, H = 2 a b / (a + b), their harmonic mean.
+
+    ln H = ln 2 - ln(1/a + 1/b) is concave in (ln a, ln b), and so is its logarithm where ln H > 0.
+    """
+
+    count: int | Fraction = 1
+
+    def values(self, first: IntArray, second: IntArray) -> FloatArray:
+        import numpy as np
+
+        mean = 2.0 * first / (1.0 + first / np.asarray(second, dtype=np.float64))
+        return float(self.count) * np.log(np.log(np.maximum(mean, LEAST_MEAN)))
+
+    def at(self, first: float, second: float) -> float:
+        return float(self.count) * math.log(math.log(max(2 * first * second / (first + second), LEAST_MEAN)))
+
+    def slopes(self, first: float, second: float) -> tuple[float, float]:
+        scale = float(self.count) / math.log(max(2 * first * second / (first + second), LEAST_MEAN))
+        return scale * second / (first + second), scale * first / (first + second)
+
+    def formal(self, first: int, second: int) -> FormalSum | None:
+        mean = Fraction(2 * first * second, first + second)
+        return None if mean == 1 else lnln_ratio(mean, self.count)
+
+
+@final
+@dataclass(frozen=True)
+class FixedMeanLogLog(GroupTerm):
+    """count x ln ln H for layers of width n that read c channels no width decides, H = 2 c n / (c + n)."""
+
+    inputs: int
+    count: int | Fraction = 1
+
+    def values(self, widths: IntArray) -> FloatArray:
+        import numpy as np
+
+        return MeanLogLog(self.count).values(np.asarray(widths), np.asarray(self.inputs))
+
+    def slopes(self, width: float) -> tuple[float, float] | None:
+        joined = self.inputs + width
+        logarithm = math.log(max(2 * self.inputs * width / joined, 1.1))
+        first = self.inputs / joined  # of ln H in ln n; its own derivative is -n c / (c + n)^2
+        count = float(self.count)
+        return count * first / logarithm, count * (
+            -width * self.inputs / joined**2 / logarithm - (first / logarithm) ** 2
+        )
+
+    def formal(self, width: int) -> FormalSum | None:
+        return MeanLogLog(self.count).formal(self.inputs, width)
+
+
+@dataclass(frozen=True)
+class Terms:
+    """A score worked out for one space.
+
+    Attributes:
+        groups: the terms of every group.
+        pairs: (g, h) with g < h -> the terms of that pair.
+    """
+
+    groups: tuple[tuple[GroupTerm, ...], ...]
+    pairs: Mapping[tuple[int, int], tuple[PairTerm, ...]]
+
+    def __call__(self, layout: Layout) -> float:
+        """The score of one layout; -inf when a factor is zero."""
+        parts: list[float] = []
+        for terms, width in zip(self.groups, layout, strict=True):
+            parts += [_group_value(term, width) for term in terms]
+        for (g, h), terms in self.pairs.items():
+            parts += [_pair_value(term, layout[g], layout[h]) for term in terms]
+        return math.fsum(parts)
+
+    def formal(self, layout: Layout) -> FormalSum | None:
+        """The exact score of one layout for ties; None for -inf."""
+        parts: list[FormalSum | None] = []
+        for terms, width in zip(self.groups, layout, strict=True):
+            parts += [_group_formal(term, width) for term in terms]
+        for (g, h), terms in self.pairs.items():
+            parts += [_pair_formal(term, layout[g], layout[h]) for term in terms]
+        known = [part for part in parts if part is not None]
+        return add(known) if len(known) == len(parts) else None
+
+
+@lru_cache(maxsize=1 << 16)
+def _group_value(term: GroupTerm, width: int) -> float:
+    import numpy as np
+
+    return float(term.values(np.array([width]))[0])
+
+
+@lru_cache(maxsize=1 << 16)
+def _pair_value(term: PairTerm, first: int, second: int) -> float:
+    import numpy as np
+
+    return float(term.values(np.array([first]), np.array([second]))[0])
+
+
+@lru_cache(maxsize=1 << 16)
+def _group_formal(term: GroupTerm, width: int) -> FormalSum | None:
+    return term.formal(width)
+
+
+@lru_cache(maxsize=1 << 16)
+def _pair_formal(term: PairTerm, first: int, second: int) -> FormalSum | None:
+    return term.formal(first, second)

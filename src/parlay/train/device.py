@@ -1,0 +1,110 @@
+"""Where and in which arithmetic to train: named by the user, or found out here."""
+
+from __future__ import annotations
+
+import os
+import time
+from functools import lru_cache
+
+from parlay.errors import InputError
+from parlay.extras import Needs
+
+with Needs("training", extra="train"):
+    import torch
+    from torch import nn
+
+__all__ = ["PRECISIONS", "resolve_device", "resolve_precision", "set_threads"]
+
+PRECISIONS = ("fp32", "bf16")
+
+WORTHWHILE = 1.15
+"""bf16 is taken on a CPU when it is so many times as fast: below that its coarser arithmetic is not worth it."""
+
+
+def resolve_device(name: str = "auto") -> str:
+    """The device that a name means: ``auto`` is cuda where there is one, else mps, else cpu.
+
+    Raises:
+        InputError: for an unknown device, or one that this machine has not.
+
+    >>> resolve_device("cpu")
+    'cpu'
+    """
+    found = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        return next(device for device, is_there in found.items() if is_there)
+    kind, _, number = name.partition(":")
+    count = torch.cuda.device_count() if kind == "cuda" else 1
+    if kind not in found or (number and not (number.isdigit() and kind == "cuda")):
+        raise InputError("device", given=repr(name), allowed="auto, cpu, cuda, cuda:N, mps")
+    if not found[kind] or (number and int(number) >= count):
+        there = ", ".join(device for device, is_there in found.items() if is_there)
+        raise InputError("device", given=repr(name), allowed=f"what this machine has: {there}")
+    return name
+
+
+def resolve_precision(name: str = "auto", device: str = "cpu") -> str:
+    """``fp32``, or ``bf16``: autocast to bfloat16, weights and updates staying in fp32.
+
+    ``auto`` takes bf16 on a GPU that computes in it, and on a CPU that has instructions for it and proves faster with
+    them in a trial of a second: on some CPUs bf16 is emulated and several times slower.
+
+    Raises:
+        InputError: for an unknown one, or bf16 on mps, whose autocast is float16.
+
+    >>> resolve_precision("fp32")
+    'fp32'
+    """
+    if name not in ("auto", *PRECISIONS):
+        raise InputError("precision", given=repr(name), allowed=f"auto, {', '.join(PRECISIONS)}")
+    kind = device.partition(":")[0]
+    if name == "bf16" and kind == "mps":
+        raise InputError("precision", given="bf16 on mps", allowed="fp32")
+    if name != "auto":
+        return name
+    if kind == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    return "bf16" if kind == "cpu" and _is_bf16_faster() else "fp32"
+
+
+@lru_cache(maxsize=1)
+def _is_bf16_faster() -> bool:
+    """Whether a convolution and a batch norm, forward and backward, gain from bf16 on this CPU."""
+    has = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    if not (has.get("amx_bf16") or has.get("avx512_bf16")):
+        return False
+    seconds = {precision: _seconds(precision == "bf16") for precision in PRECISIONS}
+    return seconds["fp32"] >= WORTHWHILE * seconds["bf16"]
+
+
+def _seconds(is_bf16: bool) -> float:
+    """Seconds of the fastest of a few steps of a small network."""
+    layers = [nn.Conv2d(32, 32, 3, padding=1, bias=False), nn.BatchNorm2d(32), nn.ReLU()]
+    model = nn.Sequential(*layers).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    images = torch.zeros(64, 32, 16, 16).contiguous(memory_format=torch.channels_last)
+    best = float("inf")
+    for _ in range(8):
+        started = time.perf_counter()
+        with torch.autocast("cpu", torch.bfloat16, enabled=is_bf16):
+            loss = model(images).sum()
+        loss.backward()
+        best = min(best, time.perf_counter() - started)
+    return best
+
+
+def set_threads(threads: int) -> int:
+    """Let torch use this many CPU threads in this process; returns how many it used before.
+
+    Raises:
+        InputError: unless it is an integer from 1 to 1,024.
+    """
+    if type(threads) is not int or not 1 <= threads <= 1024:
+        raise InputError("threads", given=repr(threads), allowed="an integer from 1 to 1024")
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    return before
+
+
+def available_cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
