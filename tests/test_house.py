@@ -95,6 +95,16 @@ JSON_COMMANDS = {
         str(ROOT / "tests" / "networks.csv"),
         *"--widths a,b,c --accuracy first,second --params params --macs macs --resamples 100".split(),
     ],
+    "calibrate": [
+        str(ROOT / "tests" / "networks.csv"),
+        *"--widths a,b,c --accuracy first,second --params params --macs macs".split(),
+    ],
+    "search": [
+        "--replay",
+        str(ROOT / "tests" / "networks.csv"),
+        *"--widths a,b,c --accuracy first,second --params params --macs macs --method top --method random".split(),
+        *"--min-bin 5 --n-trials 3 --repetitions 2".split(),
+    ],
     "paper check": [],
     "train": ["4-6-8", "--data", "digits", "--steps", "2"],
     "study new": ["study", *TRIAL],

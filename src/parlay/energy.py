@@ -7,6 +7,7 @@ score here is such a sum, so one exact solver serves them all. A new score is on
 
 from __future__ import annotations
 
+import importlib
 from abc import ABC, abstractmethod
 from difflib import get_close_matches
 from fractions import Fraction
@@ -209,8 +210,12 @@ SCORES: dict[str, Score] = {
 """Every score by name, in the order in which they are listed."""
 
 
+LOADERS = {"calibrated": "parlay.calibrated:load"}
+"""Kind of a score that a file holds -> where it is read, for names such as ``calibrated:weights.json``."""
+
+
 def get_score(name: str) -> Score:
-    """The score of that name.
+    """The score of that name; ``calibrated:FILE`` is one with fitted weights.
 
     Raises:
         InputError: when there is none, with the nearest name.
@@ -218,8 +223,12 @@ def get_score(name: str) -> Score:
     >>> get_score("energy-group").summary
     'sum over width groups of ln ln n'
     """
+    kind, _, file = name.partition(":")
+    if kind in LOADERS and file:
+        module, function = LOADERS[kind].split(":")
+        return getattr(importlib.import_module(module), function)(name)
     if name not in SCORES:
         near = get_close_matches(name, SCORES, n=1)
         remedy = f"did you mean {near[0]}?" if near else "see 'parlay scores'"
-        raise InputError("score", given=repr(name), allowed=", ".join(SCORES), remedy=remedy)
+        raise InputError("score", given=repr(name), allowed=", ".join([*SCORES, "calibrated:FILE"]), remedy=remedy)
     return SCORES[name]

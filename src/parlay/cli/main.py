@@ -29,6 +29,8 @@ COMMANDS = {
     "train": "parlay.cli.training:train",
     "study": "parlay.cli.studies:study",
     "evaluate": "parlay.cli.evidence:evaluate",
+    "calibrate": "parlay.cli.calibration:calibrate",
+    "search": "parlay.cli.calibration:search",
     "paper": "parlay.cli.papers:paper",
     "demo": "parlay.cli.demos:demo",
 }

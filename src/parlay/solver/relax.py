@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from parlay.calibrated import WeightedLogLog
 from parlay.energy import LogLog
 from parlay.solver.general import General
 
@@ -109,8 +110,8 @@ class _Method:
         self.products = {index: matrix.astype(float) for index, matrix in general.products.items()}
         self.constants = general.constants.astype(float)
         counts = [
-            sum(term.count for term in terms if isinstance(term, LogLog))
-            if all(isinstance(term, LogLog) for term in terms)
+            sum(term.count for term in terms if isinstance(term, LogLog | WeightedLogLog))
+            if all(isinstance(term, LogLog | WeightedLogLog) for term in terms)
             else None
             for terms in general.problem.terms.groups
         ]
@@ -131,7 +132,7 @@ class _Method:
         groups = self.general.groups
         terms = self.general.problem.terms
         if self.counts is not None:
-            gradient, curve = self.counts / x, -self.counts / x**2
+            gradient, curve = self.counts / x, np.minimum(-self.counts / x**2, 0.0)
         else:
             gradient, curve = np.zeros(groups), np.zeros(groups)
             for g in range(groups):
