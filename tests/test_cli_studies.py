@@ -99,6 +99,15 @@ def test_validation_recipe_and_precision_reach_the_trial(tmp_path: Path, capsys:
     assert "lr=0.05" in trial["recipe_numbers"].split()
 
 
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_study_keeps_to_its_precision(tmp_path: Path, capsys: pytest.CaptureFixture[str], precision: str):
+    """auto is what the study's trials have, whatever this machine is faster with, so that nothing is planned twice."""
+    folder = tmp_path / "s"
+    answer(capsys, "study", "new", folder, *PLAN, "--precision", precision)
+    again = answer(capsys, "study", "new", folder, *PLAN)
+    assert (again["new"], again["known"]) == (0, 4)
+
+
 def test_a_study_is_widened_with_a_traced_model(planned: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     """A model's own widths and others are trained beside the families; the model's code is part of the identity."""
     code = """

@@ -12,6 +12,7 @@ from click.core import ParameterSource
 from parlay.cli.options import FAMILY_KEYS, family_from
 from parlay.errors import InputError
 from parlay.study.network import FamilyNetwork, ModelNetwork, Network
+from parlay.study.store import Reader
 from parlay.train.recipe import PAPER, RECIPES, Recipe, get_recipe
 
 if TYPE_CHECKING:
@@ -48,7 +49,9 @@ def training_options(*, required: bool) -> Callable[[Command], Command]:
         click.option("--recipe", help=f"{PAPER}, {', '.join(RECIPES)}; default digits for digits, else fast."),
         click.option("--recipe-set", multiple=True, help="A field of the recipe, such as lr=0.05; repeatable."),
         click.option("--steps", type=int, help="Batches to train on; default: the recipe's."),
-        click.option("--precision", default="fp32", show_default=True, help="auto, fp32 or bf16."),
+        click.option(
+            "--precision", default="auto", show_default=True, help="fp32, bf16, or auto: the study's, else the faster."
+        ),
     )
     return _adding(options)
 
@@ -83,11 +86,20 @@ def recipe_for(options: dict[str, Any]) -> Recipe:
     return get_recipe(name, family=options["family"]).with_settings(settings)
 
 
-def precision_for(options: dict[str, Any]) -> str:
-    """The precision asked for, ``auto`` decided by the device; taken out of ``options``."""
+def precision_for(options: dict[str, Any], *, folder: Path | None = None) -> str:
+    """The precision asked for; taken out of ``options``.
+
+    ``auto`` is what all trials of the study at hand have, so that it can be gone on with on another machine; without
+    such a study it is what this machine is faster with.
+    """
     from parlay.extras import Needs
 
     name = options.pop("precision")
+    if name == "auto" and folder is not None and (folder / "study.sqlite").exists():
+        with Reader(folder) as study:
+            known = {row.trial.precision for row in study.rows()}
+        if len(known) == 1:
+            return known.pop()
     if name == "fp32":
         return name
     with Needs("training", extra="train"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -86,14 +87,14 @@ def is_planning(options: dict[str, Any]) -> bool:
     return True
 
 
-def plan_from(options: dict[str, Any]) -> Asked:
-    """The plan that the options describe; they are taken out of ``options``."""
+def plan_from(options: dict[str, Any], folder: Path) -> Asked:
+    """The plan that the options describe, for the study in a folder; they are taken out of ``options``."""
     layouts = options.pop("layouts")
     numbers = seeds_from(options.pop("seeds"), options.pop("given"))
     validation, steps = options.pop("val"), options.pop("steps")
-    recipe, precision = recipe_for(options), precision_for(options)
+    recipe, precision = recipe_for(options), precision_for(options, folder=folder)
     data = load_data(options)
-    spec, folder = source_of(options)
+    spec, downloads = source_of(options)
     network = network_for(data, options, groups=_first_groups(layouts))
     problem = None
     if any(options[key] is not None for key in SIZE_KEYS):
@@ -113,7 +114,7 @@ def plan_from(options: dict[str, Any]) -> Asked:
     )
     if validation:
         data.with_validation(validation)  # refused now rather than in every trial
-    source = DataSource(name=data.name, spec=spec, folder=folder)
+    source = DataSource(name=data.name, spec=spec, folder=downloads)
     for key in PLANNING:
         options.pop(key, None)
     return Asked(plan=plan, problem=problem, data=data, source=source)

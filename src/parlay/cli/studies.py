@@ -32,7 +32,7 @@ def new(folder: Path, as_json: bool, **options: Any) -> None:
 
     if not is_planning(options):
         raise click.UsageError("Missing option '--layouts', such as --layouts top:6: a plan needs it.")
-    asked = plan_from(options)
+    asked = plan_from(options, folder)
     added = plan_into(folder, asked.plan, asked.source)
     if as_json:
         click.echo(document({"study": str(folder), "planned": len(asked.plan), "new": added.new, "known": added.known}))
@@ -88,7 +88,7 @@ def run(
     threads, device = options.pop("threads"), options["device"]
     settings = Settings(device=device, retries=retries, checkpoint_seconds=checkpoint_seconds)
     if is_planning(options):
-        asked = plan_from(options)
+        asked = plan_from(options, place)
     elif (place / "study.sqlite").exists():
         asked = None
     else:

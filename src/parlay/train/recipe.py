@@ -134,7 +134,7 @@ def _value(key: str, text: str, default: object) -> Any:
             return {"true": True, "false": False}[text.lower()]
         if isinstance(default, tuple):
             return tuple(float(part) for part in text.split(",") if part.strip())
-        return type(default)(text)
+        return int(text) if isinstance(default, int) else float(text) if isinstance(default, float) else text
     except (KeyError, ValueError):
         kind = {bool: "true or false", int: "an integer", float: "a number", tuple: "numbers joined by commas"}
         raise InputError(f"recipe field {key}", given=repr(text), allowed=kind.get(type(default), "text")) from None
