@@ -79,6 +79,7 @@ def test_no_machine_paths_or_registry_hosts_in_tracked_files():
 
 
 QUICK = ["--depth", "3", "--kernels", "500", "--top-k", "2"]
+TRIAL = ["--depth", "2", "--kernels", "60", "--layouts", "top:1", "--data", "digits", "--steps", "2"]
 JSON_COMMANDS = {
     "describe": ["35-36-37-43"],
     "solve": QUICK,
@@ -91,20 +92,10 @@ JSON_COMMANDS = {
     "retrofit": ["torchvision/squeezenet1_1", "--input", "3x32x32", "--time-limit", "5"],
     "paper check": [],
     "train": ["4-6-8", "--data", "digits", "--steps", "2"],
-    "study run": [
-        "--study",
-        "study",
-        "--depth",
-        "2",
-        "--kernels",
-        "60",
-        "--layouts",
-        "top:1",
-        "--data",
-        "digits",
-        "--steps",
-        "2",
-    ],
+    "study new": ["study", *TRIAL],
+    "study run": ["study", *TRIAL],
+    "study status": None,  # of a study that is there; test_cli_studies.py has it
+    "study export": None,
     "demo": None,  # trains for a minute; its document is the study's
 }
 """Command -> arguments of a quick run; None where there is none."""

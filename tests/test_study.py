@@ -18,18 +18,51 @@ from typing import Any
 import pytest
 
 from parlay.errors import InputError, StudyError
-from parlay.families import plain, resnet
+from parlay.families import plain
 from parlay.layout import Layout
 from parlay.problem import Solution
 from parlay.solver import list_layouts
-from parlay.study import COLUMNS, Kind, Planned, Row, Store, Watcher, csv_text, make_plan, run_study, select, strongest
+from parlay.study import (
+    COLUMNS,
+    FamilyNetwork,
+    Kind,
+    Planned,
+    Reader,
+    Row,
+    Settings,
+    Store,
+    Watcher,
+    csv_text,
+    make_plan,
+    run_study,
+    select,
+    strongest,
+    work,
+)
 from parlay.study.selection import evenly
+from parlay.study.work import Task
 from parlay.train import get_recipe
 
 FAMILY = plain(3, in_channels=1, image=8)
 PROBLEM = FAMILY.problem(kernels=500)
-DATA = SimpleNamespace(name="toy", fingerprint="a" * 64)
+NETWORK = FamilyNetwork(family=FAMILY)
+DATA: Any = SimpleNamespace(name="toy", fingerprint="a" * 64)
 RECIPE = get_recipe("digits")
+
+
+HISTORY: dict[str, Any] = {
+    "loss": 1.0,
+    "mean_average_precision": None,
+    "validation_accuracy": 0.5,
+    "validation_loss": 1.5,
+    "train_loss": 0.9,
+    "losses": (2.0, 1.0, 0.5),
+    "seconds": 0.1,
+    "images_per_second": 900.0,
+    "threads": 1,
+    "device": "cpu",
+}
+"""What a training leaves behind, but for the accuracy."""
 
 
 def plan_for(*layouts: Layout, **changes: Any) -> tuple[Planned, ...]:
@@ -38,28 +71,22 @@ def plan_for(*layouts: Layout, **changes: Any) -> tuple[Planned, ...]:
     return make_plan(FAMILY, chosen, **{"data": DATA.fingerprint, "recipe": RECIPE, "steps": 3, **changes})
 
 
-def store_in(folder: Path, **changes: Any) -> Store:
-    """An open study of the toy data."""
-    return Store(folder, **{"family": FAMILY, "data": DATA.fingerprint, "data_name": "toy", **changes})
-
-
 @pytest.fixture
 def trained(monkeypatch: pytest.MonkeyPatch) -> list[Layout]:
     """Training replaced by a formula; layouts beginning with 7 fail, with 9 are interrupted. Lists what was run."""
     ran: list[Layout] = []
 
-    def train_layout(family: object, layout: Layout, *rest: object, seed: int, steps: int, progress: Any) -> object:
+    def train_trial(task: Task, data: object, progress: Any, should_stop: Any) -> object:
+        layout, seed, steps = task.trial.layout, task.trial.seed, task.trial.steps
         ran.append(layout)
         if layout[0] == 7:
             raise ValueError("no luck\nat all")
         if layout[0] == 9:
             raise KeyboardInterrupt
         progress(steps, 0.5)
-        return SimpleNamespace(
-            accuracy=sum(layout) / 1000 + seed / 100, loss=1.0, train_loss=0.9, seconds=0.1, threads=1
-        )
+        return SimpleNamespace(**HISTORY, accuracy=sum(layout) / 1000 + seed / 100)
 
-    monkeypatch.setitem(sys.modules, "parlay.train.loop", SimpleNamespace(train_layout=train_layout))
+    monkeypatch.setattr(work, "train_trial", train_trial)
     return ran
 
 
@@ -130,13 +157,15 @@ def test_identity_is_decided_by_what_decides_the_run():
         replace(trial, steps=4),
         replace(trial, data="b" * 64),
         replace(trial, recipe=replace(RECIPE, lr=0.3)),
-        replace(trial, family=plain(3, in_channels=1, image=8, classes=11)),
-        replace(trial, family=plain(3, in_channels=1, image=8, kernel_size=(5, 3, 3))),
+        replace(trial, network=FamilyNetwork(family=plain(3, in_channels=1, image=8, classes=11))),
+        replace(trial, network=FamilyNetwork(family=plain(3, in_channels=1, image=8, kernel_size=(5, 3, 3)))),
+        replace(trial, validation=10),
+        replace(trial, precision="bf16"),
     ]
-    assert len({trial.identity, *(other.identity for other in others)}) == 8
+    assert len({trial.identity, *(other.identity for other in others)}) == 10
     assert replace(trial, recipe=replace(RECIPE, name="other", steps=9)).identity == trial.identity
     assert (
-        trial.identity == "8f63654690c35bb93c39626e1d9ba103792c8bdde90167becc89cd77eae3dcea"
+        trial.identity == "cc1109187e5befd3120e8f6c16871a71cdc316d0294a1101cc42d9c98c2dc465"
     )  # studies on disk know it by this
 
 
@@ -145,7 +174,7 @@ def test_plans_put_the_first_seed_of_every_layout_first():
     plan = plan_for((8, 12, 33), (10, 14, 25), seeds=(0, 1, 0))
     assert [(p.trial.layout[0], p.trial.seed) for p in plan] == [(8, 0), (10, 0), (8, 1), (10, 1)]
     assert plan_for((8, 12, 33), steps=None)[0].trial.steps == RECIPE.steps
-    for changes in ({"seeds": ()}, {"seeds": (-1,)}, {"steps": 0}):
+    for changes in ({"seeds": ()}, {"seeds": (-1,)}, {"steps": 0}, {"validation": -1}, {"precision": "fp8"}):
         with pytest.raises(InputError, match="allowed"):
             plan_for((8, 12, 33), **changes)
 
@@ -153,10 +182,10 @@ def test_plans_put_the_first_seed_of_every_layout_first():
 def test_rows_come_back_as_they_were_written(tmp_path: Path, trained: list[Layout]):
     """Trial, reasons and numbers survive the file to the bit."""
     plan = plan_for((8, 12, 33), seeds=(0, 7))
-    with store_in(tmp_path) as store:
+    with Store(tmp_path) as store:
         outcome = run_study(store, plan, DATA)
         rows = store.rows()
-    with store_in(tmp_path) as store:
+    with Store(tmp_path) as store:
         assert store.rows() == rows
     assert [row.trial.identity for row in rows] == [p.trial.identity for p in plan]
     assert (outcome.trained, outcome.failed, outcome.reused) == (2, 0, 0)
@@ -166,13 +195,13 @@ def test_rows_come_back_as_they_were_written(tmp_path: Path, trained: list[Layou
 
 def test_a_second_call_runs_only_what_is_left(tmp_path: Path, trained: list[Layout]):
     """Complete trials are reused, failed ones tried again, reasons added; trials.csv is always written."""
-    with store_in(tmp_path) as store:
+    with Store(tmp_path) as store:
         first = run_study(store, plan_for((8, 12, 33), (7, 17, 22)), DATA)
     assert (first.trained, first.failed) == (1, 1)
     (tmp_path / "trials.csv").unlink()
     chosen = {layout: frozenset({Kind.TOP}) for layout in ((8, 12, 33), (7, 17, 22))}
     plan = make_plan(FAMILY, chosen, data=DATA.fingerprint, recipe=RECIPE, steps=3)
-    with store_in(tmp_path) as store:
+    with Store(tmp_path) as store:
         second = run_study(store, plan, DATA)
         rows = {row.trial.layout: row for row in store.rows()}
     assert (second.reused, second.trained, second.failed) == (1, 0, 1)
@@ -187,11 +216,11 @@ def test_ctrl_c_keeps_what_ended(tmp_path: Path, trained: list[Layout]):
     """The interrupt passes through; earlier trials are in the store and in trials.csv; a later call goes on."""
     plan = plan_for((8, 12, 33), (9, 10, 11), (10, 14, 25))
     reported: list[int] = []
-    with store_in(tmp_path) as store, pytest.raises(KeyboardInterrupt):
+    with Store(tmp_path) as store, pytest.raises(KeyboardInterrupt):
         run_study(store, plan, DATA, after=lambda rows: reported.append(len(rows)))
     assert reported == [1]
     assert len((tmp_path / "trials.csv").read_text().splitlines()) == 2
-    with store_in(tmp_path) as store:
+    with Store(tmp_path) as store:
         outcome = run_study(store, plan[2:], DATA)
     assert outcome.trained == 1
 
@@ -204,47 +233,154 @@ def test_watchers_see_every_trial(tmp_path: Path, trained: list[Layout]):
         def begin(self, planned: Planned, place: int, total: int) -> None:
             seen.append(f"{place}/{total}")
 
-        def step(self, done: int, loss: float) -> None:
-            seen.append(f"step {done}")
+        def beat(self, identity: str, step: int, loss: float, images_per_second: float | None) -> None:
+            seen.append(f"step {step}")
 
         def end(self, row: Row) -> None:
             seen.append(row.status)
 
-    with store_in(tmp_path) as store:
+    with Store(tmp_path) as store:
         run_study(store, plan_for((8, 12, 33), (7, 17, 22)), DATA, watcher=Told())
     assert seen == ["1/2", "step 3", "complete", "2/2", "failed"]
 
 
 def test_two_drivers_are_refused(tmp_path: Path):
     """The second one is told the process of the first; afterwards the study is free again."""
-    with store_in(tmp_path), pytest.raises(StudyError, match=f"in use by process {os.getpid()}"):
-        store_in(tmp_path)
-    store_in(tmp_path).close()
+    with Store(tmp_path), pytest.raises(StudyError, match=f"in use by process {os.getpid()}"):
+        Store(tmp_path)
+    Store(tmp_path).close()
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"family": resnet(8, in_channels=1, image=8)}, "one study keeps to one family"),
-        ({"family": plain(3, in_channels=1, image=8, classes=3)}, "one study keeps to one family"),
-        ({"data": "b" * 64, "data_name": "other"}, r"data toy \(sha256 a{12}\); asked for: other \(sha256 b{12}\)"),
-    ],
-)
-def test_another_question_is_refused(changes: dict[str, Any], message: str, tmp_path: Path):
-    """Networks or data other than the study's are never mixed in; the file is left alone and unlocked."""
-    store_in(tmp_path).close()
-    with pytest.raises(StudyError, match=message):
-        store_in(tmp_path, **changes)
-    store_in(tmp_path).close()
+def test_a_study_is_widened(tmp_path: Path, trained: list[Layout]):
+    """Other networks and other data are added to what is there; the same again adds nothing and runs nothing."""
+    other: Any = SimpleNamespace(name="other", fingerprint="b" * 64)
+    deeper = make_plan(
+        plain(4, in_channels=1, image=8),
+        {(3, 4, 5, 6): frozenset({Kind.GIVEN})},
+        data=other.fingerprint,
+        recipe=RECIPE,
+        steps=3,
+    )
+    with Store(tmp_path) as store:
+        run_study(store, plan_for((8, 12, 33)), DATA)
+        outcome = run_study(store, deeper, other)
+        again = store.add(deeper, data_name="other")
+        found = [(row.data_name, row.trial.network.title, row.status) for row in store.rows()]
+        everything = run_study(store, None, lambda _: DATA)
+    assert (outcome.trained, again.new, again.known) == (1, 0, 1)
+    assert found == [("toy", "plain of depth 3", "complete"), ("other", "plain of depth 4", "complete")]
+    assert (everything.planned, everything.reused, everything.trained) == (2, 2, 0)
+    assert len(trained) == 2
+
+
+def test_trials_are_planned_before_they_run(tmp_path: Path, trained: list[Layout]):
+    """Planned trials are rows with figures and no outcome; they run in the order in which they were planned."""
+    with Store(tmp_path) as store:
+        added = store.add(plan_for((8, 12, 33), (10, 14, 25)), data_name="toy")
+        planned = store.rows()
+        run_study(store, None, lambda _: DATA)
+        done = store.rows()
+    assert (added.new, added.known) == (2, 0)
+    assert [(row.status, row.attempts, row.accuracy, row.finished) for row in planned] == [
+        ("planned", 0, None, None)
+    ] * 2
+    assert planned[0].costs["weights"] == FAMILY.weights((8, 12, 33))
+    assert [(row.status, row.attempts) for row in done] == [("complete", 1)] * 2
+    assert trained == [(8, 12, 33), (10, 14, 25)]
+    assert all(row.started and row.finished and row.host and row.versions["cpu"] for row in done)
+
+
+def test_retries_try_again_in_the_same_call(tmp_path: Path, trained: list[Layout]):
+    """A trial that fails is tried as often as asked, after the others; its traceback is kept."""
+    with Store(tmp_path) as store:
+        outcome = run_study(store, plan_for((7, 17, 22), (8, 12, 33)), DATA, settings=Settings(retries=2))
+        [failed, done] = store.rows()
+    assert trained == [(7, 17, 22), (8, 12, 33), (7, 17, 22), (7, 17, 22)]
+    assert (outcome.trained, outcome.failed) == (1, 1)
+    assert (failed.status, failed.attempts, done.status) == ("failed", 3, "complete")
+    assert failed.traceback is not None and "raise ValueError" in failed.traceback
+
+
+def test_learning_curves_are_kept(tmp_path: Path, trained: list[Layout]):
+    """The loss of every step comes back; failed and planned trials have no curve."""
+    with Store(tmp_path) as store:
+        run_study(store, plan_for((8, 12, 33), (7, 17, 22)), DATA)
+        [row, _] = store.rows()
+        curves = dict(store.curves())
+    assert curves == {row.trial.identity: (2.0, 1.0, 0.5)}
+    assert (row.validation_accuracy, row.validation_loss, row.images_per_second) == (0.5, 1.5, 900.0)
+
+
+def test_data_that_has_changed_is_refused(tmp_path: Path, trained: list[Layout]):
+    """Data loaded again that is not what the study was planned with is one clear error, before any training."""
+    with Store(tmp_path) as store:
+        store.add(plan_for((8, 12, 33)), data_name="toy")
+        changed: Any = SimpleNamespace(name="toy", fingerprint="c" * 64)
+        with pytest.raises(StudyError, match="has the content cccccccccccc, the study was planned with aaaaaaaaaaaa"):
+            run_study(store, None, lambda _: changed)
+        assert [row.status for row in store.rows()] == ["planned"]
+    assert trained == []
+
+
+def test_others_read_while_one_writes(tmp_path: Path, trained: list[Layout]):
+    """A reader sees rows and the driver's process while the study is open, and that nobody has it open afterwards."""
+    with pytest.raises(StudyError, match="there is no study in"):
+        Reader(tmp_path)
+    with Store(tmp_path) as store, Reader(tmp_path) as reader:
+        run_study(store, plan_for((8, 12, 33)), DATA)
+        assert [row.status for row in reader.rows()] == ["complete"]
+        assert reader.driver() == os.getpid()
+    with Reader(tmp_path) as reader:
+        assert reader.driver() is None
+        with pytest.raises(sqlite3.OperationalError, match="readonly"):
+            reader._connection.execute("DELETE FROM trials")
+
+
+def test_a_full_disk_is_one_line_and_loses_nothing(tmp_path: Path, trained: list[Layout]):
+    """When the file cannot grow the driver stops with a line; the next one takes the results that were not written."""
+    with Store(tmp_path) as store:
+        run_study(store, plan_for((8, 12, 33)), DATA)
+        [pages] = store._connection.execute("PRAGMA page_count").fetchone()
+        store._connection.execute(f"PRAGMA max_page_count = {pages}")
+        many = plan_for(*[(8, 12, 33)], seeds=range(1, 60))
+        with pytest.raises(StudyError, match="cannot be written: database or disk is full") as caught:
+            run_study(store, many, DATA)
+    assert "\n" not in str(caught.value)
+    with Store(tmp_path) as store:
+        assert [row.status for row in store.rows()] == ["complete"]
+        assert run_study(store, many, DATA).trained == 59
+
+
+def test_a_disk_that_fills_during_a_trial(tmp_path: Path, trained: list[Layout], monkeypatch: pytest.MonkeyPatch):
+    """A result that cannot be written fails its trial with the reason; the study goes on."""
+    from parlay.study import workspace
+
+    real = workspace.write_atomically
+
+    def full(path: Path, content: Any) -> None:
+        if path.name == "result.json" and len(trained) == 1:
+            raise InputError("file", given=str(path), allowed="a place that can be written", remedy="No space left")
+        real(path, content)
+
+    monkeypatch.setattr(workspace, "write_atomically", full)
+    with Store(tmp_path) as store:
+        outcome = run_study(store, plan_for((8, 12, 33), (10, 14, 25)), DATA)
+        rows = store.rows()
+    assert (outcome.trained, outcome.failed) == (1, 1)
+    assert rows[0].error is not None and "No space left" in rows[0].error
 
 
 def test_other_files_are_refused(tmp_path: Path):
     """Text, another program's database, a newer version and a folder that is a file are each one clear error."""
     (tmp_path / "text").mkdir()
     (tmp_path / "text" / "study.sqlite").write_text("hello, this is no database" * 50)
-    for name, statement in (("other", "CREATE TABLE t (x)"), ("newer", "PRAGMA user_version = 99")):
-        if name == "newer":
-            store_in(tmp_path / name).close()
+    for name, statement in (
+        ("other", "CREATE TABLE t (x)"),
+        ("newer", "PRAGMA user_version = 99"),
+        ("older", "PRAGMA user_version = 1"),
+    ):
+        if name != "other":
+            Store(tmp_path / name).close()
         else:
             (tmp_path / name).mkdir()
         connection = sqlite3.connect(tmp_path / name / "study.sqlite")
@@ -256,10 +392,11 @@ def test_other_files_are_refused(tmp_path: Path):
         ("text", "not a study of parlay's"),
         ("other", "not a study of parlay's"),
         ("newer", "schema version 99"),
+        ("older", "schema version 1, .* use another folder"),
         ("file", "cannot be used"),
     ):
         with pytest.raises(StudyError, match=message):
-            store_in(tmp_path / name)
+            Store(tmp_path / name)
 
 
 def test_kill_9_loses_only_the_running_trial(tmp_path: Path):
@@ -269,26 +406,28 @@ def test_kill_9_loses_only_the_running_trial(tmp_path: Path):
         from pathlib import Path
         from types import SimpleNamespace
         from parlay.families import plain
-        from parlay.study import Kind, Store, make_plan, run_study
+        from parlay.study import Kind, Store, make_plan, run_study, work
         from parlay.train import get_recipe
 
         folder, slow = Path(sys.argv[1]), sys.argv[2] == "slow"
         ran = []
 
-        def train_layout(family, layout, *rest, **options):
-            ran.append(layout)
+        def train_trial(task, *rest):
+            ran.append(task)
             if slow and len(ran) == 3:
                 print("third", flush=True)
                 time.sleep(60)
-            return SimpleNamespace(accuracy=0.5, loss=1.0, train_loss=1.0, seconds=0.1, threads=1)
+            return SimpleNamespace(
+                accuracy=0.5, loss=1.0, train_loss=1.0, seconds=0.1, threads=1, losses=(1.0,), device="cpu",
+                images_per_second=1.0, validation_accuracy=None, validation_loss=None, mean_average_precision=None,
+            )
 
-        sys.modules["parlay.train.loop"] = SimpleNamespace(train_layout=train_layout)
-        family = plain(1, image=8)
+        work.train_trial = train_trial
         chosen = {(width,): frozenset({Kind.GIVEN}) for width in (2, 3, 4, 5)}
-        plan = make_plan(family, chosen, data="d", recipe=get_recipe("fast"))
-        with Store(folder, family=family, data="d", data_name="toy") as store:
-            outcome = run_study(store, plan, SimpleNamespace(name="toy"))
-        print(outcome.reused, outcome.trained, len(store_rows := (folder / "trials.csv").read_text().splitlines()) - 1)
+        plan = make_plan(plain(1, image=8), chosen, data="d", recipe=get_recipe("fast"))
+        with Store(folder) as store:
+            outcome = run_study(store, plan, SimpleNamespace(name="toy", fingerprint="d"))
+        print(outcome.reused, outcome.trained, len((folder / "trials.csv").read_text().splitlines()) - 1)
     """)
     command = [sys.executable, "-c", script, str(tmp_path)]
     with subprocess.Popen([*command, "slow"], stdout=subprocess.PIPE, text=True) as driver:
@@ -338,15 +477,16 @@ def test_planning_a_study_loads_no_torch():
 DAMAGE = [
     "DROP TABLE trials",
     "UPDATE trials SET config = '{bad'",
-    "DELETE FROM meta WHERE key = 'data'",
-    "DROP TABLE meta",
+    "UPDATE trials SET status = 'lost'",
+    "UPDATE trials SET config = replace(config, '\"seed\": 0', '\"seed\": 1')",
+    "DROP TABLE data",
 ]
 
 
 @pytest.mark.parametrize("statement", DAMAGE)
 def test_a_damaged_study_is_met_with_a_line(statement: str, tmp_path: Path, trained: list[Layout]):
     """A file whose header is intact but whose contents are not says that it is damaged, and is left as it is."""
-    with store_in(tmp_path) as store:
+    with Store(tmp_path) as store:
         run_study(store, plan_for((8, 12, 33)), DATA)
     connection = sqlite3.connect(tmp_path / "study.sqlite")
     connection.execute(statement)
@@ -354,8 +494,8 @@ def test_a_damaged_study_is_met_with_a_line(statement: str, tmp_path: Path, trai
     connection.close()
 
     def read():
-        with store_in(tmp_path) as store:
-            store.remember_kinds(plan_for((8, 12, 33)))
+        with Store(tmp_path) as store:
+            store.sources()
             store.rows()
 
     with pytest.raises(StudyError, match="is damaged") as caught:
@@ -369,7 +509,7 @@ def test_files_that_are_not_a_studys_are_not_overwritten(name: str, tmp_path: Pa
     """A folder that has such a file but no study is refused, and the file stays what it was."""
     (tmp_path / name).write_text("my own data")
     with pytest.raises(StudyError, match=f"{name} but no study.sqlite"):
-        store_in(tmp_path)
+        Store(tmp_path)
     assert (tmp_path / name).read_text() == "my own data"
     assert [path.name for path in tmp_path.iterdir()] == [name]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from parlay.problem import Problem
 from parlay.report.studies import Conducted, conduct
-from parlay.study import Watcher, make_plan, select
+from parlay.study import DataSource, Watcher, make_plan, select
 from parlay.train.recipe import get_recipe
 
 __all__ = ["run_demo"]
@@ -51,8 +51,9 @@ def run_demo(folder: Path, *, seeds: int = SEEDS, watcher: Watcher | None = None
     plan = make_plan(
         family, chosen, data=data.fingerprint, recipe=get_recipe("digits"), steps=STEPS, seeds=range(seeds)
     )
+    source = DataSource(name=data.name, spec="digits")
     before = set_threads(THREADS)
     try:
-        return conduct(folder, plan, data, problem=problem, watcher=watcher)
+        return conduct(folder, plan, data, problem=problem, source=source, watcher=watcher)
     finally:
         set_threads(before)

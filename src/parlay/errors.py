@@ -6,6 +6,7 @@
     ├── InputError         something given is not allowed (also a ValueError)
     ├── MissingExtraError  an optional package is not installed (also an ImportError)
     ├── StudyError         a study's folder cannot be used as asked
+    ├── WorkerLostError    the process or node that ran a trial ended, again and again
     ├── DivergedError      the loss of a training stopped being a finite number
     ├── StoppedError       a training was asked to stop, and kept what it had
     ├── TraceError         a model holds something the tracer does not understand
@@ -27,6 +28,7 @@ __all__ = [
     "StoppedError",
     "StudyError",
     "TraceError",
+    "WorkerLostError",
 ]
 
 
@@ -67,6 +69,10 @@ class MissingExtraError(ParlayError, ImportError):
 
 class StudyError(ParlayError):
     """A study's folder cannot be used as asked."""
+
+
+class WorkerLostError(ParlayError):
+    """The process or the node that ran a trial ended without a result, more often than is put up with."""
 
 
 class DivergedError(ParlayError):

@@ -18,7 +18,8 @@ __all__ = ["demo"]
 @click.pass_context
 def demo(context: click.Context, out: Path, seeds: int, as_json: bool) -> None:
     """Solve a small size, train every layout of it on handwritten digits, and plot energy against accuracy."""
-    from parlay.cli.reports import finish, seeds_from
+    from parlay.cli.plans import seeds_from
+    from parlay.cli.reports import finish
     from parlay.demo import run_demo
 
     numbers = seeds_from(seeds, ())

@@ -1,69 +1,136 @@
-"""Options of the commands that train: the data, the recipe, and a network that fits the data."""
+"""Options of the commands that train: the data, the network, the recipe."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from click.core import ParameterSource
 
-from parlay.cli.options import family_from
+from parlay.cli.options import FAMILY_KEYS, family_from
 from parlay.errors import InputError
-from parlay.families import Family
-from parlay.train.recipe import RECIPES, Recipe, get_recipe
+from parlay.study.network import FamilyNetwork, ModelNetwork, Network
+from parlay.train.recipe import PAPER, RECIPES, Recipe, get_recipe
 
 if TYPE_CHECKING:
     from parlay.data import Dataset
 
-__all__ = ["family_for", "load_data", "recipe_for", "training_options"]
+__all__ = [
+    "load_data",
+    "network_for",
+    "precision_for",
+    "recipe_for",
+    "resources_options",
+    "source_of",
+    "training_options",
+]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-_options = (
-    click.option("--data", required=True, help="digits, cifar10, cifar100, or a Keras-style .npz file."),
-    click.option("--data-dir", default="data", show_default=True, help="Where downloads are kept."),
-    click.option("--recipe", help=f"How to train: {', '.join(RECIPES)}; default digits for digits, else fast."),
-    click.option("--steps", type=int, help="Batches to train on; default: the recipe's."),
-    click.option("--threads", type=int, help="CPU threads; default: torch's choice."),
-)
+DATA = "digits, cifar10, cifar100, folder:PATH, voc2007:PATH, or a Keras-style .npz file."
 
 
-def training_options(command: Command) -> Command:
-    """Add the options that say what to train on and how."""
-    for option in reversed(_options):
-        command = option(command)
-    return command
+def training_options(*, required: bool) -> Callable[[Command], Command]:
+    """Add the options that say what to train and how; all of them are part of a trial's identity.
+
+    Args:
+        required: whether the data must be named.
+    """
+    options = (
+        click.option("--data", required=required, help=DATA),
+        click.option("--data-dir", default="data", show_default=True, help="Where downloads are kept."),
+        click.option("--val", type=int, default=0, show_default=True, help="Training images set aside to choose by."),
+        click.option("--model", help="A PyTorch model instead of a family, as in 'parlay trace'."),
+        click.option("--model-arg", multiple=True, help="key=value for the model's factory; repeatable."),
+        click.option("--recipe", help=f"{PAPER}, {', '.join(RECIPES)}; default digits for digits, else fast."),
+        click.option("--recipe-set", multiple=True, help="A field of the recipe, such as lr=0.05; repeatable."),
+        click.option("--steps", type=int, help="Batches to train on; default: the recipe's."),
+        click.option("--precision", default="fp32", show_default=True, help="auto, fp32 or bf16."),
+    )
+    return _adding(options)
+
+
+def resources_options(command: Command) -> Command:
+    """Add the options that say on what to train; none of them is part of a trial's identity."""
+    options = (
+        click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps."),
+        click.option("--threads", type=int, help="CPU threads of a trial; default: torch's choice, or workers' share."),
+    )
+    return _adding(options)(command)
+
+
+def _adding(options: Sequence[Callable[[Any], Any]]) -> Callable[[Command], Command]:
+    def decorate(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
 
 
 def recipe_for(options: dict[str, Any]) -> Recipe:
-    """The recipe asked for, or the one that suits the data; taken out of ``options``."""
-    name = options.pop("recipe")
-    return get_recipe(name or ("digits" if options["data"] == "digits" else "fast"))
+    """The recipe asked for, or the one that suits the data; its options are taken out of ``options``."""
+    name = options.pop("recipe") or ("digits" if options["data"] == "digits" else "fast")
+    settings: dict[str, str] = {}
+    for item in options.pop("recipe_set"):
+        key, equals, value = item.partition("=")
+        if not equals:
+            raise InputError("--recipe-set", given=repr(item), allowed="field=value, such as lr=0.05")
+        settings[key.strip()] = value
+    return get_recipe(name, family=options["family"]).with_settings(settings)
+
+
+def precision_for(options: dict[str, Any]) -> str:
+    """The precision asked for, ``auto`` decided by the device; taken out of ``options``."""
+    from parlay.extras import Needs
+
+    name = options.pop("precision")
+    if name == "fp32":
+        return name
+    with Needs("training", extra="train"):
+        from parlay.train.device import resolve_device, resolve_precision
+    return resolve_precision(name, resolve_device(options.get("device") or "auto"))
 
 
 def load_data(options: dict[str, Any]) -> Dataset:
-    """Read the data and set the threads that the options ask for; both are taken out of ``options``."""
+    """Read the data that the options name."""
     from parlay.data import load
-    from parlay.train.loop import set_threads
 
-    threads = options.pop("threads")
-    if threads is not None:
-        set_threads(threads)
-    return load(options.pop("data"), data_dir=options.pop("data_dir"))
+    return load(options["data"], data_dir=options["data_dir"])
 
 
-def family_for(data: Dataset, options: dict[str, Any], *, groups: int | None = None) -> Family:
-    """The family that the options describe, with input and classes from the data.
+def source_of(options: dict[str, Any]) -> tuple[str, str]:
+    """What names the data from any folder, and where its downloads are; both are taken out of ``options``."""
+    spec, folder = options.pop("data"), options.pop("data_dir")
+    kind, colon, path = spec.partition(":")
+    if colon and path and kind.isalnum():
+        spec = f"{kind}:{Path(path).expanduser().absolute()}"
+    elif Path(spec).expanduser().is_file():
+        spec = str(Path(spec).expanduser().absolute())
+    return spec, str(Path(folder).expanduser().absolute())
+
+
+def network_for(data: Dataset, options: dict[str, Any], *, groups: int | None = None) -> Network:
+    """The network that the options describe, with input and classes from the data; its options are taken out.
+
+    Args:
+        data: what it is trained on.
+        options: values by option name.
+        groups: number of widths of a layout at hand, which sets a plain network's depth where none is given.
 
     Raises:
-        InputError: when the command line says otherwise than the data.
+        InputError: when the command line says otherwise than the data, or names both a model and a family.
     """
     context = click.get_current_context()
+
+    def is_given(option: str) -> bool:
+        return context.get_parameter_source(option) is not ParameterSource.DEFAULT
+
     facts = {"in_channels": data.in_channels, "image": data.image, "classes": data.classes}
     for option, value in facts.items():
-        asked = context.get_parameter_source(option) is not ParameterSource.DEFAULT
-        if asked and options[option] != value:
+        if is_given(option) and options[option] != value:
             raise InputError(
                 f"--{option.replace('_', '-')}",
                 given=options[option],
@@ -71,4 +138,16 @@ def family_for(data: Dataset, options: dict[str, Any], *, groups: int | None = N
                 remedy="leave the option out: the data decides",
             )
         options[option] = value
-    return family_from(options, groups=groups)
+    spec, arguments = options.pop("model"), options.pop("model_arg")
+    if spec is None:
+        if arguments:
+            raise InputError("--model-arg", given=", ".join(arguments), allowed="together with --model")
+        return FamilyNetwork(family=family_from(options, groups=groups))
+    for option in ("family", "depth", "kernel_size"):
+        if is_given(option):
+            raise InputError(f"--{option.replace('_', '-')}", given="with --model", allowed="one of the two")
+    for key in FAMILY_KEYS:
+        options.pop(key)
+    from parlay.graph.specs import parse_kwargs
+
+    return ModelNetwork.traced(spec, **facts, kwargs=parse_kwargs(arguments))

@@ -9,13 +9,13 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from parlay.layout import format_layout
-from parlay.study import Planned, Row, Watcher
+from parlay.study import Planned, Row, Trial, Watcher
 
 __all__ = ["ProgressBar"]
 
 
 class ProgressBar(Watcher):
-    """A bar for the running trial and one for the study; on anything but a terminal, one line a trial instead."""
+    """A bar a running trial and one for the study; on anything but a terminal, one line a trial instead."""
 
     def __init__(self) -> None:
         self._console = Console(stderr=True)
@@ -31,8 +31,8 @@ class ProgressBar(Watcher):
             disable=not self._console.is_terminal,
         )
         self._all: TaskID | None = None
-        self._one: TaskID | None = None
-        self._place = ""
+        self._running: dict[str, TaskID] = {}
+        self._places: dict[str, str] = {}
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -45,27 +45,42 @@ class ProgressBar(Watcher):
 
     def begin(self, planned: Planned, place: int, total: int) -> None:
         """Name the trial and start its bar."""
-        name = f"{format_layout(planned.trial.layout)} seed {planned.trial.seed}"
-        self._place = f"[{place}/{total}]"
-        if self._one is None:
-            self._one = self._progress.add_task("", total=1, note="")
-            if total > 1:
-                self._all = self._progress.add_task("trials", total=total, note="")
-        self._progress.reset(self._one, description=name, total=planned.trial.steps, note="")
+        identity = planned.trial.identity
+        self._places[identity] = f"[{place}/{total}] "
+        if self._all is None and total > 1:
+            self._all = self._progress.add_task("trials", total=total, note="")
+        self._drop(identity)
+        self._running[identity] = self._progress.add_task(_name(planned.trial), total=planned.trial.steps, note="")
 
-    def step(self, done: int, loss: float) -> None:
+    def beat(self, identity: str, step: int, loss: float, images_per_second: float | None) -> None:
         """Move the trial's bar."""
-        if self._one is not None:
-            self._progress.update(self._one, completed=done, note=f"loss {loss:.3f}")
+        if identity in self._running:
+            speed = "" if images_per_second is None else f", {images_per_second:,.0f} images/s"
+            self._progress.update(self._running[identity], completed=step, note=f"loss {loss:.3f}{speed}")
 
     def end(self, row: Row) -> None:
         """Move the study's bar and print the outcome."""
+        self._drop(row.trial.identity)
         if self._all is not None:
             self._progress.advance(self._all)
         result = row.error if row.accuracy is None else f"{100 * row.accuracy:.2f} %"
-        line = f"{self._place} {format_layout(row.trial.layout)} seed {row.trial.seed}: {result}, {row.seconds:.1f} s"
-        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+        seconds = "" if row.seconds is None else f", {row.seconds:.1f} s"
+        self.say(f"{self._places.get(row.trial.identity, '')}{_name(row.trial)}: {result}{seconds}")
+
+    def stopping(self) -> None:
+        """Say that Ctrl-C was heard, where somebody looks."""
+        if self._console.is_terminal:
+            self.say("stopping: running trials save a checkpoint; Ctrl-C again ends at once")
 
     def say(self, line: str) -> None:
         """One line beside the bars."""
         self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    def _drop(self, identity: str) -> None:
+        task = self._running.pop(identity, None)
+        if task is not None:
+            self._progress.remove_task(task)
+
+
+def _name(trial: Trial) -> str:
+    return f"{format_layout(trial.layout)} seed {trial.seed}"

@@ -2,38 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import click
 
 from parlay.cli.progress import ProgressBar
-from parlay.errors import InputError
 from parlay.report.studies import Conducted
 from parlay.study import Watcher
 
-__all__ = ["checked_seed", "finish", "seeds_from"]
+__all__ = ["finish"]
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C."""
-
-
-def checked_seed(seed: int) -> int:
-    """The seed, if torch takes it."""
-    if not 0 <= seed < 2**63:
-        raise InputError("--seed", given=seed, allowed="an integer from 0 to 2^63 - 1")
-    return seed
-
-
-def seeds_from(count: int | None, given: Sequence[int]) -> tuple[int, ...]:
-    """Seeds 0 to count - 1, or those given one by one; seed 0 without either."""
-    if count is not None and given:
-        raise InputError("seeds", given="--seeds and --seed", allowed="one of the two")
-    if given:
-        return tuple(checked_seed(seed) for seed in given)
-    if count is not None and not 1 <= count <= 1000:
-        raise InputError("--seeds", given=count, allowed="an integer from 1 to 1000")
-    return tuple(range(1 if count is None else count))
 
 
 def finish(context: click.Context, folder: Path, as_json: bool, work: Callable[[Watcher], Conducted]) -> None:

@@ -54,10 +54,10 @@ def relate(rows: Iterable[Row]) -> Relation:
         if row.accuracy is not None:
             layout = row.trial.layout
             accuracies.setdefault(layout, []).append(row.accuracy)
-            log_energy = row.trial.family.energy(layout)
+            log_energy = row.log_energy
             # -inf has no place on a scale; any finite number below all others keeps its rank
             finite_log = log_energy if math.isfinite(log_energy) else -1e9
-            costs[layout] = (finite_log, log_energy, float(row.trial.family.macs(layout)))
+            costs[layout] = (finite_log, log_energy, float(row.costs["macs"]))
     means = [math.fsum(values) / len(values) for values in accuracies.values()]
     logs, macs = [cost[0] for cost in costs.values()], [cost[2] for cost in costs.values()]
     # deep networks have energies that no float holds: the linear coefficient does not change when all are scaled

@@ -26,7 +26,7 @@ with Needs("loading networks", extra="train"):
     import torch
     from torch import Tensor, nn
 
-__all__ = ["load_model", "parse_inputs", "parse_kwargs"]
+__all__ = ["load_model", "load_seeded", "parse_inputs", "parse_kwargs", "takes"]
 
 ALLOWED = "torchvision/NAME, timm/NAME, package.module:factory or path/file.py:factory"
 LARGEST_INPUT = 10**8
@@ -71,6 +71,49 @@ def load_model(spec: str, kwargs: Mapping[str, Any] | None = None) -> nn.Module:
     if not isinstance(model, nn.Module):
         raise InputError(f"factory of {spec}", given=type(model).__name__, allowed="a torch.nn.Module")
     return model
+
+
+def load_seeded(
+    spec: str, kwargs: Mapping[str, Any], inputs: Sequence[Tensor], *, seed: int = 0
+) -> tuple[nn.Module, tuple[int, ...]]:
+    """``load_model`` with weights drawn from a seed, and the shape of its output; () unless that is one tensor.
+
+    torch's generator is left as it was.
+
+    Raises:
+        InputError: as ``load_model``, or when the model does not run on such inputs.
+    """
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.manual_seed(seed)
+        model = load_model(spec, kwargs)
+        mode = model.training
+        try:
+            with torch.inference_mode():
+                result = model.eval()(*inputs)
+        except Exception as error:
+            shapes = " and ".join("x".join(map(str, item.shape[1:])) for item in inputs)
+            raise InputError(
+                f"model {spec} on images {shapes}",
+                given=f"{type(error).__name__}: {_first_line(error)}",
+                allowed="a model that runs on such images",
+            ) from error
+        model.train(mode)
+    return model, tuple(result.shape) if isinstance(result, Tensor) else ()
+
+
+def takes(spec: str, argument: str) -> bool:
+    """Whether a model's factory has an argument; torchvision's and timm's have what their models have in common.
+
+    >>> takes("torchvision/resnet18", "num_classes")
+    True
+    """
+    if ":" not in spec:
+        return argument == "num_classes"
+    try:
+        return argument in inspect.signature(_factory(spec)).parameters
+    except (ValueError, TypeError):  # classes written in C have no signature
+        return False
 
 
 def _torchvision(name: str) -> Callable[..., Any]:

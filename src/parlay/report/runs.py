@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from parlay.documents import document
 from parlay.layout import format_layout
-from parlay.study import Trial, figures
+from parlay.study import Trial
 
 if TYPE_CHECKING:
     from parlay.train.loop import History
@@ -20,13 +20,8 @@ def run_document(trial: Trial, history: History, data_name: str) -> str:
     return document(
         {
             "trial": trial.identity,
-            "family": trial.family.name,
-            "depth": trial.family.depth,
-            "kernel_sizes": list(trial.family.kernel_sizes),
-            **figures(trial.family, trial.layout),
-            "in_channels": trial.family.in_channels,
-            "image": trial.family.image,
-            "classes": trial.family.classes,
+            **trial.network.facts,
+            **trial.network.figures(trial.layout),
             "data": data_name,
             "data_sha256": trial.data,
             "recipe": {"name": trial.recipe.name, **config["recipe"]},
@@ -37,18 +32,27 @@ def run_document(trial: Trial, history: History, data_name: str) -> str:
             "train_loss": history.train_loss,
             "seconds": history.seconds,
             "threads": history.threads,
+            "validation": trial.validation,
+            "validation_accuracy": history.validation_accuracy,
+            "validation_loss": history.validation_loss,
+            "mean_average_precision": history.mean_average_precision,
+            "precision": history.precision,
+            "device": history.device,
+            "images_per_second": history.images_per_second,
         }
     )
 
 
 def run_text(trial: Trial, history: History, data_name: str) -> str:
     """Two lines for people."""
-    family, layout = trial.family, trial.layout
-    costs = figures(family, layout)
+    layout = trial.layout
+    costs = trial.network.figures(layout)
     energy = "no number" if costs["energy"] is None else f"{costs['energy']:.2f}"
+    weights = "" if costs["weights"] is None else f" {costs['weights']:,} weights,"
+    held = "" if history.validation_accuracy is None else f", validation {100 * history.validation_accuracy:.2f} %"
     return (
-        f"{format_layout(layout)}, {family.title}: energy {energy}, {costs['weights']:,} weights,"
+        f"{format_layout(layout)}, {trial.network.title}: energy {energy},{weights}"
         f" {costs['params']:,} params, {costs['macs']:,} multiply-adds\n"
         f"{data_name}, {trial.steps:,} steps of recipe {trial.recipe.name}, seed {trial.seed}: test accuracy"
-        f" {100 * history.accuracy:.2f} %, test loss {history.loss:.3f}, {history.seconds:.1f} s"
+        f" {100 * history.accuracy:.2f} %{held}, test loss {history.loss:.3f}, {history.seconds:.1f} s"
     )

@@ -164,12 +164,11 @@ def _figure(width: float, height: float) -> Figure:
 
 
 def _point(layout: Layout, rows: list[Row]) -> Point:
-    family = rows[0].trial.family
     accuracies = [100 * row.accuracy for row in rows if row.accuracy is not None]
     return Point(
         layout=layout,
-        energy=math.exp(min(family.energy(layout), 700.0)),
-        macs=family.macs(layout),
+        energy=math.exp(min(rows[0].log_energy, 700.0)),
+        macs=rows[0].costs["macs"],
         accuracy=math.fsum(accuracies) / len(accuracies),
         low=min(accuracies),
         high=max(accuracies),
@@ -208,15 +207,17 @@ def _title(rows: list[Row]) -> str:
     if not rows:
         return "no trials"
     trials = [row.trial for row in rows]
-    family = trials[0].family
-    weights = sorted({trial.family.weights(trial.layout) for trial in trials})
-    size = f"{weights[0]:,} weights" if len(weights) == 1 else f"{weights[0]:,} to {weights[-1]:,} weights"
-    if len(weights) == 1 and len(set(family.kernel_sizes)) == 1:
-        size = f"{family.kernels(trials[0].layout):,} kernels ({size})"
+    unit = "weights" if all(row.costs["weights"] is not None for row in rows) else "params"
+    sizes = sorted({row.costs[unit] for row in rows})
+    size = f"{sizes[0]:,} {unit}" if len(sizes) == 1 else f"{sizes[0]:,} to {sizes[-1]:,} {unit}"
+    kernels = rows[0].costs["kernels"]
+    if len(sizes) == 1 and kernels is not None:
+        size = f"{kernels:,} kernels ({size})"
     data = ", ".join(dict.fromkeys(row.data_name for row in rows))
     steps = ", ".join(f"{steps:,}" for steps in sorted({trial.steps for trial in trials}))
     recipes = ", ".join(dict.fromkeys(trial.recipe.name for trial in trials))
-    return f"{family.title}, {size} · {data}, {steps} steps ({recipes})"
+    networks = ", ".join(dict.fromkeys(trial.network.title for trial in trials))
+    return f"{networks}, {size} · {data}, {steps} steps ({recipes})"
 
 
 def _subtitle(points: tuple[Point, ...], failed: int) -> str:

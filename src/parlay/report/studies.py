@@ -2,26 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from parlay.documents import document
+from parlay.errors import StudyError
 from parlay.evidence import Relation, relate
 from parlay.extras import Needs
 from parlay.problem import Problem
 from parlay.report.scatter import save_scatter, scatter_data
 from parlay.report.tables import relation_table, trials_table
-from parlay.study import Outcome, Planned, Row, Store, Trial, Watcher, run_study, table_row
+from parlay.study import (
+    Added,
+    DataSource,
+    FamilyNetwork,
+    Outcome,
+    Planned,
+    Row,
+    Settings,
+    Store,
+    Trial,
+    TrialExecutor,
+    Watcher,
+    run_study,
+    table_row,
+)
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from parlay.data import Dataset
 
-__all__ = ["Conducted", "alike", "conduct"]
+__all__ = ["Conducted", "alike", "conduct", "plan_into"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +47,7 @@ class Conducted:
         folder: where it is.
         outcome: what this call did.
         rows: the trials that answer the question asked now; the folder may hold others.
+        others: how many others have ended.
         relation: correlations over these rows.
     """
 
@@ -39,12 +55,14 @@ class Conducted:
     outcome: Outcome
     rows: tuple[Row, ...]
     relation: Relation
+    others: int = 0
 
     def summary(self) -> str:
         """One line on what this call did."""
         did = self.outcome
         failed = f", {did.failed} failed" if did.failed else ""
-        return f"{did.planned} trials: {did.reused} from before, {did.trained} trained now{failed}"
+        others = f"; {self.others} that answer other questions are in trials.csv" if self.others else ""
+        return f"{did.planned} trials: {did.reused} from before, {did.trained} trained now{failed}{others}"
 
     def document(self) -> str:
         """One JSON document; ``accuracy`` is a share, 0 to 1."""
@@ -58,6 +76,7 @@ class Conducted:
                 "reused": did.reused,
                 "trained": did.trained,
                 "failed": did.failed,
+                "others": self.others,
                 "correlations": self.relation.document(),
                 "trials": [table_row(row) for row in self.rows],
             }
@@ -68,33 +87,114 @@ class Conducted:
         return [trials_table(self.rows), relation_table(self.relation)]
 
 
-def conduct(
-    folder: Path, plan: Sequence[Planned], data: Dataset, *, problem: Problem | None, watcher: Watcher | None = None
-) -> Conducted:
-    """Train what the plan has and the study has not, and write trials.csv and scatter.png into its folder.
+def plan_into(folder: Path, plan: Sequence[Planned], source: DataSource) -> Added:
+    """Add a plan to a study, which is made where it is not there; nothing is trained.
 
-    trials.csv has every trial of the folder; scatter.png and the correlations only those that answer the question asked
-    now: trained the same way, and of the same size within the same fences.
+    Raises:
+        StudyError: when the folder is in use, or holds something else.
+    """
+    with Store(folder) as store:
+        store.remember_source(plan[0].trial.data, source)
+        return store.add(plan, data_name=source.name)
+
+
+def conduct(
+    folder: Path,
+    plan: Sequence[Planned] | None,
+    data: Dataset | None,
+    *,
+    problem: Problem | None,
+    source: DataSource | None = None,
+    executor: TrialExecutor | None = None,
+    settings: Settings | None = None,
+    watcher: Watcher | None = None,
+) -> Conducted:
+    """Train what is not complete, and write trials.csv and scatter.png into the study's folder.
+
+    trials.csv has every trial of the folder that ended; scatter.png and the correlations only those that answer one
+    question: trained the same way on the same data, and of the same size within the same fences. It is the question
+    asked now, or, without a plan, the one with most trials.
+
+    Args:
+        folder: the study's.
+        plan: what to run; everything that the study holds if None.
+        data: of the plan; None loads what the study holds from where it came.
+        problem: the plan's size and fences.
+        source: where the data comes from, so that a later call can load it.
+        executor: where trials run; in this process if None.
+        settings: device, retries, checkpoints.
+        watcher: told how it goes.
 
     Raises:
         StudyError: when the folder is in use, or holds something else.
         InputError: when a file cannot be written.
     """
-    first = plan[0].trial
     kept: list[Row] = []
+    others = 0
 
     def report(rows: list[Row]) -> None:
-        kept[:] = [row for row in rows if alike(row.trial, first, problem)]
+        nonlocal others
+        if plan is None:
+            kept[:] = _largest(rows)
+        else:
+            kept[:] = [row for row in rows if alike(row.trial, plan[0].trial, problem)]
+        others = len(rows) - len(kept)
         save_scatter(scatter_data(kept), folder / "scatter.png")
 
     with Needs("the figure", extra="train"):  # better missed before hours of training than after
         import_module("matplotlib")
-    with Store(folder, family=first.family, data=data.fingerprint, data_name=data.name) as store:
-        outcome = run_study(store, plan, data, watcher=watcher, after=report)
-    return Conducted(folder=folder, outcome=outcome, rows=tuple(kept), relation=relate(kept))
+    with Store(folder) as store:
+        if data is not None and source is not None:
+            store.remember_source(data.fingerprint, source)
+        outcome = run_study(
+            store,
+            plan,
+            _loader(store) if data is None else data,
+            executor=executor,
+            settings=settings,
+            watcher=watcher,
+            after=report,
+        )
+    return Conducted(folder=folder, outcome=outcome, rows=tuple(kept), relation=relate(kept), others=others)
 
 
 def alike(trial: Trial, other: Trial, problem: Problem | None) -> bool:
     """Whether a trial was trained like another and, where a problem is given, answers it."""
-    trained = trial.recipe.numbers() == other.recipe.numbers() and trial.steps == other.steps
-    return trained and (problem is None or not problem.violations(trial.layout))
+    fits = problem is None or not isinstance(trial.network, FamilyNetwork) or not problem.violations(trial.layout)
+    return _question(trial) == _question(other) and fits
+
+
+def _question(trial: Trial) -> dict[str, object]:
+    """What trials that are compared have in common: everything but layout and seed."""
+    return {key: value for key, value in trial.config.items() if key not in ("layout", "seed")}
+
+
+def _largest(rows: Sequence[Row]) -> list[Row]:
+    """The trials of the question that has most; the first planned of equally many."""
+    groups: list[list[Row]] = []
+    for row in rows:
+        for group in groups:
+            if _question(group[0].trial) == _question(row.trial):
+                group.append(row)
+                break
+        else:
+            groups.append([row])
+    return max(groups, key=len, default=[])
+
+
+def _loader(store: Store) -> Callable[[str], Dataset]:
+    """What loads a data set of the study from where it came."""
+
+    def load_again(fingerprint: str) -> Dataset:
+        from parlay.data import load
+
+        source = store.sources().get(fingerprint)
+        if source is None or source.spec is None:
+            name = source.name if source is not None else fingerprint[:12]
+            raise StudyError(
+                f"study {store.folder} does not know where the data {name} comes from; name it with --data and"
+                " --layouts"
+            )
+        return load(source.spec, data_dir=source.folder or "data")
+
+    return load_again

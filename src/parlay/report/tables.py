@@ -26,13 +26,13 @@ def trials_table(rows: Iterable[Row]) -> Table:
     table.add_column("kind")
     for column in ("energy", "weights", "MACs", "seed", "accuracy %", "loss", "s"):
         table.add_column(column, justify="right", no_wrap=True)
-    for row in sorted(rows, key=lambda row: (-row.trial.family.energy(row.trial.layout), row.trial.seed)):
-        family, layout = row.trial.family, row.trial.layout
+    for row in sorted(rows, key=lambda row: (-row.log_energy, row.trial.seed)):
+        layout, weights = row.trial.layout, row.costs["weights"]
         kind = strongest(row.kinds)
         figures = (
-            display_energy(family.energy(layout)),
-            f"{family.weights(layout):,}",
-            f"{family.macs(layout):,}",
+            display_energy(row.log_energy),
+            "-" if weights is None else f"{weights:,}",
+            f"{row.costs['macs']:,}",
         )
         if row.accuracy is None or row.loss is None:
             result = (Text(row.error or row.status, style="red", overflow="ellipsis", no_wrap=True), "")
@@ -40,7 +40,14 @@ def trials_table(rows: Iterable[Row]) -> Table:
             result = (f"{100 * row.accuracy:.2f}", f"{row.loss:.3f}")
         style = "red" if kind == "top" else ""
         name = Text(format_layout(layout), style=style)
-        table.add_row(name, Text(kind, style=style), *figures, str(row.trial.seed), *result, f"{row.seconds:.1f}")
+        table.add_row(
+            name,
+            Text(kind, style=style),
+            *figures,
+            str(row.trial.seed),
+            *result,
+            "" if row.seconds is None else f"{row.seconds:.1f}",
+        )
     return table
 
 

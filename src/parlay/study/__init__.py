@@ -1,26 +1,38 @@
-"""Studies: many layouts trained the same way, one row kept for each as it ends.
+"""Studies: many networks trained the same way, one row kept for each from the moment it is planned.
 
-``selection`` chooses layouts, ``plan`` makes trials of them, ``store`` keeps what ended, ``runner`` does what is left,
-``table`` writes trials.csv. Nothing here loads torch until a trial runs.
+``selection`` chooses layouts, ``network`` says what they are layouts of, ``plan`` makes trials of them, ``store`` keeps
+them, ``runner`` runs what is left on one of the ``executors``, ``work`` is what a worker does, ``workspace`` where the
+two talk, ``table`` writes trials.csv. Nothing here loads torch until a trial runs or a model is traced.
 """
 
+from parlay.study.executors import TrialExecutor, make_executor
+from parlay.study.network import FamilyNetwork, ModelNetwork, Network
 from parlay.study.plan import Kind, Planned, Trial, make_plan, strongest
-from parlay.study.runner import Outcome, Watcher, run_study
+from parlay.study.row import Row
+from parlay.study.runner import Outcome, Settings, Watcher, run_study
 from parlay.study.selection import select
-from parlay.study.store import Row, Store
-from parlay.study.table import COLUMNS, csv_text, figures, table_row
+from parlay.study.store import Added, DataSource, Reader, Store
+from parlay.study.table import COLUMNS, csv_text, table_row
 
 __all__ = [
     "COLUMNS",
+    "Added",
+    "DataSource",
+    "FamilyNetwork",
     "Kind",
+    "ModelNetwork",
+    "Network",
     "Outcome",
     "Planned",
+    "Reader",
     "Row",
+    "Settings",
     "Store",
     "Trial",
+    "TrialExecutor",
     "Watcher",
     "csv_text",
-    "figures",
+    "make_executor",
     "make_plan",
     "run_study",
     "select",

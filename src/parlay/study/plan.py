@@ -13,9 +13,10 @@ from typing import Any
 from parlay.errors import InputError
 from parlay.families import Family
 from parlay.layout import Layout
+from parlay.study.network import FamilyNetwork, Network
 from parlay.train.recipe import Recipe
 
-__all__ = ["Kind", "Planned", "Trial", "family_config", "make_plan", "strongest"]
+__all__ = ["Kind", "Planned", "Trial", "make_plan", "strongest"]
 
 
 class Kind(StrEnum):
@@ -26,6 +27,10 @@ class Kind(StrEnum):
     SPREAD = "spread"
     SAMPLE = "sample"
     ALL = "all"
+    ORIGINAL = "original"
+
+
+PRECISIONS = ("fp32", "bf16")
 
 
 def strongest(kinds: Iterable[Kind]) -> Kind:
@@ -42,7 +47,7 @@ class Trial:
     """One training run, fully decided.
 
     Attributes:
-        family: the network but for its widths.
+        network: everything but its widths.
         layout: kernels per width group.
         data: SHA-256 of the data set.
         recipe: how it is trained; its name and its default number of steps do not count.
@@ -52,7 +57,7 @@ class Trial:
         precision: arithmetic of the forward and backward pass, ``fp32`` or ``bf16``.
     """
 
-    family: Family
+    network: Network
     layout: Layout
     data: str
     recipe: Recipe
@@ -62,13 +67,17 @@ class Trial:
     precision: str = "fp32"
 
     def __post_init__(self) -> None:
-        self.family.check(self.layout)
+        self.network.check(self.layout)
+        if type(self.validation) is not int or self.validation < 0:
+            raise InputError("validation images", given=repr(self.validation), allowed="an integer of at least 0")
+        if self.precision not in PRECISIONS:
+            raise InputError("precision", given=repr(self.precision), allowed=", ".join(PRECISIONS))
 
     @cached_property
     def config(self) -> dict[str, Any]:
         """The canonical configuration: everything that decides the run, in plain JSON values."""
         return {
-            "family": family_config(self.family),
+            "network": self.network.config,
             "layout": list(self.layout),
             "data": self.data,
             "recipe": self.recipe.numbers(),
@@ -85,18 +94,6 @@ class Trial:
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-def family_config(family: Family) -> dict[str, Any]:
-    """What fixes a family, in plain JSON values."""
-    return {
-        "name": family.name,
-        "depth": family.depth,
-        "kernel_sizes": list(family.kernel_sizes),
-        "in_channels": family.in_channels,
-        "image": family.image,
-        "classes": family.classes,
-    }
-
-
 @dataclass(frozen=True, kw_only=True)
 class Planned:
     """A trial and why it was chosen; the reasons are no part of its identity."""
@@ -106,7 +103,7 @@ class Planned:
 
 
 def make_plan(
-    family: Family,
+    network: Network | Family,
     chosen: Mapping[Layout, frozenset[Kind]],
     *,
     data: str,
@@ -121,7 +118,7 @@ def make_plan(
     That order gives a picture of the whole range as early as possible.
 
     Args:
-        family: the network but for its widths.
+        network: everything but its widths.
         chosen: layouts and why they were chosen (``parlay.study.select``).
         data: SHA-256 of the data set.
         recipe: how to train.
@@ -131,17 +128,18 @@ def make_plan(
         precision: ``fp32`` or ``bf16``.
 
     Raises:
-        InputError: for no seed, a seed or a number of steps out of range, or layouts that do not fit the family.
+        InputError: for no seed, a seed or a number of steps out of range, or layouts that do not fit the network.
     """
     count = recipe.steps if steps is None else steps
     if type(count) is not int or not 1 <= count <= 10**9:
         raise InputError("steps", given=repr(count), allowed=f"an integer from 1 to {10**9}")
     if not seeds or not all(type(seed) is int and 0 <= seed < 2**63 for seed in seeds):
         raise InputError("seeds", given=tuple(seeds), allowed="at least one integer from 0 to 2^63 - 1")
+    network = FamilyNetwork(family=network) if isinstance(network, Family) else network
     return tuple(
         Planned(
             trial=Trial(
-                family=family,
+                network=network,
                 layout=layout,
                 data=data,
                 recipe=recipe,

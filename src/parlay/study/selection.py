@@ -9,21 +9,25 @@ from parlay.errors import InputError
 from parlay.families import Family
 from parlay.layout import Layout, format_layout, parse_layout
 from parlay.problem import Problem, Result, Solution, Status
+from parlay.study.network import ModelNetwork, Network
 from parlay.study.plan import Kind
 
 __all__ = ["evenly", "select"]
 
-ALLOWED = "top:K, spread:K, sample:K, sample:K@SEED, all, or layouts such as 35-36-37-43,8-16-44-78"
+ALLOWED = "top:K, spread:K, sample:K, sample:K@SEED, all, original, or layouts such as 35-36-37-43,8-16-44-78"
 LARGEST_CHOICE = 100_000
 
 
-def select(choices: Sequence[str], *, family: Family, problem: Problem | None) -> dict[Layout, frozenset[Kind]]:
+def select(
+    choices: Sequence[str], *, family: Family | Network, problem: Problem | None
+) -> dict[Layout, frozenset[Kind]]:
     """The layouts that the choices name, each with every reason for it, in the order in which they are first named.
 
     Args:
         choices: each ``top:K`` (the K best), ``spread:K`` (the K nearest to K evenly spaced energies, from the lowest
             to the highest of all layouts), ``sample:K`` or ``sample:K@SEED`` (K drawn at random, each layout as likely
-            as every other), ``all``, or layouts joined by commas.
+            as every other), ``all``, or layouts joined by commas, of which ``original`` is the one that a traced model
+            has today.
         family: the network but for its widths.
         problem: size, fences and score; may be None when only layouts are named.
 
@@ -37,7 +41,8 @@ def select(choices: Sequence[str], *, family: Family, problem: Problem | None) -
     """
     if not choices:
         raise InputError("layouts", given="none", allowed=ALLOWED)
-    plan = [_parse(choice) for choice in choices]  # every choice is read before anything is solved
+    # every choice is read before anything is solved
+    plan = [part for choice in choices for part in _parse(choice, family)]
     given = [layout for choice in plan for layout in choice.layouts]
     for layout in given:
         _check(layout, family, problem)
@@ -89,26 +94,43 @@ class _Choice:
     layouts: Sequence[Layout] = ()
 
 
-def _parse(text: str) -> _Choice:
+def _parse(text: str, family: Family | Network) -> list[_Choice]:
     name, _, number = text.strip().partition(":")
     if text.strip() == Kind.ALL:
-        return _Choice(kind=Kind.ALL)
+        return [_Choice(kind=Kind.ALL)]
     if name in (Kind.TOP, Kind.SPREAD, Kind.SAMPLE):
         number, _, seed = number.partition("@") if name == Kind.SAMPLE else (number, "", "")
         if not (_is_small(number) and 1 <= int(number) <= LARGEST_CHOICE and (not seed or _is_small(seed))):
             at = " or K@SEED" if name == Kind.SAMPLE else ""
             raise InputError("layouts", given=repr(text), allowed=f"{name}:K{at} with K from 1 to {LARGEST_CHOICE}")
-        return _Choice(kind=Kind(name), count=int(number), seed=int(seed or 0))
-    if not text.strip()[:1].isdigit():
+        return [_Choice(kind=Kind(name), count=int(number), seed=int(seed or 0))]
+    parts = [part.strip() for part in text.split(",")]
+    if not (parts[0][:1].isdigit() or parts[0] == Kind.ORIGINAL):
         raise InputError("layouts", given=repr(text), allowed=ALLOWED)
-    return _Choice(kind=Kind.GIVEN, layouts=[parse_layout(part) for part in text.split(",")])
+    return [
+        _Choice(kind=Kind.ORIGINAL, layouts=[_today(family)])
+        if part == Kind.ORIGINAL
+        else _Choice(kind=Kind.GIVEN, layouts=[parse_layout(part)])
+        for part in parts
+    ]
+
+
+def _today(family: Family | Network) -> Layout:
+    if not isinstance(family, ModelNetwork):
+        raise InputError(
+            "layouts",
+            given="original",
+            allowed="layouts by name",
+            remedy="only a model (--model) has widths of its own",
+        )
+    return family.today
 
 
 def _is_small(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) < 9
 
 
-def _check(layout: Layout, family: Family, problem: Problem | None) -> None:
+def _check(layout: Layout, family: Family | Network, problem: Problem | None) -> None:
     family.check(layout)
     broken = problem.violations(layout) if problem is not None else []
     if broken:

@@ -1,111 +1,77 @@
-"""Where finished trials are kept: one SQLite file a study, one writer, one transaction a trial.
+"""Where trials are kept: one SQLite file a study, one writer, one transaction a change.
 
-The file is ``study.sqlite`` in the study's folder. Table ``trials`` has one row per trial that ended, table ``meta``
-the family and the data the study is about. A process that is killed loses the trial it was training and nothing else.
+The file is ``study.sqlite`` in the study's folder. Table ``trials`` has one row per trial from the moment it is
+planned, table ``data`` where the data sets come from. Any number of processes may read (``Reader``) while one writes
+(``Store``).
 """
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
-import json
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from parlay.documents import SCHEMA_VERSION
 from parlay.errors import StudyError
-from parlay.families import Family, get_family
-from parlay.study.plan import Kind, Planned, Trial, family_config
-from parlay.train.recipe import Recipe
+from parlay.study.plan import Kind, Planned
+from parlay.study.row import COMPLETE, FIELDS, PLANNED, RUNNING, Row, join_kinds, pack, split_kinds, unpack
+from parlay.study.schema import FILE, connect, connect_for_reading
 
-__all__ = ["COMPLETE", "FAILED", "Row", "Store"]
+__all__ = ["Added", "DataSource", "Reader", "Store"]
 
-COMPLETE, FAILED = "complete", "failed"
-
-APPLICATION_ID = 0x7061726C  # "parl"; SQLite's header field for telling whose file it is
-
-SCHEMA = """
-CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
-CREATE TABLE trials (
-    trial TEXT PRIMARY KEY, config TEXT NOT NULL, kinds TEXT NOT NULL, data TEXT NOT NULL, recipe TEXT NOT NULL,
-    status TEXT NOT NULL, accuracy REAL, loss REAL, train_loss REAL, seconds REAL NOT NULL, threads INTEGER,
-    finished TEXT NOT NULL, error TEXT
-) STRICT;
-"""
-
-COLUMNS = "trial, config, kinds, data, recipe, status, accuracy, loss, train_loss, seconds, threads, finished, error"
+COLUMNS = ", ".join(FIELDS)
+LOCK = "study.lock"
+LOCK_TRIES = 5
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
-    """A trial that ended.
+class DataSource:
+    """Where a data set of a study comes from.
 
     Attributes:
-        trial: what was run.
-        kinds: why it was chosen, over all calls.
-        data_name: how the data is called (its content is part of the trial).
-        status: ``complete`` or ``failed``.
-        accuracy: share of the test images that the last step's network gets right, 0 to 1; None when it failed.
-        loss: mean cross-entropy on the test images, in nats.
-        train_loss: mean loss of the last tenth of the steps, in nats.
-        seconds: wall-clock time.
-        threads: CPU threads.
-        finished: when, UTC, ISO 8601.
-        error: what went wrong, in one line; None when nothing did.
+        name: how tables call it.
+        spec: what ``parlay.data.load`` takes; None for data that only the calling program has.
+        folder: where its downloads are kept.
     """
 
-    trial: Trial
-    kinds: frozenset[Kind]
-    data_name: str
-    status: str
-    seconds: float
-    finished: str
-    accuracy: float | None = None
-    loss: float | None = None
-    train_loss: float | None = None
-    threads: int | None = None
-    error: str | None = None
+    name: str
+    spec: str | None = None
+    folder: str | None = None
 
 
-class Store:
-    """An open study; use it as a context manager.
+@dataclass(frozen=True, kw_only=True)
+class Added:
+    """What planning changed.
 
-    Args:
-        folder: the study's folder, made where it is not there yet.
-        family: the networks it is about.
-        data: SHA-256 of the data it is about.
-        data_name: how that data is called in messages.
+    Attributes:
+        new: trials that the study had not.
+        known: trials of the plan that it had.
+    """
+
+    new: int
+    known: int
+
+
+class Reader:
+    """A study open for reading, also while another process writes to it; use it as a context manager.
 
     Raises:
-        StudyError: when another process has it open, the file is not a study of parlay's or of a newer version, the
-            study is about other networks or other data, or the folder cannot be used.
+        StudyError: when there is no study, or the file is damaged or of another version.
     """
 
-    def __init__(self, folder: Path | str, *, family: Family, data: str, data_name: str) -> None:
+    def __init__(self, folder: Path | str) -> None:
         self.folder = Path(folder)
-        self.path = self.folder / "study.sqlite"
-        others = [name for name in ("trials.csv", "scatter.png") if (self.folder / name).exists()]
-        if others and not self.path.exists():
-            raise StudyError(
-                f"study {self.folder}: there is a {others[0]} but no study.sqlite, so it is not a study of"
-                " parlay's and would lose that file; use another --study folder"
-            )
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self._lock = _lock(self.folder / "study.lock")
-        except OSError as error:
-            raise StudyError(f"study {self.folder}: the folder cannot be used: {error.strerror or error}") from None
-        try:
-            self._connection = _connect(self.path)
-            self._settle({"family": family_config(family), "data": data, "data_name": data_name})
-        except BaseException:
-            self.close()
-            raise
+        self.path = self.folder / FILE
+        self._connection = self._connect()
+
+    def _connect(self) -> sqlite3.Connection:
+        return connect_for_reading(self.path)
 
     def __enter__(self) -> Self:
         return self
@@ -116,16 +82,21 @@ class Store:
         self.close()
 
     def close(self) -> None:
-        """Let go of the file and of the lock."""
-        if hasattr(self, "_connection"):
-            self._connection.close()
-        os.close(self._lock)
+        """Let go of the file."""
+        self._connection.close()
 
     def rows(self) -> list[Row]:
-        """Every trial that ended, in the order in which the trials were first written."""
+        """Every trial, in the order in which they were planned."""
         with self._reading():
-            found = self._connection.execute(f"SELECT {COLUMNS} FROM trials ORDER BY rowid")
-            return [_row(values) for values in found]
+            found = self._connection.execute(f"SELECT {COLUMNS} FROM trials ORDER BY place")
+            return [Row.read(dict(zip(FIELDS, values, strict=True))) for values in found]
+
+    def curves(self) -> Iterator[tuple[str, tuple[float, ...]]]:
+        """Identity and loss of every step, in nats, of each complete trial; one at a time, since they may be long."""
+        with self._reading():
+            found = self._connection.execute("SELECT trial, losses FROM trials WHERE losses NOT NULL ORDER BY place")
+            for identity, blob in found:
+                yield identity, unpack(blob)
 
     def complete(self) -> set[str]:
         """Identities of the trials that need not be run again."""
@@ -133,50 +104,149 @@ class Store:
             found = self._connection.execute("SELECT trial FROM trials WHERE status = ?", (COMPLETE,))
             return {identity for (identity,) in found}
 
-    def write(self, row: Row) -> None:
-        """Keep a trial that ended, in one transaction; an earlier row of the same trial (a failed one) is replaced."""
-        values = (
-            row.trial.identity,
-            json.dumps({**row.trial.config, "recipe_name": row.trial.recipe.name}, sort_keys=True),
-            _join(row.kinds),
-            row.data_name,
-            row.trial.recipe.name,
-            row.status,
-            row.accuracy,
-            row.loss,
-            row.train_loss,
-            row.seconds,
-            row.threads,
-            row.finished,
-            row.error,
-        )
-        marks = ", ".join("?" for _ in values)
-        with self._transaction():
-            self._connection.execute(f"INSERT OR REPLACE INTO trials ({COLUMNS}) VALUES ({marks})", values)
-
-    def remember_kinds(self, plan: Iterable[Planned]) -> dict[str, frozenset[Kind]]:
-        """Add the plan's reasons to those of trials that ended earlier; returns all reasons of the plan's trials."""
+    def sources(self) -> dict[str, DataSource]:
+        """SHA-256 of a data set -> where it comes from."""
         with self._reading():
-            found = self._connection.execute("SELECT trial, kinds FROM trials")
-            known = {identity: _split(kinds) for identity, kinds in found}
-        union = {p.trial.identity: p.kinds | known.get(p.trial.identity, frozenset()) for p in plan}
-        with self._transaction():
-            self._connection.executemany(
-                "UPDATE trials SET kinds = ? WHERE trial = ?",
-                [(_join(kinds), identity) for identity, kinds in union.items() if known.get(identity, kinds) != kinds],
-            )
-        return union
+            found = self._connection.execute("SELECT sha256, name, spec, folder FROM data")
+            return {sha: DataSource(name=name, spec=spec, folder=folder) for sha, name, spec, folder in found}
+
+    def driver(self) -> int | None:
+        """Process that is working on the study now; None when there is none."""
+        try:
+            handle = os.open(self.folder / LOCK, os.O_RDWR)
+        except OSError:
+            return None
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.read(handle, 32).strip()
+            return int(holder) if holder.isdigit() else 0
+        finally:
+            os.close(handle)
+        return None
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[None]:
         """A file that was changed by hand, or by another program, is met with one line."""
         try:
             yield
+        except sqlite3.OperationalError as error:
+            if "no such" not in str(error):
+                raise StudyError(f"study {self.path} cannot be read: {error}") from None
+            raise self._damaged(error) from None
         except (sqlite3.Error, ValueError, KeyError, TypeError) as error:
+            raise self._damaged(error) from None
+
+    def _damaged(self, error: Exception) -> StudyError:
+        return StudyError(
+            f"study {self.path} is damaged ({type(error).__name__}: {error}); restore it, or use another folder"
+        )
+
+
+class Store(Reader):
+    """A study open for writing, by this process alone.
+
+    Args:
+        folder: the study's folder, made where it is not there yet.
+
+    Raises:
+        StudyError: when another process has it open, the file is not a study of parlay's or of another version, or the
+            folder cannot be used.
+    """
+
+    def __init__(self, folder: Path | str) -> None:
+        self.folder = Path(folder)
+        self.path = self.folder / FILE
+        others = [name for name in ("trials.csv", "scatter.png") if (self.folder / name).exists()]
+        if others and not self.path.exists():
             raise StudyError(
-                f"study {self.path} is damaged ({type(error).__name__}: {error}); restore it, or use another --study"
-                " folder"
-            ) from None
+                f"study {self.folder}: there is a {others[0]} but no {FILE}, so it is not a study of"
+                " parlay's and would lose that file; use another folder"
+            )
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._lock = _lock(self.folder / LOCK)
+        except OSError as error:
+            raise StudyError(f"study {self.folder}: the folder cannot be used: {error.strerror or error}") from None
+        try:
+            self._connection = self._connect()
+        except BaseException:
+            os.close(self._lock)
+            raise
+
+    def _connect(self) -> sqlite3.Connection:
+        return connect(self.path)
+
+    def close(self) -> None:
+        """Let go of the file and of the lock."""
+        super().close()
+        os.close(self._lock)
+
+    def remember_source(self, fingerprint: str, source: DataSource) -> None:
+        """Keep where a data set comes from; what is known already gives way."""
+        with self._transaction():
+            self._connection.execute(
+                "INSERT INTO data VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET name = excluded.name,"
+                " spec = coalesce(excluded.spec, spec), folder = coalesce(excluded.folder, folder)",
+                (fingerprint, source.name, source.spec, source.folder),
+            )
+
+    def add(self, plan: Sequence[Planned], *, data_name: str) -> Added:
+        """Add the trials that are not there, as planned; those that are there get the plan's reasons besides.
+
+        All of it or nothing.
+        """
+        with self._reading():
+            found = self._connection.execute("SELECT trial, kinds FROM trials")
+            known = {identity: split_kinds(kinds) for identity, kinds in found}
+        kinds: dict[str, frozenset[Kind]] = {}
+        new: dict[str, Row] = {}
+        for planned in plan:
+            identity = planned.trial.identity
+            kinds[identity] = planned.kinds | kinds.get(identity, known.get(identity, frozenset()))
+            if identity not in known:
+                new.setdefault(identity, Row(trial=planned.trial, kinds=planned.kinds, data_name=data_name))
+        with self._transaction():
+            marks = ", ".join(f":{name}" for name in FIELDS)
+            self._connection.executemany(
+                f"INSERT INTO trials ({COLUMNS}) VALUES ({marks})", [row.values() for row in new.values()]
+            )
+            self._connection.executemany(
+                "UPDATE trials SET kinds = ? WHERE trial = ?",
+                [(join_kinds(union), identity) for identity, union in kinds.items() if known.get(identity) != union],
+            )
+        return Added(new=len(new), known=len(kinds) - len(new))
+
+    def recover(self) -> None:
+        """What a driver that was killed left as running is planned again."""
+        with self._transaction():
+            self._connection.execute("UPDATE trials SET status = ? WHERE status = ?", (PLANNED, RUNNING))
+
+    def mark(self, identities: Iterable[str], status: str, *, started: str | None = None) -> None:
+        """Set the status of trials, and when they were begun."""
+        with self._transaction():
+            self._connection.executemany(
+                "UPDATE trials SET status = ?, started = coalesce(?, started) WHERE trial = ?",
+                [(status, started, identity) for identity in identities],
+            )
+
+    def write(self, row: Row, losses: Sequence[float] | None = None) -> None:
+        """Keep a trial that ended, in one transaction; its place in the order and its reasons stay.
+
+        Args:
+            row: the trial.
+            losses: of every step; its learning curve.
+        """
+        names = [name for name in FIELDS if name not in ("trial", "kinds")]
+        assignments = ", ".join(f"{name} = excluded.{name}" for name in (*names, "losses"))
+        marks = ", ".join(f":{name}" for name in (*FIELDS, "losses"))
+        values: dict[str, Any] = {**row.values(), "losses": None if losses is None else pack(losses)}
+        with self._transaction():
+            self._connection.execute(
+                f"INSERT INTO trials ({COLUMNS}, losses) VALUES ({marks}) ON CONFLICT (trial) DO UPDATE SET"
+                f" {assignments}",
+                values,
+            )
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -184,39 +254,26 @@ class Store:
             with self._connection:
                 self._connection.execute("BEGIN IMMEDIATE")
                 yield
+        except sqlite3.OperationalError as error:
+            if "no such" in str(error):
+                raise self._damaged(error) from None
+            raise StudyError(f"study {self.path} cannot be written: {error}; what it holds is whole") from None
         except sqlite3.Error as error:
-            raise StudyError(f"study {self.path} cannot be written: {error}") from None
-
-    def _settle(self, question: dict[str, Any]) -> None:
-        """Write down what the study is about, or make sure that it still is."""
-        with self._reading():
-            stored = {key: json.loads(value) for key, value in self._connection.execute("SELECT key, value FROM meta")}
-            if stored:
-                _ = [stored[key] for key in question]  # a study that lost one of them is damaged
-        if not stored:
-            with self._transaction():
-                self._connection.executemany(
-                    "INSERT INTO meta VALUES (?, ?)", [(key, json.dumps(value)) for key, value in question.items()]
-                )
-            return
-        if stored["family"] != question["family"]:
-            ours, theirs = _words(stored["family"]), _words(question["family"])
-            raise StudyError(
-                f"study {self.folder} is about {ours}; asked for: {theirs}; one study keeps to one family: use another"
-                " --study folder"
-            )
-        if stored["data"] != question["data"]:
-            raise StudyError(
-                f"study {self.folder} is about the data {stored['data_name']} (sha256 {stored['data'][:12]}); asked"
-                f" for: {question['data_name']} (sha256 {question['data'][:12]}); use another --study folder"
-            )
+            raise StudyError(f"study {self.path} cannot be written: {error}; what it holds is whole") from None
 
 
 def _lock(path: Path) -> int:
     """Take the study for this process; the system lets go of it however the process ends."""
     handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        for attempt in range(LOCK_TRIES):
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:  # for an instant it may be held by someone who looks whether it is held
+                if attempt == LOCK_TRIES - 1:
+                    raise
+                time.sleep(0.02)
     except BlockingIOError:
         holder = os.read(handle, 32).decode(errors="replace").strip() or "unknown"
         os.close(handle)
@@ -226,85 +283,7 @@ def _lock(path: Path) -> int:
     except BaseException:
         os.close(handle)
         raise
-    os.ftruncate(handle, 0)
-    os.write(handle, f"{os.getpid()}\n".encode())
+    with contextlib.suppress(OSError):  # the lock counts; a full disk may leave no room for the number
+        os.ftruncate(handle, 0)
+        os.write(handle, f"{os.getpid()}\n".encode())
     return handle
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    """Open the file and see that it is a study of a version we know; make the tables where there are none."""
-    try:
-        connection = sqlite3.connect(path, isolation_level=None)
-    except sqlite3.Error as error:
-        raise StudyError(f"study {path} cannot be opened: {error}") from None
-    try:
-        [application] = connection.execute("PRAGMA application_id").fetchone()
-        [version] = connection.execute("PRAGMA user_version").fetchone()
-        [tables] = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        if not tables and not application:
-            connection.executescript(
-                f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA application_id = {APPLICATION_ID};"
-                f" PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
-            )
-        elif application != APPLICATION_ID:
-            raise StudyError(f"{path} is an SQLite file but not a study of parlay's; use another --study folder")
-        elif version > SCHEMA_VERSION:
-            raise StudyError(
-                f"study {path} has schema version {version}, this parlay knows up to {SCHEMA_VERSION}; upgrade parlay"
-            )
-    except sqlite3.DatabaseError as error:
-        connection.close()
-        raise StudyError(
-            f"{path} is not a study of parlay's, or is damaged ({error}); use another --study folder"
-        ) from None
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def _row(values: tuple[Any, ...]) -> Row:
-    (_, text, kinds, data, recipe, status, accuracy, loss, train_loss, seconds, threads, finished, error) = values
-    config = json.loads(text)
-    family = dict(config["family"])
-    factory = get_family(family.pop("name"))
-    depth, sizes = family.pop("depth"), family.pop("kernel_sizes")
-    trial = Trial(
-        family=factory(depth, kernel_size=sizes, **family),
-        layout=tuple(config["layout"]),
-        data=config["data"],
-        recipe=Recipe.from_numbers(recipe, config["steps"], config["recipe"]),
-        steps=config["steps"],
-        seed=config["seed"],
-        validation=config["validation"],
-        precision=config["precision"],
-    )
-    return Row(
-        trial=trial,
-        kinds=_split(kinds),
-        data_name=data,
-        status=status,
-        accuracy=accuracy,
-        loss=loss,
-        train_loss=train_loss,
-        seconds=seconds,
-        threads=threads,
-        finished=finished,
-        error=error,
-    )
-
-
-def _join(kinds: Iterable[Kind]) -> str:
-    return "+".join(kind for kind in Kind if kind in set(kinds))
-
-
-def _split(text: str) -> frozenset[Kind]:
-    return frozenset(Kind(part) for part in text.split("+") if part)
-
-
-def _words(family: dict[str, Any]) -> str:
-    kernels = "x".join(map(str, dict.fromkeys(family["kernel_sizes"])))
-    return (
-        f"{family['name']} networks of depth {family['depth']}, kernel size {kernels}, {family['in_channels']} input"
-        f" channels, images of {family['image']} pixels, {family['classes']} classes"
-    )

@@ -1,0 +1,240 @@
+"""One trial, run wherever an executor puts it; how it ended goes into a file, so that no driver's end loses it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import socket
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from parlay.errors import InputError, StoppedError
+from parlay.study.plan import Trial
+from parlay.study.row import COMPLETE, FAILED
+from parlay.study.shared import opened
+from parlay.study.workspace import Beat, Workspace, stop_asked
+
+if TYPE_CHECKING:
+    from parlay.data import Dataset
+    from parlay.train.checkpoint import Checkpoints
+    from parlay.train.loop import History
+
+__all__ = ["STOPPED", "Task", "now", "perform"]
+
+STOPPED = "stopped"
+BEAT_EVERY = 1.0
+"""Seconds between two beats of a trial."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """What a worker is told.
+
+    Attributes:
+        trial: what to run.
+        folder: the study's folder, on a path that driver and worker share.
+        token: the driver's.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``; found out where the trial runs.
+        threads: CPU threads; None leaves torch's number as it is.
+        checkpoint_seconds: seconds between checkpoints.
+    """
+
+    trial: Trial
+    folder: Path
+    token: str
+    device: str = "auto"
+    threads: int | None = None
+    checkpoint_seconds: float = 60.0
+
+
+def perform(task: Task, handle: Any, step: Callable[[int, float], None] | None = None) -> str:
+    """Run a trial and write how it ended into its folder.
+
+    Args:
+        task: which, and how.
+        handle: stands for the data set (``Executor.share``), validation images set aside.
+        step: told every step, where the driver is this process.
+
+    Returns:
+        ``complete``, ``failed`` or ``stopped``. It is this short because a process that is killed while it sends a long
+        answer could leave half of it; everything else is in the file.
+
+    Raises:
+        InputError: when the result cannot be written.
+    """
+    trial, identity = task.trial, task.trial.identity
+    workspace = Workspace(folder=task.folder)
+    started, began = now(), time.perf_counter()
+    report = _reporter(workspace, trial, step)
+    try:
+        history = train_trial(task, opened(handle), report, stop_asked(workspace.session, task.token))
+    except StoppedError:
+        return STOPPED
+    except Exception as error:  # one bad trial must not end a study of hundreds
+        workspace.write_result(
+            identity,
+            {
+                "status": FAILED,
+                "error": described(error),
+                "traceback": traceback.format_exc()[-20_000:],
+                "keeps_checkpoints": _is_circumstance(error),
+                "seconds": time.perf_counter() - began,
+                "started": started,
+                "finished": now(),
+                **_here(),
+            },
+        )
+        return FAILED
+    workspace.write_result(
+        identity,
+        {
+            "status": COMPLETE,
+            "accuracy": history.accuracy,
+            "loss": history.loss,
+            "mean_average_precision": history.mean_average_precision,
+            "validation_accuracy": history.validation_accuracy,
+            "validation_loss": history.validation_loss,
+            "train_loss": history.train_loss,
+            "losses": list(history.losses),
+            "seconds": history.seconds,
+            "images_per_second": history.images_per_second,
+            "threads": history.threads,
+            "device": history.device,
+            "started": started,
+            "finished": now(),
+            **_here(),
+        },
+    )
+    return COMPLETE
+
+
+def train_trial(
+    task: Task, data: Dataset, progress: Callable[[int, float], None], should_stop: Callable[[], bool]
+) -> History:
+    """Build a trial's network and train it, from its last checkpoint where there is one.
+
+    Raises:
+        InputError: when the network's input or classes are not those of the data.
+        StoppedError: when ``should_stop`` said so.
+    """
+    from parlay.train.checkpoint import Checkpoints
+    from parlay.train.device import resolve_device, set_threads
+    from parlay.train.loop import train
+
+    trial = task.trial
+    check_fits(trial, data)
+    if task.threads is not None:
+        set_threads(task.threads)
+    checkpoints: Checkpoints = Checkpoints(
+        folder=Workspace(folder=task.folder).trial(trial.identity), every_seconds=task.checkpoint_seconds
+    )
+    return train(
+        trial.network.build(trial.layout, seed=trial.seed),
+        data,
+        trial.recipe,
+        seed=trial.seed,
+        steps=trial.steps,
+        precision=trial.precision,
+        device=resolve_device(task.device),
+        checkpoints=checkpoints,
+        run=trial.identity,
+        progress=progress,
+        should_stop=should_stop,
+    )
+
+
+def check_fits(trial: Trial, data: Dataset) -> None:
+    """Refuse a network whose input or classes are not those of the data.
+
+    Raises:
+        InputError: naming what differs.
+    """
+    network = trial.network
+    for what, ours, theirs in (
+        ("in-channels", network.in_channels, data.in_channels),
+        ("image side", network.image, data.image),
+        ("classes", network.classes, data.classes),
+    ):
+        if ours != theirs:
+            raise InputError(f"{what} of the network", given=ours, allowed=f"{theirs}, that of {data.name}")
+
+
+def described(error: BaseException) -> str:
+    """An error in one line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:500]
+
+
+def _is_circumstance(error: Exception) -> bool:
+    """Whether an error came from outside the training, so that its checkpoints are good to go on from."""
+    return isinstance(error, OSError | MemoryError | InputError) or "out of memory" in str(error)
+
+
+def now() -> str:
+    """The time, UTC, ISO 8601."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _reporter(
+    workspace: Workspace, trial: Trial, step: Callable[[int, float], None] | None
+) -> Callable[[int, float], None]:
+    """What is called after every step: writes a beat now and then."""
+    first: tuple[int, float] | None = None
+    last = 0.0
+    host, pid = socket.gethostname(), os.getpid()
+
+    def report(done: int, loss: float) -> None:
+        nonlocal first, last
+        instant = time.monotonic()
+        if step is not None:
+            step(done, loss)
+        if first is None:
+            first = (done, instant)  # the first step warms up, and is not counted
+        elif instant - last >= BEAT_EVERY:
+            last = instant
+            speed = (done - first[0]) * trial.recipe.batch / max(instant - first[1], 1e-9)
+            beat = Beat(
+                step=done,
+                steps=trial.steps,
+                loss=loss,
+                images_per_second=speed,
+                time=time.time(),
+                host=host,
+                pid=pid,
+            )
+            workspace.write_beat(trial.identity, beat)
+
+    return report
+
+
+def _here() -> dict[str, Any]:
+    """Which process of which machine this is, and what it runs."""
+    return {"host": socket.gethostname(), "pid": os.getpid(), "versions": _versions()}
+
+
+@lru_cache(maxsize=1)
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version(), "cpu": _cpu(), "system": platform.platform()}
+    for package in ("parlay", "torch"):
+        try:
+            found[package] = version(package)
+        except ModuleNotFoundError:
+            found[package] = "unknown"
+    return found
+
+
+def _cpu() -> str:
+    """The CPU's model, which decides the bits of a result as much as torch's version does."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
