@@ -27,6 +27,7 @@ COMMANDS = {
     "retrofit": "parlay.cli.retrofits:retrofit",
     "train": "parlay.cli.training:train",
     "study": "parlay.cli.studies:study",
+    "report": "parlay.cli.reporting:report",
     "paper": "parlay.cli.papers:paper",
     "demo": "parlay.cli.demos:demo",
 }
