@@ -7,16 +7,16 @@ from itertools import pairwise
 
 __all__ = ["points_for", "thin", "windows"]
 
-MOST_POINTS = 120
+MOST_POINTS = 60
 ALL_POINTS = 60_000
 """Points of all curves together; about half a megabyte of text."""
 
 
 def points_for(trials: int) -> int:
-    """How many points each of so many curves gets: 120, fewer where there are many, and at least 20.
+    """How many points each of so many curves gets: 60, fewer where there are many, and at least 20.
 
     >>> points_for(39), points_for(2000)
-    (120, 30)
+    (60, 30)
     """
     return max(20, min(MOST_POINTS, ALL_POINTS // max(1, trials)))
 

@@ -31,6 +31,12 @@ function number(value, digits = 4) {
   return value.toLocaleString("en-US", { maximumFractionDigits: Math.min(places, 6) }).replace("-", "−");
 }
 
+function fixed(value, places) {
+  if (value === null || value === undefined) return "–";
+  const format = { minimumFractionDigits: places, maximumFractionDigits: places };
+  return value.toLocaleString("en-US", format).replace("-", "−");
+}
+
 function compact(value) {
   const size = Math.abs(value);
   for (const [unit, scale] of [["G", 1e9], ["M", 1e6], ["k", 1e3]]) {

@@ -17,7 +17,7 @@ from parlay.report.page.curves import points_for, thin, windows
 from parlay.report.page.panels import Panel, log_path_energy, make_panels
 from parlay.report.page.provenance import Provenance, provenance_of
 from parlay.report.page.relations import Relations, relations_of
-from parlay.report.page.verdict import Verdict, judge
+from parlay.report.page.verdict import Finding, Verdict, judge
 from parlay.report.page.weights import Weights, read_weights
 from parlay.study import Reader, Row, strongest
 
@@ -140,11 +140,11 @@ def _names(folders: Sequence[Path]) -> list[str]:
 def _title(judged: Sequence[Judged]) -> str:
     networks = dict.fromkeys(found.panel.first.trial.network.title for found in judged)
     data = dict.fromkeys(found.panel.first.data_name for found in judged)
-    return f"Which layout? {', '.join(networks)} on {', '.join(data)}"
+    return f"Layouts compared: {', '.join(networks)} on {', '.join(data)}"
 
 
 def _panel(judged: Judged, points: int) -> dict[str, Any]:
-    """A panel for the script; ``energy_is_log`` says that energies are drawn as logarithms, since some are too large."""
+    """A panel for the script; ``energy_is_log`` says that energies are drawn as logarithms."""
     panel = judged.panel
     logs = [row.log_energy for row in panel.rows]
     paths = [log_path_energy(row) for row in panel.rows]
@@ -158,9 +158,9 @@ def _panel(judged: Judged, points: int) -> dict[str, Any]:
         or max((p for p in paths if p is not None), default=0) > LARGEST_PLAIN,
         "has_path_energy": all(path is not None for path in paths),
         "steps": [(start + end) / 2 for start, end in windows(steps, points)],
-        "correlations": {
-            line.key: f"{line.method} {line.correlation}" for line in judged.relations.lines if line.key is not None
-        },
+        "correlations": {}
+        if judged.verdict.finding is Finding.TOO_FEW
+        else {line.key: f"{line.method} {line.correlation}" for line in judged.relations.lines if line.key is not None},
     }
 
 

@@ -43,10 +43,10 @@ def joined(*children: str) -> Html:
 
 
 def embedded_json(value: Any) -> Html:
-    """JSON that may stand inside a script element: nothing in it can end the element or begin a comment.
+    r"""JSON that may stand inside a script element: nothing in it can end the element or begin a comment.
 
     >>> print(embedded_json(["</script>", 1]))
-    ["\\u003c/script\\u003e",1]
+    ["\u003c/script\u003e",1]
     """
     text = json.dumps(value, allow_nan=False, separators=(",", ":"))
     return Html(re.sub("[<>&]", lambda found: f"\\u{ord(found[0]):04x}", text))

@@ -42,6 +42,7 @@ function drawFigures() {
   tip.hide();
   const shown = TRIALS.filter(isShown);
   const panels = panelsOf(shown);
+  byId("lost").hidden = shown.every((trial) => trial[chosen.y] !== null);
   const [scatters, losses, layouts] = [byId("scatters"), byId("losses"), byId("layouts")];
   for (const holder of [scatters, losses, layouts]) holder.replaceChildren();
   const several = panels.length > 1;
@@ -139,7 +140,7 @@ function begin() {
   byId("find").addEventListener("input", () => table.set(table.trials));
   byId("download").addEventListener("click", () => table.download());
   byId("more").addEventListener("click", () => {
-    table.length += PORTION;
+    table.length += MORE;
     table.draw();
   });
   addEventListener("scroll", () => {

@@ -54,7 +54,8 @@ def provenance_of(study: str, folder: Path, panels: Sequence[Panel]) -> Provenan
         )
     moments = sorted(row.finished for row in ended if row.finished)
     if moments:
-        facts.append(("Finished", moments[0] if len(moments) == 1 else f"{moments[0]} to {moments[-1]}"))
+        shown = [_moment(moment) for moment in dict.fromkeys((moments[0], moments[-1]))]
+        facts.append(("Finished", f"{' to '.join(shown)} UTC"))
     recipes = {row.trial.recipe.name: row.trial.recipe for row in rows}
     return Provenance(
         study=study,
@@ -81,6 +82,15 @@ def _each(values: Iterable[str]) -> str:
     if len(counts) == 1:
         return next(iter(counts))
     return "; ".join(f"{value} ({count:,})" for value, count in counts.most_common())
+
+
+def _moment(text: str) -> str:
+    """A moment to the minute.
+
+    >>> _moment("2026-11-25T02:15:46+00:00")
+    '2026-11-25 02:15'
+    """
+    return text[:16].replace("T", " ")
 
 
 def _plain(value: object) -> str:

@@ -57,8 +57,8 @@ def _weights(page: Page) -> Html:
     if not page.weights:
         return Html("")
     explained = (
-        "What calibration on trained networks puts before ln ln n of each group. Dot: calibrated, with its 95 % interval;"
-        " stroke: before."
+        "What calibration on trained networks puts before ln ln n of each group. Dot: calibrated, with its 95 %"
+        " interval; stroke: before."
     )
     return element(
         "section",

@@ -33,7 +33,7 @@ def summary(page: Page) -> str:
 
 def verdicts(page: Page) -> Html:
     """One card a question."""
-    return joined(*(_card(judged) for judged in page.judged))
+    return joined(*(_card(judged, alone=len(page.judged) == 1) for judged in page.judged))
 
 
 def coefficients(page: Page) -> Html:
@@ -69,7 +69,8 @@ def provenance(page: Page) -> Html:
     )
 
 
-def _card(judged: Judged) -> Html:
+def _card(judged: Judged, *, alone: bool) -> Html:
+    """One question; where it is the only one, its headline stands above the card already."""
     verdict, panel = judged.verdict, judged.panel
     cautions = [element("ul", *(element("li", text) for text in verdict.cautions), class_="cautions")]
     return element(
@@ -79,8 +80,7 @@ def _card(judged: Judged) -> Html:
         element(
             "p",
             element("span", verdict.finding.value, class_=f"badge {SLUGS[verdict.finding]}"),
-            " ",
-            element("strong", verdict.headline),
+            *([] if alone else [" ", element("strong", verdict.headline)]),
         ),
         element("p", " ".join(verdict.reasons)),
         *(cautions if verdict.cautions else []),
@@ -89,12 +89,11 @@ def _card(judged: Judged) -> Html:
 
 
 def _table_of(judged: Judged) -> Html:
-    heads = ("Over layouts", "Method", "Value", "95 % interval", "−1 … 0 … 1", "p", "n")
+    heads = ("Over layouts", "Value", "95 % interval", "−1 … 1", "p", "n")
     body = [
         element(
             "tr",
-            element("th", line.label, scope="row"),
-            element("td", line.method),
+            element("th", line.label, " ", element("small", line.method), scope="row"),
             *(element("td", text, class_="number") for text in _numbers(line.correlation)),
             element("td", _drawn(line.correlation), class_="drawn"),
             element("td", _chance(line.correlation), class_="number"),
@@ -103,6 +102,9 @@ def _table_of(judged: Judged) -> Html:
         for line in judged.relations.lines
     ]
     caption = f"{judged.panel.study}: {judged.panel.name}, {judged.panel.training}"
+    if judged.verdict.finding is Finding.TOO_FEW:
+        few = f"Layouts with an accuracy: {len(judged.panel.means)}, too few for coefficients."
+        return joined(element("h3", caption), element("p", few, class_="note"))
     return _table(caption, heads, body)
 
 
@@ -113,7 +115,7 @@ def _table(caption: str, heads: Iterable[str], body: Iterable[Html]) -> Html:
         element(
             "table",
             element("caption", caption),
-            element("thead", element("tr", *(element("th", head, scope="col") for head in heads))),
+            element("thead", element("tr", *(_head(place, head) for place, head in enumerate(heads)))),
             element("tbody", *body),
         ),
         class_="scrolls",
@@ -121,6 +123,11 @@ def _table(caption: str, heads: Iterable[str], body: Iterable[Html]) -> Html:
         tabindex="0",
         aria_label=caption,
     )
+
+
+def _head(place: int, text: str) -> Html:
+    """A column's heading: to the right over numbers, which all columns hold but the first and the drawn one."""
+    return element("th", text, scope="col", class_="number" if place and "…" not in text else None)
 
 
 def _numbers(found: Correlation) -> tuple[str, str]:

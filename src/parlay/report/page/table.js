@@ -1,20 +1,21 @@
 // The table of trials: chosen by the controls, sorted by its headings, written as CSV.
 
-const PORTION = 100;
+const PORTION = 25;
+const MORE = 100;
 const COLUMNS = [
   ["study", "Study", (trial) => trial.study],
   ["question", "Question", (trial) => trial.question],
   ["layout", "Layout", (trial) => trial.layout],
   ["accuracy", "Accuracy", (trial) => percent(trial.accuracy)],
-  ["loss", "Loss", (trial) => number(trial.loss)],
-  ["energy", "Energy", (trial) => number(trial.energy)],
-  ["path_energy", "Path energy", (trial) => number(trial.path_energy)],
+  ["loss", "Loss", (trial) => fixed(trial.loss, 4)],
+  ["energy", "Energy", (trial) => fixed(trial.energy, 2)],
+  ["path_energy", "Path energy", (trial) => fixed(trial.path_energy, 3)],
   ["macs", "Multiply-adds", (trial) => number(trial.macs)],
   ["params", "Parameters", (trial) => number(trial.params)],
   ["peak_activation_bytes", "Peak memory (B)", (trial) => number(trial.peak_activation_bytes)],
   ["seed", "Seed", (trial) => String(trial.seed)],
   ["kind", "Chosen as", (trial) => trial.kind],
-  ["seconds", "Seconds", (trial) => number(trial.seconds)],
+  ["seconds", "Seconds", (trial) => fixed(trial.seconds, 1)],
   ["status", "Status", (trial) => trial.status],
   ["error", "Error", (trial) => trial.error ?? ""],
 ];

@@ -4,7 +4,7 @@ function drawWidths(panel, entry, most, name, width) {
   const widths = entry.layout.split("-").map(Number);
   const [height, top] = [124, 18];
   const room = height - top - 16;
-  const step = Math.min(58, width / widths.length);
+  const step = Math.min(84, width / widths.length);
   const root = svg("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": `${name}: ${widths.map((size, place) => `${panel.groups[place] ?? place + 1} ${size}`).join(", ")}` });
   const middle = top + room / 2;
   const sparse = Math.max(1, Math.ceil(24 / step));
