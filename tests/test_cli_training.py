@@ -139,17 +139,8 @@ def test_a_study_from_the_command_line(data_file: Path, tmp_path: Path, capsys: 
     assert [trial["depth"] for trial in wider["trials"]] == [2]
 
 
-<<<<<<< HEAD
-def test_a_trial_that_diverges_fails_alone(data_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):
-    """The failure is kept with its reason, the others are trained, and the exit code says so."""
-    from parlay.train import recipe as recipes
-
-    wild = recipes.Recipe(name="wild", steps=8, lr=1e30)
-    monkeypatch.setitem(recipes.RECIPES, "wild", wild)
-=======
 def test_a_trial_that_diverges_fails_alone(data_file: Path, tmp_path: Path, capsys):
     """The failure is kept with its reason, tried again as asked, and the exit code says so."""
->>>>>>> study
     command = ["study", "run", "--study", str(tmp_path / "s"), "--layouts", "3-4,4-3", "--data", str(data_file)]
     assert run([*command, "--recipe-set", "lr=1e30", "--steps", "8", "--threads", "1", "--retries", "1", "--json"]) == 1
     trials = json.loads(capsys.readouterr().out)["trials"]

@@ -55,8 +55,7 @@ function factsOf(mark, panel, y) {
   return facts;
 }
 
-function shapeOf(mark, at, up) {
-  const size = 5;
+function shapeOf(mark, at, up, size) {
   if (mark.lost) return svg("path", { class: "point lost", d: `M${at - 4} ${up - 4}l8 8m0 -8l-8 8` });
   if (!mark.top) return svg("circle", { class: "point", cx: at, cy: up, r: size });
   const wide = size * 1.35;
@@ -76,7 +75,7 @@ function drawScatter(panel, trials, options, width) {
       yText: (value) => number(value), below: lost.length ? 24 : 0,
     },
   );
-  const label = `${panel.name}: ${found.length} marks, ${axes ? acrossTitle(options.x, panel) : ""} against ${UP[options.y]}`;
+  const label = `${panel.name}: ${found.length} marks, ${acrossTitle(options.x, panel)} against ${UP[options.y]}`;
   const root = svg("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "group", "aria-label": label }, axes.root);
   const shapes = marks.map((mark) => {
     mark.at = axes.x(mark.x);
@@ -84,7 +83,7 @@ function drawScatter(panel, trials, options, width) {
     if (mark.high > mark.low) {
       root.append(svg("line", { class: mark.top ? "range top" : "range", x1: mark.at, x2: mark.at, y1: axes.y(100 * mark.low), y2: axes.y(100 * mark.high) }));
     }
-    const shape = shapeOf(mark, mark.at, mark.up);
+    const shape = shapeOf(mark, mark.at, mark.up, marks.length > 300 ? 3.6 : 5);
     const facts = factsOf(mark, panel, options.y);
     shape.setAttribute("role", "img");
     shape.setAttribute("data-layout", mark.first.layout);

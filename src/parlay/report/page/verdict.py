@@ -65,7 +65,7 @@ def judge(panel: Panel, relations: Relations) -> Verdict:
     Rules, in this order: with fewer than 6 trained layouts there is *not enough data*. Energy's Spearman coefficient
     with accuracy *holds* if its permutation p is below 0.05 and its 95 % interval is above 0, is *reversed* if the
     interval is below 0, and else is *not shown*. The partial coefficient given multiply-adds counts as something left
-    if its interval excludes 0.
+    if its interval excludes 0 and rests on 20 layouts or more; with fewer, that interval is too narrow to trust.
     """
     energy = relations.relation.energy
     finding = _finding(energy)
@@ -115,6 +115,8 @@ def _beside_macs(relations: Relations) -> str:
     if left.value is None or left.low is None or left.high is None:
         return f"{begin}: the two cannot be told apart here."
     rest = f"{_signed(left.value)}, {_signed(left.low)} to {_signed(left.high)}"
+    if left.n < ROUGH and not left.low <= 0 <= left.high:
+        return f"{begin}; what is left for energy given them is {rest}, too rough with n = {left.n} to say more."
     if left.low > 0:
         return f"{begin}; given them, energy still goes with accuracy ({rest})."
     if left.high < 0:
@@ -164,6 +166,6 @@ def _unfinished(rows: tuple[Row, ...]) -> Iterator[str]:
     failed = sum(row.status == FAILED for row in rows)
     left = sum(not row.has_ended for row in rows)
     if failed:
-        yield f"{failed} of {len(rows)} trials failed and count for nothing."
+        yield f"{failed:,} of {len(rows):,} trials failed and count for nothing."
     if left:
-        yield f"{left} of {len(rows)} trials are still to run."
+        yield f"{left:,} of {len(rows):,} trials are still to run."
