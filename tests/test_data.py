@@ -139,7 +139,7 @@ def test_other_files_are_refused(tmp_path: Path):
     text.write_text("x_train")
     np.save(single, np.zeros(3))
     for path in (text, single, tmp_path, tmp_path / "none.npz"):
-        with pytest.raises(InputError, match=r"data file.*allowed"):
+        with pytest.raises(InputError, match=r"data.*allowed"):
             load(path)
 
 
@@ -160,11 +160,14 @@ def test_cifar_comes_from_torchvision(
         print("Files already downloaded")
         assert root == tmp_path and download
         part = "train" if train else "test"
-        return SimpleNamespace(data=arrays()[f"x_{part}"], targets=arrays()[f"y_{part}"].ravel().tolist())
+        return SimpleNamespace(
+            data=arrays()[f"x_{part}"], targets=arrays()[f"y_{part}"].ravel().tolist(), classes=["a", "b", "c", "d"]
+        )
 
     monkeypatch.setattr(torchvision.datasets, "CIFAR100", fake)
     data = load("cifar100", data_dir=tmp_path)
     assert (data.name, len(data.train_labels), data.classes, data.flips) == ("cifar100", 20, 4, True)
+    assert data.class_names == ("a", "b", "c", "d")
     assert capsys.readouterr().out == ""
 
 

@@ -20,6 +20,8 @@ from study_checks import Results, results, small_plan
 
 LAYOUTS = [(width, 14 - width) for width in range(2, 14)]
 KILLS = 50
+STEPS = 500
+"""Long enough that 50 kills fit in: a few seconds a trial."""
 LIMIT = 1200.0
 """Seconds after which a test gives up."""
 
@@ -81,20 +83,20 @@ def moments(draw: random.Random, folder: Path) -> Iterator[None]:
     """Yields when to kill next: at any moment, the start of a process among them, or just after some progress."""
     for number in range(KILLS):
         if number % 2:
-            time.sleep(draw.uniform(0.1, 2.0))
+            time.sleep(draw.uniform(0.05, 1.0))
         else:
             before, deadline = checkpoints(folder), time.monotonic() + 30
             while not checkpoints(folder) - before and time.monotonic() < deadline:
                 time.sleep(0.02)
-            time.sleep(draw.uniform(0.0, 0.3))
+            time.sleep(draw.uniform(0.0, 0.2))
         yield
 
 
 @pytest.mark.slow
 def test_fifty_kills_change_nothing(tmp_path: Path):
     """24 trials under 50 random kill -9 of workers and drivers: 24 rows, each equal to the undisturbed study's."""
-    plan_study(tmp_path / "quiet", steps=400)
-    plan_study(tmp_path / "loud", steps=400)
+    plan_study(tmp_path / "quiet", steps=STEPS)
+    plan_study(tmp_path / "loud", steps=STEPS)
     expected = undisturbed(tmp_path / "quiet")
     draw = random.Random(20171023)
     folder = tmp_path / "loud"

@@ -46,6 +46,6 @@ def crop_and_flip(images: Tensor, *, margin: int, flip: bool, generator: Generat
     tops = torch.arange(count, device=images.device) * tall + down  # B, rows of all padded images counted through
     rows = tops[:, None] + torch.arange(height, device=images.device)  # B, H
     pixels = rows[:, :, None] * wide + columns[:, None, :]  # B, H, W
-    # one flat index a pixel: twice as fast on a CPU as three index tensors that are broadcast
+    # one flat index a pixel: much faster on a CPU than three index tensors that are broadcast
     chosen = padded.view(-1, channels).index_select(0, pixels.view(-1))  # B*H*W, C
     return chosen.view(count, height, width, channels).permute(0, 3, 1, 2)

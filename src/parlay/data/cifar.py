@@ -31,6 +31,7 @@ def cifar(name: str, folder: Path) -> Dataset:
         from torchvision import datasets
     kind = {"cifar10": datasets.CIFAR10, "cifar100": datasets.CIFAR100}[name]
     arrays: dict[str, np.ndarray] = {}
+    names: tuple[str, ...] = ()
     try:
         # torchvision may print to stdout, which belongs to our caller; its pickles make newer numpy warn
         with contextlib.redirect_stdout(sys.stderr), warnings.catch_warnings():
@@ -39,6 +40,7 @@ def cifar(name: str, folder: Path) -> Dataset:
                 part = kind(root=folder, train=split == "train", download=True)
                 arrays[f"x_{split}"] = np.asarray(part.data)
                 arrays[f"y_{split}"] = np.asarray(part.targets)
+                names = tuple(part.classes)
     except (OSError, RuntimeError, EOFError) as error:
         raise InputError(
             f"{name} in {folder}",
@@ -46,4 +48,4 @@ def cifar(name: str, folder: Path) -> Dataset:
             allowed="an undamaged archive, or a network to fetch it from",
             remedy="give a Keras-style .npz file instead, or another --data-dir",
         ) from None
-    return from_arrays(name, arrays)
+    return from_arrays(name, arrays, class_names=names)

@@ -30,4 +30,4 @@ def digits() -> Dataset:
         members = draw.permutation(np.flatnonzero(labels == digit))
         train[members[: len(members) // 2]] = True
     arrays = {"x_train": levels[train], "y_train": labels[train], "x_test": levels[~train], "y_test": labels[~train]}
-    return from_arrays("digits", arrays, flips=False)
+    return from_arrays("digits", arrays, flips=False, class_names=tuple("0123456789"))

@@ -6,6 +6,7 @@ maps them reads pages of the system's file cache, which exist once however many 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -156,9 +157,6 @@ def _sync_folder(folder: Path) -> None:
         handle = os.open(folder, os.O_RDONLY)
     except OSError:
         return
-    try:
+    with contextlib.suppress(OSError):
         os.fsync(handle)
-    except OSError:
-        pass
-    finally:
-        os.close(handle)
+    os.close(handle)

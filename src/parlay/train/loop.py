@@ -145,7 +145,7 @@ def train(
         if not math.isfinite(test.loss):
             raise DivergedError(f"training diverged in its {steps} steps: the test loss is {test.loss}")
         held: Score | None = None
-        if len(getattr(data, "validation_labels", ())):
+        if len(data.validation_labels):
             held = evaluate(model, data, part="validation", inputs=inputs)
     return History(
         steps=steps,
@@ -231,7 +231,7 @@ def _steps(state: Run, inputs: Inputs, recipe: Recipe, steps: int) -> Iterator[N
     while state.step < steps:
         chosen = state.next_batch()  # B
         images = crop_and_flip(
-            state.images[chosen], margin=recipe.crop, flip=state.flips, generator=state.generator
+            state.images.index_select(0, chosen), margin=recipe.crop, flip=state.flips, generator=state.generator
         )  # B, C, H, W
         rate = recipe.rate(state.step, steps)
         for group in state.optimizer.param_groups:

@@ -143,7 +143,6 @@ class ProcessExecutor(Executor):
     def _kill(self) -> None:
         self._finish(cancel=True)
         for worker in (*self._busy, *self._idle):
-            worker.pool.shutdown(wait=False, cancel_futures=True)
             with suppress(Exception):  # it may have ended by itself
                 os.kill(worker.pid.result(timeout=STARTING), signal.SIGKILL)
             self._retired.append(worker.pool)
@@ -207,7 +206,10 @@ def available_cores() -> int:
 
 def _hire(threads: int) -> _Worker:
     pool = ProcessPoolExecutor(
-        max_workers=1, mp_context=multiprocessing.get_context("spawn"), initializer=_begin, initargs=(threads,)
+        max_workers=1,
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=_begin,
+        initargs=(threads, os.getpid()),
     )
     # Ctrl-C reaches every process of the terminal, also one that has not come to ignoring it: it is born with the
     # signal blocked.
@@ -218,18 +220,21 @@ def _hire(threads: int) -> _Worker:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _begin(threads: int) -> None:
+def _begin(threads: int, driver: int) -> None:
     """In a new worker: leave Ctrl-C to the driver, end when it ends, and take no more than the share of the cores."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):  # read when torch is imported, which is later
         os.environ[name] = str(threads)
-    threading.Thread(target=_follow, args=(os.getppid(),), daemon=True).start()
+    threading.Thread(target=_follow, args=(driver,), daemon=True).start()
 
 
-def _follow(parent: int) -> None:
-    """End this process at once when its parent is gone: the next driver must not find trainings that still run."""
-    driver = multiprocessing.parent_process()
-    while driver is not None and os.getppid() == parent:
-        driver.join(timeout=1)
+def _follow(driver: int) -> None:
+    """End this process at once when the driver is gone: the next one must not find trainings that still run.
+
+    The driver's number comes from the driver: it may be gone before this process asks for its parent's.
+    """
+    parent = multiprocessing.parent_process()
+    while parent is not None and os.getppid() == driver:
+        parent.join(timeout=1)
     os._exit(1)

@@ -1,0 +1,111 @@
+"""Image folders as torchvision's ImageFolder reads them: one folder a class, images of any size."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from parlay.data.dataset import Dataset, from_arrays
+from parlay.data.images import EXTENSIONS, Progress, cached, read_images, state_of
+from parlay.data.split import stratified
+from parlay.errors import InputError
+
+__all__ = ["image_folder"]
+
+TEST_FOLDERS = ("test", "val", "valid")
+"""Where the test images may be; the first that is there."""
+
+PART_FOR_TEST = 5
+"""Where there are no split folders, one image in so many is kept to test on."""
+
+
+def image_folder(root: Path, *, side: int, cache: Path, progress: Progress | None = None) -> Dataset:
+    """Read ``root/train/CLASS/*`` and ``root/test/CLASS/*`` (or val, or valid), or split ``root/CLASS/*`` by class.
+
+    Without a folder ``train`` and without one of the others, a fifth of the images, of each class its share, is kept to
+    test on, drawn with seed 0. Class folders are searched at any depth; classes and images are numbered in the order of
+    their names; hidden files and folders are passed over. The shorter side is resized to ``side`` and the centre taken.
+
+    Args:
+        root: the folder.
+        side: pixels of the images.
+        cache: folder of the caches.
+        progress: called with images read and images in all; not when the cache is used.
+
+    Raises:
+        InputError: for a folder of another layout, without images, or with images that cannot be read.
+    """
+    if not root.is_dir():
+        raise InputError("image folder", given=str(root), allowed="a folder", remedy="there is no such folder")
+    tests = [name for name in TEST_FOLDERS if (root / name).is_dir()]
+    has_train = (root / "train").is_dir()
+    if has_train != bool(tests):
+        raise InputError(
+            f"image folder {root}",
+            given=f"{'train' if has_train else tests[0]} alone",
+            allowed="train/CLASS and test/CLASS (or val, or valid), or CLASS folders only",
+        )
+    train, classes = _listing(root / "train" if has_train else root)
+    test, test_classes = _listing(root / tests[0], of_train=False) if has_train else ([], [])
+    strange = [name for name in test_classes if name not in classes]
+    if strange:
+        raise InputError(
+            f"classes in {root / tests[0]}", given=strange[0], allowed=f"those of {root / 'train'}: {_some(classes)}"
+        )
+    names = [name for name, _ in train], [name for name, _ in test]
+    files = [file for _, file in train + test]
+
+    def make() -> dict[str, np.ndarray]:
+        number = {name: label for label, name in enumerate(classes)}
+        images = read_images(files, side=side, crop=True, progress=progress)
+        labels = np.array([number[name] for part in names for name in part], dtype=np.int64)
+        tested = np.arange(len(files)) >= len(train)
+        if not has_train:
+            tested = stratified(labels, len(files), max(1, len(files) // PART_FOR_TEST), seed=0)
+        return {
+            "x_train": images[~tested],
+            "y_train": labels[~tested],
+            "x_test": images[tested],
+            "y_test": labels[tested],
+        }
+
+    if len(classes) < 2:
+        raise InputError(f"classes in {root}", given=_some(classes), allowed="at least 2 folders, one a class")
+    if not has_train and len(files) == len(classes):
+        raise InputError(f"images in {root}", given="one a class", allowed="more, since some are kept to test on")
+    key = state_of(root, files, side=side)
+    arrays = cached(cache, source="folder", root=root, side=side, key=key, make=make)
+    return from_arrays(root.resolve().name, arrays, class_names=tuple(classes))
+
+
+def _listing(folder: Path, *, of_train: bool = True) -> tuple[list[tuple[str, Path]], list[str]]:
+    """Every image below a folder with its class, and the classes, in the order of their names."""
+    classes = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    if not classes:
+        raise InputError(f"image folder {folder}", given="no folders in it", allowed="one folder a class")
+    listed: list[tuple[str, Path]] = []
+    for name in classes:
+        files = _images(folder / name)
+        if of_train and not files:
+            raise InputError(
+                f"class folder {folder / name}", given="no images", allowed=f"at least one of {' '.join(EXTENSIONS)}"
+            )
+        listed += [(name, file) for file in files]
+    if not listed:
+        raise InputError(f"image folder {folder}", given="no images", allowed=f"some of {' '.join(EXTENSIONS)}")
+    return listed, classes
+
+
+def _images(folder: Path) -> list[Path]:
+    """Images at any depth, sorted; links to folders are followed, as torchvision does."""
+    found: list[Path] = []
+    for place, folders, files in os.walk(folder, followlinks=True):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        found += [Path(place, name) for name in files if name.lower().endswith(EXTENSIONS) and not name.startswith(".")]
+    return sorted(found)
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
