@@ -29,11 +29,19 @@ LARGEST_PLAIN = 11.0
 
 @dataclass(frozen=True, kw_only=True)
 class Judged:
-    """A panel with what its trials say."""
+    """A panel with what its trials say.
+
+    Attributes:
+        panel: the trials.
+        relations: their coefficients.
+        verdict: the same in words.
+        curves: identity of a trial -> its thinned learning curve; two studies may have the same trial.
+    """
 
     panel: Panel
     relations: Relations
     verdict: Verdict
+    curves: Mapping[str, list[float]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +54,6 @@ class Page:
         version: of parlay.
         command: what makes it again.
         judged: every panel, in the order of the studies.
-        curves: identity of a trial -> its thinned learning curve.
         points: of each curve, at most.
         weights: calibrated weights that lay beside studies.
         provenance: one a study.
@@ -57,7 +64,6 @@ class Page:
     version: str
     command: str
     judged: tuple[Judged, ...]
-    curves: Mapping[str, list[float]]
     points: int
     weights: tuple[Weights, ...]
     provenance: tuple[Provenance, ...]
@@ -69,7 +75,7 @@ class Page:
 
     def data(self) -> dict[str, Any]:
         """What the page's script draws, as JSON values: ``panels``, and ``trials`` column by column."""
-        trials = [_trial(place, row, self.curves) for place, row in self.rows]
+        trials = [_trial(place, row, self.judged[place].curves) for place, row in self.rows]
         return {
             "panels": [_panel(judged, self.points) for judged in self.judged],
             "trials": {key: [trial[key] for trial in trials] for key in trials[0]},
@@ -94,7 +100,6 @@ def gather(folders: Sequence[Path], *, title: str | None = None, command: str = 
     if not folders:
         raise InputError("studies", given="none", allowed="at least one folder of a study")
     judged: list[Judged] = []
-    curves: dict[str, list[float]] = {}
     weights: list[Weights] = []
     provenance: list[Provenance] = []
     read = [_read(folder) for folder in dict.fromkeys(folders)]
@@ -102,11 +107,12 @@ def gather(folders: Sequence[Path], *, title: str | None = None, command: str = 
     points = points_for(sum(len(rows) for _, rows in read))
     for (folder, rows), name in zip(read, names, strict=True):
         panels = make_panels(name, rows)
+        with Reader(folder) as reader:
+            curves = {identity: thin(losses, points) for identity, losses in reader.curves() if losses}
         for panel in panels:
             relations = relations_of(panel)
-            judged.append(Judged(panel=panel, relations=relations, verdict=judge(panel, relations)))
-        with Reader(folder) as reader:
-            curves.update((identity, thin(losses, points)) for identity, losses in reader.curves() if losses)
+            verdict = judge(panel, relations)
+            judged.append(Judged(panel=panel, relations=relations, verdict=verdict, curves=curves))
         provenance.append(provenance_of(name, folder, panels))
         found = read_weights(folder, name)
         weights += [] if found is None else [found]
@@ -116,7 +122,6 @@ def gather(folders: Sequence[Path], *, title: str | None = None, command: str = 
         version=__version__,
         command=command,
         judged=tuple(judged),
-        curves=curves,
         points=points,
         weights=tuple(weights),
         provenance=tuple(provenance),
