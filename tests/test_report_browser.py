@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from page_studies import LAYOUTS, make_study
+from page_studies import LAYOUTS, make_model_study, make_study
 from parlay.report.page import Page, gather, render
 from parlay.report.page.gather import Judged
 from parlay.report.page.panels import Panel
@@ -136,7 +136,7 @@ def test_hovering_tells_a_layout_and_its_numbers(show: Callable[..., Any]):
     facts = dict(zip(lines[1::2], lines[2::2], strict=True))
     assert facts["energy"] == "19.56"
     assert facts["test accuracy"] == "79.66 %"
-    assert facts["range"] == "79.56 % to 79.76 %"
+    assert facts["range"] == "79.56 to 79.76 %"
     assert facts["2 runs, seeds"] == "0, 1"
     assert facts["parameters"] == "4,858"
     ActionChains(driver).move_to_element(driver.find_element("id", "explore-title")).perform()
@@ -164,6 +164,17 @@ def test_filters(show: Callable[..., Any]):
     driver.find_element("css selector", 'input[value="complete"]').click()
     assert "nothing to draw" in driver.find_element("id", "scatters").text or not found(driver, "#scatters svg")
     assert len(found(driver, "#table tbody tr")) == 0
+
+
+def test_model_without_energies_of_paths(show: Callable[..., Any], tmp_path: Path):
+    """Where a study has mean average precision it can be drawn; what is not known is not offered."""
+    driver = show(content=gather([make_model_study(tmp_path / "models")]))
+    assert len(found(driver, "#scatters .point")) == 3
+    assert [option.get_attribute("value") for option in found(driver, "#x option")][:2] == ["energy", "macs"]
+    choose(driver, "y", "mean_average_precision")
+    assert [text.text for text in found(driver, "#scatters svg .title")][1] == "mean average precision (%)"
+    assert len(found(driver, "#scatters .point")) == 3
+    assert not driver.find_element("id", "seed").is_displayed()
 
 
 def test_table_sorts_finds_and_downloads(show: Callable[..., Any], browser: Any, tmp_path: Path):

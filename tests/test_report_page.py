@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from page_studies import LAYOUTS, make_study, rising
+from page_studies import LAYOUTS, make_model_study, make_study, rising
 from parlay.cli.main import run
 from parlay.errors import InputError, StudyError
 from parlay.families import plain
@@ -216,6 +216,19 @@ def test_deep_networks_are_drawn_by_logarithm(tmp_path: Path):
     assert data["panels"][0]["energy_is_log"] is True
     logs = data["trials"]["log_energy"]
     assert logs[2] is None and logs[0] > 11
+
+
+def test_models_without_path_energy(tmp_path: Path):
+    """A model outside the families has no path energy and no weights: its size is parameters, within 5 % one panel."""
+    page = gather([make_model_study(tmp_path / "models")])
+    [judged] = page.judged
+    assert "made.up:model with 1,990 to 2,010 parameters" in judged.panel.question
+    assert judged.verdict.finding is Finding.TOO_FEW
+    assert not [line.label for line in judged.relations.lines if "path" in line.label]
+    data = page.data()
+    assert data["panels"][0]["has_path_energy"] is False
+    assert data["trials"]["log_path_energy"] == [None] * 3
+    assert data["trials"]["mean_average_precision"] == [0.4] * 3
 
 
 def test_several_studies_share_a_page(tmp_path: Path, folder: Path):

@@ -1,6 +1,6 @@
 """The HTML of a page: one file, no request to anywhere, and a policy that forbids the browser any.
 
-Figures are drawn by some 600 lines of script of our own: plotly.js would add 4 MB to every page, its marks cannot be
+Figures are drawn by some 700 lines of script of our own: plotly.js would add 4 MB to every page, its marks cannot be
 reached by keyboard, and the styles it puts in at run time need a policy that allows any.
 """
 

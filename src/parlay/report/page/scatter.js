@@ -46,7 +46,7 @@ function factsOf(mark, panel, y) {
   const facts = [];
   if (mark.lost) facts.push(["status", first.status], ...(first.error ? [["error", first.error.slice(0, 160)]] : []));
   else facts.push([UP[y].replace(" (%)", ""), percent(mark.y)]);
-  if (runs.length > 1) facts.push(["range", `${percent(mark.low)} to ${percent(mark.high)}`]);
+  if (runs.length > 1) facts.push(["range", `${fixed(100 * mark.low, 2)} to ${percent(mark.high)}`]);
   facts.push([runs.length > 1 ? `${runs.length} runs, seeds` : "seed", seeds]);
   for (const key of Object.keys(ACROSS)) {
     if (first[key] !== null) facts.push([acrossTitle(key, panel).replace(" (Eq. 3)", "").replace(" per image", "").replace("activation memory (bytes, int8)", "memory, bytes"), number(first[key])]);

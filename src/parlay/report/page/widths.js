@@ -45,7 +45,7 @@ function drawWeights(groups, width) {
     const y = place * line + line / 2;
     root.append(svg("text", { x: left - 10, y: y + 4, "text-anchor": "end" }, group.group.slice(-Math.floor(left / 7))));
     if (group.low !== null) root.append(svg("line", { class: "interval", x1: x(group.low), x2: x(group.high), y1: y, y2: y }));
-    root.append(svg("line", { class: "axis", x1: x(group.prior), x2: x(group.prior), y1: y - 9, y2: y + 9, "stroke-width": 2 }), svg("circle", { class: "value", cx: x(group.weight), cy: y, r: 5 }));
+    root.append(svg("line", { class: "before", x1: x(group.prior), x2: x(group.prior), y1: y - 9, y2: y + 9, "stroke-width": 2 }), svg("circle", { class: "value", cx: x(group.weight), cy: y, r: 5 }));
   });
   return root;
 }
