@@ -33,7 +33,7 @@ imports: $(STAMP) ## import-linter: the order of the layers
 test: lint types imports ## lint, types, import rules, then the tests in about two minutes
 	$(PYTEST)
 
-test-all: lint types imports ## the same with the tests marked slow, ray or data
+test-all: lint types imports ## the same with the tests marked slow, ray, browser or data
 	$(PYTEST) -m ""
 
 bench: $(STAMP) ## measure the solver beside SCIP, CP-SAT and Gurobi into benchmarks/RESULTS.md (hours; resumable)

@@ -111,6 +111,7 @@ JSON_COMMANDS = {
     "study run": ["study", *TRIAL],
     "study status": None,  # of a study that is there; test_cli_studies.py has it
     "study export": None,
+    "report": None,  # test_report_page.py has it
     "demo": None,  # trains for a minute; its document is the study's
 }
 """Command -> arguments of a quick run; None where there is none."""

@@ -79,6 +79,8 @@ def test_wheel_holds_what_it_needs(wheel):
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
     assert {"parlay/py.typed", "parlay/paper/tables.csv", "parlay/cli/main.py"} <= set(names)
+    page = ("page.html", "page.css", "page.js", "scatter.js")
+    assert {f"parlay/report/page/{name}" for name in page} <= set(names)
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert {name.split("/")[0].split("-")[0] for name in names} == {"parlay"}
 

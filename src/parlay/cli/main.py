@@ -31,6 +31,7 @@ COMMANDS = {
     "evaluate": "parlay.cli.evidence:evaluate",
     "calibrate": "parlay.cli.calibration:calibrate",
     "search": "parlay.cli.calibration:search",
+    "report": "parlay.cli.reporting:report",
     "paper": "parlay.cli.papers:paper",
     "demo": "parlay.cli.demos:demo",
 }

@@ -1,0 +1,34 @@
+"""``parlay report``: one self-contained page on studies."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import click
+
+from parlay.cli.options import json_option
+
+__all__ = ["report"]
+
+
+@click.command()
+@click.argument("studies", nargs=-1, required=True, metavar="STUDY...", type=click.Path(path_type=Path))
+@click.option(
+    "--out", default="report.html", show_default=True, type=click.Path(path_type=Path), help="The page's file."
+)
+@click.option("--title", help="Heading of the page; networks and data without one.")
+@click.option("--force", is_flag=True, help="Replace a file that is no report.")
+@json_option
+def report(studies: tuple[Path, ...], out: Path, title: str | None, force: bool, as_json: bool) -> None:
+    """One page on studies that opens offline: the verdict, figures to explore, every trial, how it was run."""
+    from parlay.report.page import write_page
+
+    words = ["parlay", "report", *map(str, studies), "--out", str(out), *(["--title", title] if title else [])]
+    written = write_page(studies, out, title=title, command=shlex.join(words), force=force)
+    if as_json:
+        click.echo(written.document())
+        return
+    for judged in written.page.judged:
+        click.echo(f"{judged.panel.study}: {judged.panel.name}: {judged.verdict.finding}. {judged.verdict.headline}")
+    click.echo(f"{out} ({written.size / 1e6:.1f} MB, opens in any browser, offline)")

@@ -1,0 +1,12 @@
+"""One self-contained page on studies: ``gather`` collects what it says, ``render`` makes the HTML, ``write_page`` both.
+
+``panels`` groups trials by the question they answer, ``relations`` has the coefficients, ``verdict`` puts them into
+words, ``curves``, ``weights`` and ``provenance`` add the rest; nothing of these knows about HTML. ``sections`` and
+``markup`` write the parts that need no script, ``page.html``, ``page.css`` and the ``.js`` files the parts that do.
+"""
+
+from parlay.report.page.gather import Page, gather
+from parlay.report.page.render import render
+from parlay.report.page.write import Written, write_page
+
+__all__ = ["Page", "Written", "gather", "render", "write_page"]

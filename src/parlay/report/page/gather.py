@@ -1,0 +1,204 @@
+"""Everything that the page says, apart from how it is drawn."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from parlay import __version__
+from parlay.documents import finite
+from parlay.errors import InputError, StudyError
+from parlay.layout import format_layout
+from parlay.report.page.curves import points_for, thin, windows
+from parlay.report.page.panels import Panel, log_path_energy, make_panels
+from parlay.report.page.provenance import Provenance, provenance_of
+from parlay.report.page.relations import Relations, relations_of
+from parlay.report.page.verdict import Finding, Verdict, judge
+from parlay.report.page.weights import Weights, read_weights
+from parlay.study import Reader, Row, strongest
+
+__all__ = ["Judged", "Page", "gather"]
+
+LARGEST_PLAIN = 11.0
+"""Logarithm above which an energy is shown as its logarithm."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """A panel with what its trials say.
+
+    Attributes:
+        panel: the trials.
+        relations: their coefficients.
+        verdict: the same in words.
+        curves: identity of a trial -> its thinned learning curve; two studies may have the same trial.
+    """
+
+    panel: Panel
+    relations: Relations
+    verdict: Verdict
+    curves: Mapping[str, list[float]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """All that a page shows.
+
+    Attributes:
+        title: its heading.
+        made: when, in UTC, ISO 8601.
+        version: of parlay.
+        command: what makes it again.
+        judged: every panel, in the order of the studies.
+        points: of each curve, at most.
+        weights: calibrated weights that lay beside studies.
+        provenance: one a study.
+    """
+
+    title: str
+    made: str
+    version: str
+    command: str
+    judged: tuple[Judged, ...]
+    points: int
+    weights: tuple[Weights, ...]
+    provenance: tuple[Provenance, ...]
+
+    @property
+    def rows(self) -> list[tuple[int, Row]]:
+        """Every trial with the number of its panel."""
+        return [(place, row) for place, judged in enumerate(self.judged) for row in judged.panel.rows]
+
+    def data(self) -> dict[str, Any]:
+        """What the page's script draws, as JSON values: ``panels``, and ``trials`` column by column."""
+        trials = [_trial(place, row, self.judged[place].curves) for place, row in self.rows]
+        return {
+            "panels": [_panel(judged, self.points) for judged in self.judged],
+            "trials": {key: [trial[key] for trial in trials] for key in trials[0]},
+            "weights": [
+                {"study": found.study, "groups": [vars(weight) for weight in found.weights]} for found in self.weights
+            ],
+        }
+
+
+def gather(folders: Sequence[Path], *, title: str | None = None, command: str = "") -> Page:
+    """Read studies, judge what they hold, and keep what a page needs.
+
+    Args:
+        folders: the studies' folders; a name said twice counts once.
+        title: heading of the page; networks and data without one.
+        command: what makes the page again.
+
+    Raises:
+        InputError: without a folder.
+        StudyError: when a study is not there, cannot be read, or holds no trial.
+    """
+    if not folders:
+        raise InputError("studies", given="none", allowed="at least one folder of a study")
+    judged: list[Judged] = []
+    weights: list[Weights] = []
+    provenance: list[Provenance] = []
+    read = [_read(folder) for folder in dict.fromkeys(folders)]
+    names = _names([folder for folder, _ in read])
+    points = points_for(sum(len(rows) for _, rows in read))
+    for (folder, rows), name in zip(read, names, strict=True):
+        panels = make_panels(name, rows)
+        with Reader(folder) as reader:
+            curves = {identity: thin(losses, points) for identity, losses in reader.curves() if losses}
+        for panel in panels:
+            relations = relations_of(panel)
+            verdict = judge(panel, relations)
+            judged.append(Judged(panel=panel, relations=relations, verdict=verdict, curves=curves))
+        provenance.append(provenance_of(name, folder, panels))
+        found = read_weights(folder, name)
+        weights += [] if found is None else [found]
+    return Page(
+        title=title or _title(judged),
+        made=datetime.now(UTC).isoformat(timespec="seconds"),
+        version=__version__,
+        command=command,
+        judged=tuple(judged),
+        points=points,
+        weights=tuple(weights),
+        provenance=tuple(provenance),
+    )
+
+
+def _read(folder: Path) -> tuple[Path, list[Row]]:
+    with Reader(folder) as reader:
+        rows = reader.rows()
+    if not rows:
+        raise StudyError(f"study {folder} holds no trial; 'parlay study new' plans some")
+    return folder, rows
+
+
+def _names(folders: Sequence[Path]) -> list[str]:
+    """The folders' own names; whole paths where two have the same."""
+    names = [folder.resolve().name for folder in folders]
+    return [str(folder) if names.count(name) > 1 else name for folder, name in zip(folders, names, strict=True)]
+
+
+def _title(judged: Sequence[Judged]) -> str:
+    networks = dict.fromkeys(found.panel.first.trial.network.title for found in judged)
+    data = dict.fromkeys(found.panel.first.data_name for found in judged)
+    return f"Layouts compared: {', '.join(networks)} on {', '.join(data)}"
+
+
+def _panel(judged: Judged, points: int) -> dict[str, Any]:
+    """A panel for the script; ``energy_is_log`` says that energies are drawn as logarithms."""
+    panel = judged.panel
+    logs = [row.log_energy for row in panel.rows]
+    paths = [log_path_energy(row) for row in panel.rows]
+    steps = panel.first.trial.steps
+    return {
+        "study": panel.study,
+        "name": panel.name,
+        "training": panel.training,
+        "groups": list(panel.first.trial.network.groups),
+        "energy_is_log": max(logs) > LARGEST_PLAIN
+        or max((p for p in paths if p is not None), default=0) > LARGEST_PLAIN,
+        "has_path_energy": all(path is not None for path in paths),
+        "steps": [(start + end) / 2 for start, end in windows(steps, points)],
+        "correlations": {}
+        if judged.verdict.finding is Finding.TOO_FEW
+        else {line.key: f"{line.method} {line.correlation}" for line in judged.relations.lines if line.key is not None},
+    }
+
+
+def _trial(place: int, row: Row, curves: Mapping[str, list[float]]) -> dict[str, Any]:
+    """A trial for the script; shares 0 to 1, energies as natural logarithms (None for -inf or unknown)."""
+    losses = curves.get(row.trial.identity)
+    path = log_path_energy(row)
+    return {
+        "panel": place,
+        "layout": format_layout(row.trial.layout),
+        "seed": row.trial.seed,
+        "status": row.status,
+        "kind": str(strongest(row.kinds)) if row.kinds else "",
+        "log_energy": _short(finite(row.log_energy)),
+        "log_path_energy": _short(finite(path)),
+        "macs": row.costs["macs"],
+        "params": row.costs["params"],
+        "peak_activation_bytes": row.costs["peak_activation_bytes"],
+        "accuracy": _short(finite(row.accuracy)),
+        "validation_accuracy": _short(finite(row.validation_accuracy)),
+        "mean_average_precision": _short(finite(row.mean_average_precision)),
+        "loss": _short(finite(row.loss)),
+        "train_loss": _short(finite(row.train_loss)),
+        "seconds": None if row.seconds is None else round(row.seconds, 1),
+        "error": row.error,
+        "curve": None if losses is None else [_short(finite(loss)) for loss in losses],
+    }
+
+
+def _short(value: float | None) -> float | None:
+    """Six significant digits, so that the page stays small.
+
+    >>> _short(0.123456789), _short(None)
+    (0.123457, None)
+    """
+    return None if value is None or math.isnan(value) else float(f"{value:.6g}")

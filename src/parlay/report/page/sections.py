@@ -1,0 +1,193 @@
+"""The parts of the page that need no script: verdicts, coefficients, weights, how it was run."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from parlay.evidence import Correlation
+from parlay.report.page.gather import Judged, Page
+from parlay.report.page.markup import Html, element, joined
+from parlay.report.page.verdict import Finding
+from parlay.report.page.weights import Weights
+
+__all__ = ["coefficients", "provenance", "summary", "verdicts", "weights"]
+
+SLUGS = {finding: finding.value.replace(" ", "-") for finding in Finding}
+SUMMARIES = {
+    Finding.HOLDS: "higher energy goes with higher accuracy",
+    Finding.REVERSED: "higher energy goes with lower accuracy",
+    Finding.NOT_SHOWN: "a relation is not shown",
+    Finding.TOO_FEW: "there is not enough data",
+}
+
+
+def summary(page: Page) -> str:
+    """All verdicts in one sentence."""
+    counts = Counter(judged.verdict.finding for judged in page.judged)
+    if len(page.judged) == 1:
+        return page.judged[0].verdict.headline
+    parts = [f"in {counts[finding]} {SUMMARIES[finding]}" for finding in Finding if counts[finding]]
+    return f"Of {len(page.judged)} questions: {'; '.join(parts)}."
+
+
+def verdicts(page: Page) -> Html:
+    """One card a question."""
+    return joined(*(_card(judged, alone=len(page.judged) == 1) for judged in page.judged))
+
+
+def coefficients(page: Page) -> Html:
+    """One table of coefficients a question, each with its interval drawn."""
+    return joined(*(_table_of(judged) for judged in page.judged))
+
+
+def weights(found: Sequence[Weights]) -> Html:
+    """One table a file of calibrated weights; a drawing stands above it where the script runs."""
+    return joined(*(_weights(place, some) for place, some in enumerate(found)))
+
+
+def provenance(page: Page) -> Html:
+    """How each study was run, and how the page was made."""
+    made = [("Page made", page.made), ("By", f"parlay {page.version}")]
+    about = element("div", element("h3", "This page"), _facts(made), _commands([page.command]), class_="run")
+    return joined(
+        *(
+            element(
+                "div",
+                element("h3", found.study),
+                _facts(found.facts),
+                *(
+                    element("details", element("summary", f"Recipe {name}: {len(numbers)} numbers"), _facts(numbers))
+                    for name, numbers in found.recipes
+                ),
+                _commands(found.commands),
+                class_="run",
+            )
+            for found in page.provenance
+        ),
+        about,
+    )
+
+
+def _card(judged: Judged, *, alone: bool) -> Html:
+    """One question; where it is the only one, its headline stands above the card already."""
+    verdict, panel = judged.verdict, judged.panel
+    cautions = [element("ul", *(element("li", text) for text in verdict.cautions), class_="cautions")]
+    return element(
+        "article",
+        element("p", panel.study, class_="study"),
+        element("h3", panel.question),
+        element(
+            "p",
+            element("span", verdict.finding.value, class_=f"badge {SLUGS[verdict.finding]}"),
+            *([] if alone else [" ", element("strong", verdict.headline)]),
+        ),
+        element("p", " ".join(verdict.reasons)),
+        *(cautions if verdict.cautions else []),
+        class_=f"card {SLUGS[verdict.finding]}",
+    )
+
+
+def _table_of(judged: Judged) -> Html:
+    heads = ("Over layouts", "Value", "95 % interval", "−1 … 1", "p", "n")
+    body = [
+        element(
+            "tr",
+            element("th", line.label, " ", element("small", line.method), scope="row"),
+            *(element("td", text, class_="number") for text in _numbers(line.correlation)),
+            element("td", _drawn(line.correlation), class_="drawn"),
+            element("td", _chance(line.correlation), class_="number"),
+            element("td", str(line.correlation.n), class_="number"),
+        )
+        for line in judged.relations.lines
+    ]
+    caption = f"{judged.panel.study}: {judged.panel.name}, {judged.panel.training}"
+    if judged.verdict.finding is Finding.TOO_FEW:
+        few = f"Layouts with an accuracy: {len(judged.panel.means)}, too few for coefficients."
+        return joined(element("h3", caption), element("p", few, class_="note"))
+    return _table(caption, heads, body)
+
+
+def _table(caption: str, heads: Iterable[str], body: Iterable[Html]) -> Html:
+    """A table in a frame that scrolls sideways where the window is narrow, also by keyboard."""
+    return element(
+        "div",
+        element(
+            "table",
+            element("caption", caption),
+            element("thead", element("tr", *(_head(place, head) for place, head in enumerate(heads)))),
+            element("tbody", *body),
+        ),
+        class_="scrolls",
+        role="region",
+        tabindex="0",
+        aria_label=caption,
+    )
+
+
+def _head(place: int, text: str) -> Html:
+    """A column's heading: to the right over numbers, which all columns hold but the first and the drawn one."""
+    return element("th", text, scope="col", class_="number" if place and "…" not in text else None)
+
+
+def _numbers(found: Correlation) -> tuple[str, str]:
+    if found.value is None or found.low is None or found.high is None:
+        return "–", "not defined"
+    return _number(found.value), f"{_number(found.low)} to {_number(found.high)}"
+
+
+def _number(value: float) -> str:
+    return f"{value:.2f}".replace("-", "−")
+
+
+def _chance(found: Correlation) -> str:
+    if found.p_value is None:
+        return "–"
+    return "< 0.001" if found.p_value < 0.001 else f"{found.p_value:.3f}"
+
+
+def _drawn(found: Correlation) -> Html:
+    """A coefficient and its interval on a line from -1 to 1; decoration, since the numbers stand beside it."""
+    marks = [element("line", x1="60", x2="60", y1="1", y2="17", class_="zero")]
+    if found.value is not None and found.low is not None and found.high is not None:
+        left, right, place = (f"{60 + 56 * value:.1f}" for value in (found.low, found.high, found.value))
+        marks.append(element("line", x1=left, x2=right, y1="9", y2="9", class_="interval"))
+        marks.append(element("circle", cx=place, cy="9", r="3.5", class_="value"))
+    return element("svg", *marks, width="120", height="18", viewBox="0 0 120 18", aria_hidden="true")
+
+
+def _weights(place: int, found: Weights) -> Html:
+    body = [
+        element(
+            "tr",
+            element("th", weight.group, scope="row"),
+            element("td", str(weight.layers), class_="number"),
+            element("td", _number(weight.prior), class_="number"),
+            element("td", _number(weight.weight), class_="number"),
+            element(
+                "td",
+                "–"
+                if weight.low is None or weight.high is None
+                else f"{_number(weight.low)} to {_number(weight.high)}",
+                class_="number",
+            ),
+        )
+        for weight in found.weights
+    ]
+    heads = ("Group", "Layers", f"Before ({found.prior})", "Calibrated", "95 % interval")
+    warnings = [element("ul", *(element("li", text) for text in found.warnings), class_="cautions")]
+    return element(
+        "div",
+        element("div", class_="weights-drawing", data_place=str(place)),
+        _table(f"{found.study}: what stands before ln ln n of each group", heads, body),
+        *(warnings if found.warnings else []),
+    )
+
+
+def _facts(facts: Iterable[tuple[str, str]]) -> Html:
+    return element("dl", *(part for name, value in facts for part in (element("dt", name), element("dd", value))))
+
+
+def _commands(commands: Iterable[str]) -> Html:
+    lines = [element("code", command) for command in commands if command]
+    return element("pre", *(part for line in lines for part in (line, "\n")), tabindex="0") if lines else Html("")

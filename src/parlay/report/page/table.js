@@ -1,0 +1,98 @@
+// The table of trials: chosen by the controls, sorted by its headings, written as CSV.
+
+const PORTION = 25;
+const MORE = 100;
+const COLUMNS = [
+  ["study", "Study", (trial) => trial.study],
+  ["question", "Question", (trial) => trial.question],
+  ["layout", "Layout", (trial) => trial.layout],
+  ["accuracy", "Accuracy", (trial) => percent(trial.accuracy)],
+  ["loss", "Loss", (trial) => fixed(trial.loss, 4)],
+  ["energy", "Energy", (trial) => fixed(trial.energy, 2)],
+  ["path_energy", "Path energy", (trial) => fixed(trial.path_energy, 3)],
+  ["macs", "Multiply-adds", (trial) => number(trial.macs)],
+  ["params", "Parameters", (trial) => number(trial.params)],
+  ["peak_activation_bytes", "Peak memory (B)", (trial) => number(trial.peak_activation_bytes)],
+  ["seed", "Seed", (trial) => String(trial.seed)],
+  ["kind", "Chosen as", (trial) => trial.kind],
+  ["seconds", "Seconds", (trial) => fixed(trial.seconds, 1)],
+  ["status", "Status", (trial) => trial.status],
+  ["error", "Error", (trial) => trial.error ?? ""],
+];
+const TEXTS = new Set(["study", "question", "layout", "kind", "status", "error"]);
+const CSV_COLUMNS = [
+  "study", "question", "layout", "seed", "status", "kind", "accuracy", "validation_accuracy", "mean_average_precision", "loss",
+  "train_loss", "log_energy", "log_path_energy", "macs", "params", "peak_activation_bytes", "seconds", "error",
+];
+
+const collator = new Intl.Collator("en", { numeric: true });
+
+function compare(key, falling) {
+  return (a, b) => {
+    const [first, second] = [a[key] ?? null, b[key] ?? null];
+    if (first === null || second === null) return (first === null) - (second === null);
+    const order = TEXTS.has(key) ? collator.compare(first, second) : first - second;
+    return falling ? -order : order;
+  };
+}
+
+function csvOf(trials) {
+  const cell = (value) => {
+    let text = value === null || value === undefined ? "" : String(value);
+    if (typeof value === "string" && /^[=+@\t\r-]/.test(text)) text = `'${text}`; // no spreadsheet shall run it
+    return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+  };
+  return [CSV_COLUMNS, ...trials.map((trial) => CSV_COLUMNS.map((key) => trial[key]))].map((row) => row.map(cell).join(",")).join("\n") + "\n";
+}
+
+const table = {
+  trials: [],
+  key: "accuracy",
+  falling: true,
+  length: PORTION,
+
+  set(trials) {
+    this.trials = trials;
+    this.length = PORTION;
+    this.draw();
+  },
+  found() {
+    const words = byId("find").value.trim().toLowerCase();
+    const hit = (trial) => !words || `${trial.layout} ${trial.status} ${trial.kind} ${trial.error ?? ""}`.toLowerCase().includes(words);
+    return this.trials.filter(hit).sort(compare(this.key, this.falling));
+  },
+  columns() {
+    const several = new Set(this.trials.map((trial) => trial.panel)).size > 1;
+    return COLUMNS.filter(([key]) => {
+      if (key === "question" || key === "study") return several;
+      return key === "layout" || this.trials.some((trial) => trial[key] !== null && trial[key] !== "");
+    });
+  },
+  draw() {
+    const [found, columns] = [this.found(), this.columns()];
+    const heads = columns.map(([key, title]) => {
+      const sorted = key === this.key;
+      const button = html("button", { type: "button", "data-key": key }, title, sorted ? (this.falling ? " ↓" : " ↑") : "");
+      button.addEventListener("click", () => this.sort(key));
+      return html("th", { scope: "col", class: TEXTS.has(key) ? null : "number", "aria-sort": sorted ? (this.falling ? "descending" : "ascending") : null }, button);
+    });
+    const cell = (trial) => ([key, , show]) =>
+      key === "layout" ? html("th", { scope: "row" }, trial.layout) : html("td", { class: TEXTS.has(key) ? key : "number" }, show(trial));
+    const body = found.slice(0, this.length).map((trial) => html("tr", {}, ...columns.map(cell(trial))));
+    byId("table").tHead.replaceChildren(html("tr", {}, ...heads));
+    byId("table").tBodies[0].replaceChildren(...body);
+    byId("count").textContent = `${number(body.length)} of ${number(found.length)} trials`;
+    byId("more").hidden = found.length <= this.length;
+  },
+  sort(key) {
+    this.falling = key === this.key ? !this.falling : !TEXTS.has(key);
+    this.key = key;
+    this.draw();
+    byId("table").querySelector(`button[data-key="${key}"]`).focus();
+  },
+  download() {
+    const link = html("a", { href: URL.createObjectURL(new Blob([csvOf(this.found())], { type: "text/csv" })), download: "trials.csv" });
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+  },
+};
