@@ -21,6 +21,7 @@ from parlay.evidence.panel import Judged
 from parlay.evidence.verdict import misranks, ranks_networks, verdict
 from parlay.families import plain
 from parlay.study import Kind, Row, Trial, csv_text
+from parlay.study.network import FamilyNetwork
 from parlay.train import get_recipe
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -149,7 +150,7 @@ def test_scores_by_hand():
     assert {name: score_values(name, one)[0] for name in expected} == pytest.approx(expected)
     with pytest.raises(InputError, match="did you mean energy-layer"):
         score_values("energy-laye", one)
-    with pytest.raises(InputError, match="--peak-memory"):
+    with pytest.raises(InputError, match="the peak activation memory"):
         score_values("peak-memory", replace(one, peak_memory=None))
 
 
@@ -177,7 +178,7 @@ def test_the_document_has_its_fixed_form(capsys: pytest.CaptureFixture[str]):
     named = "spearman ci_low ci_high kendall pearson partial_params partial_macs partial_params_macs concordance"
     for figures in found["scores"].values():
         assert {*named.split(), "gain_top1", "gain_top5", "p_value", "p_holm"} <= set(figures)
-    assert list(found["scores"]) == ["energy-layer", "energy-group", "sum-log", "params", "macs", "min-width"]
+    assert list(found["scores"]) == "energy-group energy-layer sum-log path-energy params macs min-width".split()
     assert (found["bins"], found["networks"]) == (2, 36)
     assert found["scores"]["params"]["partial_params"] is None
     assert isinstance(found["one_run"], float) and isinstance(found["ceiling"], float)
@@ -232,7 +233,8 @@ def test_wrong_questions_are_one_line(
 
 def test_a_real_signal_is_found():
     """Accuracy that follows the energy: it ranks, better than one run, below the ceiling; multiply-adds do not."""
-    panel = evaluate([population(signal=1.0)], resamples=400).panels[0]
+    names = ("energy-layer", "energy-group", "macs", "min-width")
+    panel = evaluate([population(signal=1.0)], scores=names, resamples=400).panels[0]
     energy, macs = panel["energy-layer"], panel["macs"]
     assert ranks_networks(energy) and not ranks_networks(macs)
     assert energy["ci_low"] < energy["spearman"] < energy["ci_high"]
@@ -313,7 +315,9 @@ RECIPE = get_recipe("digits")
 
 def trial_row(layout: tuple[int, int], seed: int, accuracy: float | None, steps: int = 100) -> Row:
     """A trial that ended."""
-    trial = Trial(family=FAMILY, layout=layout, data="a" * 64, recipe=RECIPE, steps=steps, seed=seed)
+    trial = Trial(
+        network=FamilyNetwork(family=FAMILY), layout=layout, data="a" * 64, recipe=RECIPE, steps=steps, seed=seed
+    )
     status = "failed" if accuracy is None else "complete"
     return Row(
         trial=trial,
@@ -361,7 +365,7 @@ def test_a_study_of_two_kinds_has_two_panels(tmp_path: Path):
     assert [panel["scores"]["min-width"]["spearman"] for panel in content["panels"]] == pytest.approx([1, -1])
     lowest = min(p["scores"][name]["p_value"] for p in content["panels"] for name in ("min-width", "macs"))
     assert content["scores"]["min-width"]["p_holm"] == pytest.approx(min(1, 4 * lowest), abs=0.03)
-    assert found.verdict.count("plain-2 on toy") == 2
+    assert found.verdict.count("plain of depth 2 on toy") == 2
 
 
 @pytest.mark.parametrize("text", ["", "a,b\n1,2\n"])

@@ -79,12 +79,13 @@ def test_naswot_by_hand() -> None:
 
 
 def test_naswots_kernel_is_symmetric_and_counts_units() -> None:
-    """K = K^T, every unit agrees with itself on the diagonal: 4 x 8 x 8 + 6 x 4 x 4 ReLUs; nothing off it is larger."""
+    """K = K^T, every unit agrees with itself on the diagonal: 4 x 4 x 4 + 6 x 2 x 2 ReLUs, which stand
+    behind the pooling; nothing off it is larger."""
     family = plain(2, image=8)
     batch = batch_of(None, image=(3, 8, 8), classes=10, size=6)
     kernel = switching_kernel(family_subject(family, (4, 6)).build(0), batch)  # pyright: ignore[reportOptionalCall]
     assert torch.equal(kernel, kernel.T)
-    assert kernel.diagonal().tolist() == [4 * 64 + 6 * 16] * 6
+    assert kernel.diagonal().tolist() == [4 * 16 + 6 * 4] * 6
     assert kernel.max() == kernel[0, 0]
     assert torch.linalg.eigvalsh(kernel).min() > -1e-9  # a sum of Gram matrices
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from parlay.data import Dataset
 
 __all__ = [
+    "facts_of",
     "load_data",
     "network_for",
     "precision_for",
@@ -112,6 +113,29 @@ def source_of(options: dict[str, Any]) -> tuple[str, str]:
     return spec, str(Path(folder).expanduser().absolute())
 
 
+def facts_of(data: Dataset) -> dict[str, int]:
+    """Input channels, image side and classes, which the data decides.
+
+    Raises:
+        InputError: when the command line says otherwise.
+    """
+    facts = {"in_channels": data.in_channels, "image": data.image, "classes": data.classes}
+    given = click.get_current_context().params
+    for option, value in facts.items():
+        if _is_given(option) and given[option] != value:
+            raise InputError(
+                f"--{option.replace('_', '-')}",
+                given=given[option],
+                allowed=f"{value}, that of the data {data.name}",
+                remedy="leave the option out: the data decides",
+            )
+    return facts
+
+
+def _is_given(option: str) -> bool:
+    return click.get_current_context().get_parameter_source(option) is not ParameterSource.DEFAULT
+
+
 def network_for(data: Dataset, options: dict[str, Any], *, groups: int | None = None) -> Network:
     """The network that the options describe, with input and classes from the data; its options are taken out.
 
@@ -123,28 +147,15 @@ def network_for(data: Dataset, options: dict[str, Any], *, groups: int | None = 
     Raises:
         InputError: when the command line says otherwise than the data, or names both a model and a family.
     """
-    context = click.get_current_context()
-
-    def is_given(option: str) -> bool:
-        return context.get_parameter_source(option) is not ParameterSource.DEFAULT
-
-    facts = {"in_channels": data.in_channels, "image": data.image, "classes": data.classes}
-    for option, value in facts.items():
-        if is_given(option) and options[option] != value:
-            raise InputError(
-                f"--{option.replace('_', '-')}",
-                given=options[option],
-                allowed=f"{value}, that of the data {data.name}",
-                remedy="leave the option out: the data decides",
-            )
-        options[option] = value
+    facts = facts_of(data)
+    options |= facts
     spec, arguments = options.pop("model"), options.pop("model_arg")
     if spec is None:
         if arguments:
             raise InputError("--model-arg", given=", ".join(arguments), allowed="together with --model")
         return FamilyNetwork(family=family_from(options, groups=groups))
     for option in ("family", "depth", "kernel_size"):
-        if is_given(option):
+        if _is_given(option):
             raise InputError(f"--{option.replace('_', '-')}", given="with --model", allowed="one of the two")
     for key in FAMILY_KEYS:
         options.pop(key)

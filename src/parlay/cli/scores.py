@@ -139,12 +139,11 @@ def _subject(layout: str, options: dict[str, Any], images: Dataset | None) -> tu
     if layout == "today":
         raise InputError("layout", given=repr(layout), allowed="widths such as 35-36-37-43", remedy="it needs --model")
     widths = parse_layout(layout)
-    if images is None:
-        family = family_from(options, groups=len(widths))
-    else:
-        from parlay.cli.inputs import family_for
+    if images is not None:
+        from parlay.cli.inputs import facts_of
 
-        family = family_for(images, options, groups=len(widths))
+        options |= facts_of(images)
+    family = family_from(options, groups=len(widths))
     return family.title, family_subject(family, widths)
 
 

@@ -351,7 +351,7 @@ def default_scores(population: Population) -> tuple[str, ...]:
 
 
 def _table_rows(population: Population, structure: Structure | None) -> Rows:
-    shared = structure or Structure(space=_space_of(population.group_names, population.layers))
+    shared = structure or population.structure or Structure(space=_space_of(population.group_names, population.layers))
     groups = population.widths.shape[1]
     if len(shared.space) != groups:
         raise InputError("structure", given=f"{len(shared.space)} width groups", allowed=f"{groups}, the table's")

@@ -13,7 +13,15 @@ from parlay.resources import Resource
 if TYPE_CHECKING:
     from parlay.graph import WidthGraph
 
-__all__ = ["ConvolutionShape", "Structure", "Subject", "family_subject", "graph_subject"]
+__all__ = [
+    "ConvolutionShape",
+    "Structure",
+    "Subject",
+    "family_structure",
+    "family_subject",
+    "graph_structure",
+    "graph_subject",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,18 +92,22 @@ def family_subject(family: Family, layout: Layout) -> Subject:
 
         return build_family(family, widths, seed=seed)
 
-    structure = Structure(
-        space=family.space(order="free"),
-        convolutions=_family_convolutions(family),
-        image=(family.in_channels, family.image, family.image),
-    )
     return Subject(
         layout=widths,
-        structure=structure,
+        structure=family_structure(family),
         params=family.params(widths),
         macs=family.macs(widths),
         peak_memory=family.peak_activation_bytes()(widths),
         build=build,
+    )
+
+
+def family_structure(family: Family) -> Structure:
+    """What all layouts of one of the paper's families share."""
+    return Structure(
+        space=family.space(order="free"),
+        convolutions=_family_convolutions(family),
+        image=(family.in_channels, family.image, family.image),
     )
 
 
@@ -122,15 +134,19 @@ def graph_subject(graph: WidthGraph, layout: Layout | None = None) -> Subject:
         InputError: for a layout the model cannot be built at.
     """
     widths = graph.check(graph.layout if layout is None else layout)
-    structure = Structure(space=graph.space, convolutions=_graph_convolutions(graph), image=_image(graph))
     return Subject(
         layout=widths,
-        structure=structure,
+        structure=graph_structure(graph),
         params=graph.params(widths),
         macs=graph.macs(widths),
         peak_memory=graph.peak_activation_bytes(widths),
         build=lambda seed: graph.build(widths, seed=seed),
     )
+
+
+def graph_structure(graph: WidthGraph) -> Structure:
+    """What all layouts of a traced model share."""
+    return Structure(space=graph.space, convolutions=_graph_convolutions(graph), image=_image(graph))
 
 
 def _image(graph: WidthGraph) -> tuple[int, int, int] | None:

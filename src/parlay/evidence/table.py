@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from parlay.errors import InputError
+from parlay.evidence.subject import Structure
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,6 +54,7 @@ class Population:
         size_name: what ``size`` counts.
         unit: unit of ``accuracy``, in words; no number is converted.
         left_out: networks of the source that have no run at all, and are not here.
+        structure: which layers join which widths, where it is known; it is presumed from ``layers`` where it is not.
     """
 
     name: str
@@ -67,6 +69,7 @@ class Population:
     size_name: str = "params"
     unit: str = "as given"
     left_out: int = 0
+    structure: Structure | None = None
 
     def __post_init__(self) -> None:
         import numpy as np
@@ -157,6 +160,7 @@ def population_from(
     layers: Sequence[int],
     size_name: str = "params",
     unit: str = "as given",
+    structure: Structure | None = None,
 ) -> Population:
     """Networks as one population; those of the same widths and costs become one network with all their runs.
 
@@ -194,6 +198,7 @@ def population_from(
         params=np.array([network.params for network in chosen], dtype=np.int64),
         macs=np.array([network.macs for network in chosen], dtype=np.int64),
         peak_memory=None if None in peaks else np.array(peaks, dtype=np.int64),
+        structure=structure,
         size=None if None in sizes else np.array(sizes, dtype=np.int64),
         size_name=size_name,
         unit=unit,
