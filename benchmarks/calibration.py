@@ -20,6 +20,7 @@ from parlay.energy import get_score
 from parlay.evidence import posterior as model
 from parlay.evidence.designs import Pool, space_of
 from parlay.evidence.resampling import cluster_draws, interval, resampled_means
+from parlay.evidence.scores import RECOMMENDED
 from parlay.evidence.statistics import spearmans
 from parlay.evidence.table import Population, bins, read_table
 
@@ -67,7 +68,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("table", type=Path)
     parser.add_argument("--repetitions", type=int, default=12)
-    parser.add_argument("--prior", default="energy-layer")
+    parser.add_argument("--prior", default=RECOMMENDED)
     parser.add_argument("--min-bin", type=int, default=100)
     arguments = parser.parse_args()
     population = read_table(

@@ -92,7 +92,7 @@ def test_draws_have_the_posterior_mean() -> None:
 
 def test_many_networks_give_the_true_weights() -> None:
     """With 400 networks the ratios of the weights are the true ones, inside their intervals, and sure of it."""
-    found = calibrate(sample(400), space=SPACE)
+    found = calibrate(sample(400), space=SPACE, prior="energy-layer")
     fitted = np.array([w.weight for w in found.weights])
     assert fitted / fitted.sum() == pytest.approx(TRUE / TRUE.sum(), abs=0.02)
     assert found.noise == pytest.approx(0.1, rel=0.2)
@@ -105,7 +105,7 @@ def test_few_networks_stay_near_the_energy() -> None:
     rng = np.random.default_rng(5)
     widths = rng.integers(8, 129, size=(8, 4))
     data = Sample(widths=widths, accuracy=rng.standard_normal(8), sizes=np.zeros(8, dtype=int))
-    found = calibrate(data, space=SPACE)
+    found = calibrate(data, space=SPACE, prior="energy-layer")
     assert all(w.low <= w.prior <= w.high for w in found.weights)
     assert any("keep it" in warning for warning in found.warnings)
 
@@ -135,7 +135,7 @@ def test_other_sizes_have_means_of_their_own() -> None:
         sizes=np.repeat([0, 1], 15),
     )
     moved = Sample(widths=both.widths, accuracy=both.accuracy + 50 * both.sizes, sizes=both.sizes)
-    one, other = (calibrate(data, space=SPACE).weights for data in (both, moved))
+    one, other = (calibrate(data, space=SPACE, prior="energy-layer").weights for data in (both, moved))
     assert [w.weight for w in one] == pytest.approx([w.weight for w in other], abs=1e-6)
 
 
@@ -157,7 +157,7 @@ def test_data_that_say_nothing_are_named() -> None:
     data = sample(12)
     data.widths[:, 1] = 32
     flat = Sample(widths=data.widths, accuracy=np.full(12, 90.0), sizes=data.sizes)
-    found = calibrate(flat, space=SPACE)
+    found = calibrate(flat, space=SPACE, prior="energy-layer")
     assert [w.weight for w in found.weights] == pytest.approx(LAYERS, abs=1e-6)
     assert "all accuracies are equal" in found.warnings[0]
     assert any(warning.startswith("b had one width only") for warning in found.warnings)
@@ -170,7 +170,7 @@ def test_solve_finds_the_optimum_of_fitted_weights(tmp_path: Path) -> None:
     widths = rng.integers(6, 40, size=(30, 3))
     accuracy = log_log(widths) @ np.array([0.4, 2.0, 1.0]) + 0.01 * rng.standard_normal(30)
     data = Sample(widths=widths, accuracy=accuracy, sizes=np.zeros(30, dtype=int))
-    found = calibrate(data, space=space_of(("conv1", "conv2", "conv3"), (1, 1, 1)))
+    found = calibrate(data, space=space_of(("conv1", "conv2", "conv3"), (1, 1, 1)), prior="energy-layer")
     path = tmp_path / "weights.json"
     path.write_text(found.document())
     result = solve(family.problem(kernels=500, order="free", score=f"calibrated:{path}", max_width=40))
@@ -208,10 +208,12 @@ def test_what_cannot_be_drawn_is_refused(change: dict, words: str) -> None:
 def test_too_few_networks_are_refused() -> None:
     """Three networks calibrate nothing, nor do networks that all differ in size."""
     with pytest.raises(InputError, match="at least 4"):
-        calibrate(sample(3), space=SPACE)
+        calibrate(sample(3), space=SPACE, prior="energy-layer")
     one = sample(6)
     with pytest.raises(InputError, match="one network each"):
-        calibrate(Sample(widths=one.widths, accuracy=one.accuracy, sizes=np.arange(6)), space=SPACE)
+        calibrate(
+            Sample(widths=one.widths, accuracy=one.accuracy, sizes=np.arange(6)), space=SPACE, prior="energy-layer"
+        )
 
 
 def test_command_writes_weights_that_solve_reads(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -106,12 +106,12 @@ def test_gain_is_above_the_median_on_runs_that_did_not_choose() -> None:
         for w, a in zip(widths, accuracy, strict=True)
     ]
     made = population_from(networks, name="made", group_names=("a", "b"), layers=(1, 1))
-    found = replay(made, least=30, trials=39, repetitions=2, methods=["top"])
+    found = replay(made, least=30, trials=39, repetitions=2, methods=["top"], prior="energy-layer")
     every = np.argsort(-widths)[:39]
     by_hand = [accuracy[every[accuracy[every, r].argmax()], 1 - r] - 19.5 for r in (0, 1)]
     assert found.curves["top"].mean[-1] == pytest.approx(np.mean(by_hand))
     alone = accuracy[widths.argmax()]
-    assert found.curves["score"].mean[0] == pytest.approx(alone.mean() - 19.5)
+    assert found.curves["energy-layer"].mean[0] == pytest.approx(alone.mean() - 19.5)
 
 
 def test_without_noise_the_loop_beats_the_score() -> None:
@@ -121,7 +121,7 @@ def test_without_noise_the_loop_beats_the_score() -> None:
     best = np.mean([top[:64].max() - np.median(top[:64]), top[64:].max() - np.median(top[64:])])
     assert found.curves["thompson"].mean[-1] == pytest.approx(best, abs=1e-9)
     assert found.curves["random"].mean[-1] < best - 0.01
-    assert found.curves["random"].repetitions == 4 and found.curves["score"].repetitions == 3
+    assert found.curves["random"].repetitions == 4 and found.curves["energy-layer"].repetitions == 3
 
 
 def test_replay_is_fixed_by_its_seed() -> None:
@@ -140,7 +140,7 @@ def test_replay_is_fixed_by_its_seed() -> None:
         ({"trials": 1}, "an integer from 2"),
         ({"repetitions": 0}, "an integer from 1"),
         ({"least": 65}, "none of 65 networks"),
-        ({"prior": "energy"}, "did you mean energy"),
+        ({"prior": "energy"}, "did you mean path-energy"),
     ],
 )
 def test_what_cannot_be_replayed_is_refused(change: dict, words: str) -> None:
@@ -169,7 +169,15 @@ def test_command_prints_a_table_and_draws(tmp_path: Path, capsys: pytest.Capture
     out = tmp_path / "out"
     assert run(["search", "--replay", str(path), *columns, *size, "--out", str(out)]) == 0
     shown = capsys.readouterr().out
-    for name in ("the score alone", "the loop", "random search", "regularised evolution", "Optuna's TPE", "top n"):
+    for name in (
+        "energy-layer alone",
+        "path-energy alone",
+        "the loop",
+        "random search",
+        "regularised evolution",
+        "Optuna's TPE",
+        "top n",
+    ):
         assert name in shown
     assert "most after 4 trainings" in shown
     assert (out / "replay.png").read_bytes().startswith(b"\x89PNG")

@@ -16,7 +16,7 @@ from parlay.errors import InputError
 __all__ = ["calibrate", "search"]
 
 prior_option = click.option(
-    "--prior", default="energy-layer", show_default=True, help="Score to start from, one that solve can maximise."
+    "--prior", help="Score to start from, one that solve can maximise; default: the recommended one."
 )
 
 
@@ -35,7 +35,7 @@ def calibrate(
     out: Path | None,
     count: int | None,
     size: int | None,
-    prior: str,
+    prior: str | None,
     seed: int,
     as_json: bool,
     **options: Any,
@@ -45,11 +45,14 @@ def calibrate(
     STUDY is the folder of a study; TABLE a .csv or .csv.gz file with one row a network, its columns named by options.
     """
     from parlay.evidence.calibrate import calibrate_population
+    from parlay.evidence.scores import RECOMMENDED
 
     _checked(seed)
     population = populations_from(source, options)[0]
     binning = binning_from(options)
-    found = calibrate_population(population, bin_width=binning.width, count=count, size=size, prior=prior, seed=seed)
+    found = calibrate_population(
+        population, bin_width=binning.width, count=count, size=size, prior=prior or RECOMMENDED, seed=seed
+    )
     if out is not None:
         write_atomically(out, found.document() + "\n")
     if as_json:
@@ -87,7 +90,7 @@ def search(
     trials: int,
     repetitions: int,
     methods: tuple[str, ...],
-    prior: str,
+    prior: str | None,
     seed: int,
     folder: Path | None,
     as_json: bool,
@@ -99,6 +102,7 @@ def search(
     TPE and regularised evolution. Without --min-bin, bins of 100 networks or more count.
     """
     from parlay.evidence.replay import replay
+    from parlay.evidence.scores import RECOMMENDED
 
     _checked(seed)
     least = options["min_bin"] or 100
@@ -116,7 +120,7 @@ def search(
         least=least,
         trials=trials,
         repetitions=repetitions,
-        prior=prior,
+        prior=prior or RECOMMENDED,
         methods=methods or None,
         seed=seed,
         progress=watch,

@@ -17,6 +17,7 @@ from parlay.evidence.designs import prior_values, space_of
 from parlay.evidence.fitting import Sample, fit
 from parlay.evidence.heldout import HeldOut, hold_out
 from parlay.evidence.posterior import Posterior
+from parlay.evidence.scores import RECOMMENDED
 from parlay.evidence.statistics import spearmans
 from parlay.evidence.table import Population, bins
 from parlay.layout import WidthSpace
@@ -151,7 +152,7 @@ class Calibration:
         return document(self.content())
 
 
-def calibrate(sample: Sample, *, space: WidthSpace, prior: str = "energy-layer", seed: int = 0) -> Calibration:
+def calibrate(sample: Sample, *, space: WidthSpace, prior: str = RECOMMENDED, seed: int = 0) -> Calibration:
     """Fit the weights of a score to trained networks.
 
     Args:
@@ -168,7 +169,7 @@ def calibrate(sample: Sample, *, space: WidthSpace, prior: str = "energy-layer",
     >>> widths = np.array([(a, 64 - a) for a in range(8, 57, 4)])
     >>> accuracy = np.log(np.log(widths)) @ np.array([3.0, 1.0]) + 0.01 * (np.arange(13) % 3)
     >>> sample = Sample(widths=widths, accuracy=accuracy, sizes=np.zeros(13, dtype=int))
-    >>> found = calibrate(sample, space=space_of(("a", "b"), (1, 1)))
+    >>> found = calibrate(sample, space=space_of(("a", "b"), (1, 1)), prior="energy-layer")
     >>> found.weights[0].weight > 1 > found.weights[1].weight
     True
     """
@@ -206,7 +207,7 @@ def calibrate_population(
     bin_width: float = 0.01,
     count: int | None = None,
     size: int | None = None,
-    prior: str = "energy-layer",
+    prior: str = RECOMMENDED,
     space: WidthSpace | None = None,
     seed: int = 0,
 ) -> Calibration:

@@ -5,11 +5,11 @@ The model, for networks of one size::
     accuracy = mu + s (p + sum_g d_g f_g) + sigma e,   d_g ~ N(0, (tau r_g)^2),   e ~ N(0, 1)
 
 p is the score before calibration, f_g = ln ln n_g, r_g the square root of how many layers group g sets, in the score's
-units: every layer's weight strays by a share tau of its own, and a group's weight is the sum of its layers'. The mean mu is
-free. Of the rest three numbers are unknown, and the posterior is averaged over a grid of them, each point weighted by
-its prior times its marginal likelihood: the share of the variance of accuracy that the score explains, uniform from 0
-to 1; the total variance, log-uniform around that of the sample; and tau, half-normal with a standard deviation of one
-half. Given the three, everything is a ridge regression towards the score, in closed form.
+units: every layer's weight strays by a share tau of its own, and a group's weight is the sum of its layers'. The mean
+mu is free. Of the rest three numbers are unknown, and the posterior is averaged over a grid of them, each point
+weighted by its prior times its marginal likelihood: the share of the variance of accuracy that the score explains,
+uniform from 0 to 1; the total variance, log-uniform around that of the sample; and tau, half-normal with a standard
+deviation of one half. Given the three, everything is a ridge regression towards the score, in closed form.
 
 ``R`` data sets of ``n`` networks and ``g`` groups are worked at once; H is the number of grid points.
 """

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 from parlay.documents import document, finite
 from parlay.energy import get_score
 from parlay.errors import InputError
-from parlay.evidence.designs import POLICIES, Pool, find_policy, next_designs, space_of
+from parlay.evidence.designs import POLICIES, Pool, find_policy, next_designs, prior_values, space_of
 from parlay.evidence.resampling import cluster_draws, interval, resampled_means
 from parlay.evidence.rivals import RIVALS, Rival, levels_of
+from parlay.evidence.scores import RECOMMENDED
 from parlay.evidence.table import Population, bins
 from parlay.layout import WidthSpace
 
@@ -27,9 +28,15 @@ if TYPE_CHECKING:
     FloatArray = NDArray[np.float64]
     IntArray = NDArray[np.int64]
 
-__all__ = ["Curve", "Replay", "replay"]
+__all__ = ["METHODS", "Curve", "Replay", "replay"]
 
 RESAMPLES = 2000
+METHODS = (*POLICIES, "top", *RIVALS)
+"""Searches, by name."""
+
+ENERGY = "energy-layer"
+"""The score whose pick without training everything is compared with."""
+
 MOST = {"tpe": 6}
 """Repetitions a bin of methods that are slow to think: Optuna takes 10 ms a trial."""
 
@@ -44,7 +51,7 @@ class Curve:
         trainings: numbers of trainings, ascending.
         gains: of its pick after that many, the mean over repetitions, (bins, trainings).
         low, high: 95 % interval of the mean over bins, (trainings,).
-        above: mean over bins of its gain less that of the score alone, (trainings,).
+        above: mean over bins of its gain less that of energy-layer without training, (trainings,).
         above_low, above_high: 95 % interval of that, (trainings,).
     """
 
@@ -70,8 +77,8 @@ class Curve:
             "trainings": list(self.trainings),
             "gain": [float(value) for value in self.mean],
             "interval": [[finite(a), finite(b)] for a, b in zip(self.low.tolist(), self.high.tolist(), strict=True)],
-            "above_score": [float(value) for value in self.above],
-            "above_score_interval": [
+            "above_energy": [float(value) for value in self.above],
+            "above_energy_interval": [
                 [finite(a), finite(b)] for a, b in zip(self.above_low.tolist(), self.above_high.tolist(), strict=True)
             ],
         }
@@ -86,7 +93,7 @@ class Replay:
         prior: the score that the loop starts from.
         trials: most trainings of a search.
         networks: (bins,), how many each bin has.
-        curves: by method; the score alone, without training, comes first.
+        curves: by method; scores alone, without training, come first.
         unit: of accuracy.
     """
 
@@ -107,7 +114,7 @@ class Replay:
             low, high = curve.above_low[-1], curve.above_high[-1]
             verb = "gains on" if low > 0 else "loses to" if high < 0 else "cannot be told from"
             difference = f"{curve.above[-1]:+.3f} [{low:+.3f}, {high:+.3f}]"
-            words.append(f"the loop ({curve.method}) {verb} {self.prior} without training: {difference}")
+            words.append(f"the loop ({curve.method}) {verb} {ENERGY} without training: {difference}")
         return "; ".join(words)
 
     def document(self) -> str:
@@ -128,12 +135,15 @@ class Replay:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Bin:
-    """One bin: what may be chosen, what a run says, what judges it; (runs, K) the last two."""
+    """One bin: what may be chosen, what a run says, what judges it; (runs, K) each; and the
+    places that scores pick without training.
+    """
 
     pool: Pool
     levels: IntArray
     accuracy: FloatArray
     judged: FloatArray
+    alone: Mapping[str, int]
 
     def gains(self, runs: IntArray, picks: IntArray) -> FloatArray:
         """Of picks, (R, t), chosen on runs, (R,): (R, t)."""
@@ -147,7 +157,7 @@ def replay(
     least: int = 100,
     trials: int = 16,
     repetitions: int = 200,
-    prior: str = "energy-layer",
+    prior: str = RECOMMENDED,
     methods: Sequence[str] | None = None,
     space: WidthSpace | None = None,
     seed: int = 0,
@@ -174,10 +184,9 @@ def replay(
     import numpy as np
 
     names = ("thompson", "top", *RIVALS) if methods is None else tuple(dict.fromkeys(methods))
-    known = (*POLICIES, "top", *RIVALS)
-    wrong = [name for name in names if name not in known]
+    wrong = [name for name in names if name not in METHODS]
     if wrong:
-        raise InputError("method", given=repr(wrong[0]), allowed=", ".join(known))
+        raise InputError("method", given=repr(wrong[0]), allowed=", ".join(METHODS))
     for what, value, low, high in (("trials", trials, 2, 1000), ("repetitions", repetitions, 1, 100_000)):
         if not low <= value <= high:
             raise InputError(what, given=value, allowed=f"an integer from {low} to {high}")
@@ -193,7 +202,8 @@ def replay(
         remedy = "lower --min-bin or raise --bin"
         raise InputError("bins", given=f"none of {max(least, trials + 1)} networks", allowed="one", remedy=remedy)
     space = space or space_of(population.group_names, population.layers)
-    found: dict[str, list[FloatArray]] = {name: [] for name in ("score", *names)}
+    alone_names = (ENERGY,) if prior == ENERGY else (ENERGY, prior)
+    found: dict[str, list[FloatArray]] = {name: [] for name in (*alone_names, *names)}
     for place, members in enumerate(rows):
         one = _bin(whole.take(members), space, prior)
         for number, name in enumerate(found):
@@ -202,7 +212,7 @@ def replay(
             found[name].append(_run(name, one, np.arange(times) % whole.runs, trials, rng).mean(axis=0))
         progress(place + 1, len(rows))
     draws = cluster_draws(len(rows), RESAMPLES, seed)
-    alone = np.array(found["score"])
+    alone = np.array(found[ENERGY])
     curves = {
         name: _curve(name, np.array(gains), alone, draws, _repetitions(name, repetitions, whole.runs))
         for name, gains in found.items()
@@ -219,19 +229,22 @@ def replay(
 
 def _repetitions(name: str, asked: int, runs: int) -> int:
     """How often a method runs in a bin: what knows no chance once a run, so that none weighs more."""
-    return runs if name in ("score", "top") else min(asked, MOST.get(name, asked))
+    drawn = name in POLICIES or name in RIVALS
+    return min(asked, MOST.get(name, asked)) if drawn else runs
 
 
 def _bin(population: Population, space: WidthSpace, prior: str) -> _Bin:
     import numpy as np
 
-    accuracy = population.accuracy
+    accuracy, widths = population.accuracy, population.widths
+    picks = {name: prior_values(get_score(name), space, widths).argmax() for name in dict.fromkeys((ENERGY, prior))}
     others = (accuracy.sum(axis=1, keepdims=True) - accuracy) / (population.runs - 1)  # K, runs
     return _Bin(
         pool=Pool.of(population.widths, space=space, score=get_score(prior)),
         levels=levels_of(population.widths),
         accuracy=accuracy.T,
         judged=(others - np.median(others, axis=0)).T,
+        alone={name: int(place) for name, place in picks.items()},
     )
 
 
@@ -239,8 +252,8 @@ def _run(name: str, one: _Bin, runs: IntArray, trials: int, rng: np.random.Gener
     """Gains of R repetitions after 1, 2, ... trainings: (R, trials); after none: (R, 1)."""
     import numpy as np
 
-    if name == "score":
-        return one.gains(runs, np.full((len(runs), 1), one.pool.prior.argmax()))
+    if name in one.alone:
+        return one.gains(runs, np.full((len(runs), 1), one.alone[name]))
     if name in POLICIES:
         return one.gains(runs, _loop(name, one, runs, trials, rng))
     if name == "top":
@@ -278,7 +291,7 @@ def _curve(name: str, gains: FloatArray, alone: FloatArray, draws: IntArray, rep
     return Curve(
         method=name,
         repetitions=repetitions,
-        trainings=(0,) if name == "score" else tuple(range(1, gains.shape[1] + 1)),
+        trainings=tuple(range(1, gains.shape[1] + 1)) if name in METHODS else (0,),
         gains=gains,
         low=low,
         high=high,

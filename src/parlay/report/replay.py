@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from parlay.documents import write_atomically
-from parlay.evidence.replay import Curve, Replay
+from parlay.evidence.replay import ENERGY, Curve, Replay
 from parlay.extras import Needs
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 __all__ = ["plot_replay", "replay_table", "save_replay"]
 
 NAMES = {
-    "score": "the score alone",
     "thompson": "the loop (thompson)",
     "ucb": "the loop (ucb)",
     "learn": "the loop (learn)",
@@ -29,7 +28,6 @@ NAMES = {
     "tpe": "Optuna's TPE",
 }
 COLOURS = {
-    "score": "#555555",
     "thompson": "#c0392b",
     "ucb": "#e67e22",
     "learn": "#8e44ad",
@@ -40,8 +38,13 @@ COLOURS = {
 }
 
 
+def name_of(curve: Curve) -> str:
+    """What the method is called; a score that trains nothing by its own name."""
+    return NAMES.get(curve.method, f"{curve.method} alone")
+
+
 def replay_table(found: Replay) -> Table:
-    """One line a method: gain after half and all of the trainings, and what it adds to the score alone."""
+    """One line a method: gain after half and all of the trainings, and what it adds to the energy alone."""
     from rich.table import Table
 
     some = [max(1, found.trials // 2), found.trials]
@@ -49,16 +52,16 @@ def replay_table(found: Replay) -> Table:
     table.add_column("gain of the pick", no_wrap=True, min_width=21)
     for count in some:
         table.add_column(f"n = {count}", justify="right", no_wrap=True)
-    for column in ("95 %", "above score", "95 %", "runs"):
+    for column in ("95 %", "above energy", "95 %", "runs"):
         table.add_column(column, justify="right", no_wrap=True)
     for curve in sorted(found.curves.values(), key=lambda curve: -curve.mean[-1]):
         at = [curve.mean[min(count, len(curve.mean)) - 1] for count in some]
         cells = [f"{value:.3f}" for value in at] + [_ends(curve.low[-1], curve.high[-1])]
-        if curve.method == "score":
+        if curve.method == ENERGY:
             cells += ["", ""]
         else:
             cells += [f"{curve.above[-1]:+.3f}", _ends(curve.above_low[-1], curve.above_high[-1], sign="+")]
-        table.add_row(NAMES[curve.method], *cells, str(curve.repetitions))
+        table.add_row(name_of(curve), *cells, str(curve.repetitions))
     return table
 
 
@@ -110,9 +113,10 @@ def _figure() -> Figure:
 
 
 def _draw(ax: Axes, curve: Curve) -> None:
-    colour, label = COLOURS[curve.method], NAMES[curve.method]
-    if curve.method == "score":
-        ax.axhline(curve.mean[-1], color=colour, linestyle="--", linewidth=1.2, label=label)
+    colour, label = COLOURS.get(curve.method, "#555555"), name_of(curve)
+    if curve.trainings == (0,):
+        style = "--" if curve.method == ENERGY else ":"
+        ax.axhline(curve.mean[-1], color=colour, linestyle=style, linewidth=1.2, label=label)
         return
     at, emphasis = list(curve.trainings), 2.0 if curve.method in ("thompson", "ucb", "learn") else 1.2
     ax.plot(at, curve.mean, color=colour, linewidth=emphasis, label=label)
