@@ -334,7 +334,7 @@ def _warnings(sample: Sample, weights: Sequence[FittedWeight], held_out: HeldOut
         found.append(
             f"the {held_out.pairs:,} pairs held out do not show that the weights rank better than the score before"
         )
-    against = [w.group for w in weights if w.weight <= 0]
+    against = [w.group for w in weights if w.weight <= 0 < w.prior]  # beside pair terms it is a correction
     if against:
         found.append(f"{', '.join(against)} has a weight of 0 or less: solve will press it to its smallest width")
     return tuple(found)
