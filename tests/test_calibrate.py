@@ -205,6 +205,15 @@ def test_what_cannot_be_drawn_is_refused(change: dict, words: str) -> None:
         calibrate_population(population(40), **change)
 
 
+def test_widths_of_one_are_left_out_and_said() -> None:
+    """A network of energy 0 is not fitted to, and the user is told."""
+    made = population(20)
+    made.widths[3, 1] = 1
+    found = calibrate_population(made)
+    assert found.networks == 19
+    assert found.warnings[-1].startswith("1 with a width of 1")
+
+
 def test_too_few_networks_are_refused() -> None:
     """Three networks calibrate nothing, nor do networks that all differ in size."""
     with pytest.raises(InputError, match="at least 4"):

@@ -13,7 +13,7 @@ from parlay.calibrated import KIND, CalibratedScore, GroupWeight
 from parlay.documents import document
 from parlay.energy import LogLog, Score, get_score
 from parlay.errors import InputError
-from parlay.evidence.designs import prior_values, space_of
+from parlay.evidence.designs import population_space, prior_values
 from parlay.evidence.fitting import Sample, fit
 from parlay.evidence.heldout import HeldOut, hold_out
 from parlay.evidence.posterior import Posterior
@@ -222,7 +222,7 @@ def calibrate_population(
         count: how many to draw.
         size: which bin to draw from, by a size in it; the one with most networks where None.
         prior: the score to start from.
-        space: width groups and connections, where the score needs them; by default the population's groups.
+        space: width groups and connections, where the score needs them; by default what the population knows of them.
         seed: of everything drawn.
 
     Raises:
@@ -230,7 +230,15 @@ def calibrate_population(
     """
     import numpy as np
 
-    space = space or space_of(population.group_names, population.layers)
+    space = space or population_space(population)
+    wide = np.flatnonzero((population.widths > 1).all(axis=1))
+    left_out = len(population) - len(wide)
+    if left_out:  # a width of 1 has energy 0, of which there is no logarithm to fit
+        note = f"{left_out} with a width of 1 left out: their energy is 0"
+        found = calibrate_population(
+            population.take(wide), bin_width=bin_width, count=count, size=size, prior=prior, space=space, seed=seed
+        )
+        return replace(found, warnings=(*found.warnings, note))
     rows = bins(population, bin_width, least=2)
     if not rows:
         raise InputError("networks", given="none two of one size", allowed="some of one size", remedy="raise --bin")
@@ -326,7 +334,7 @@ def _warnings(sample: Sample, weights: Sequence[FittedWeight], held_out: HeldOut
         found.append(
             f"the {held_out.pairs:,} pairs held out do not show that the weights rank better than the score before"
         )
-    against = [w.group for w in weights if w.weight <= 0]
+    against = [w.group for w in weights if w.weight <= 0 < w.prior]  # beside pair terms it is a correction
     if against:
         found.append(f"{', '.join(against)} has a weight of 0 or less: solve will press it to its smallest width")
     return tuple(found)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from parlay.energy import Score, Terms
 from parlay.errors import InputError
 from parlay.evidence.posterior import Posterior, posterior, prior_only
+from parlay.evidence.table import Population
 from parlay.layout import WidthGroup, WidthSpace
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ __all__ = [
     "find_policy",
     "log_log",
     "next_designs",
+    "population_space",
     "prior_values",
     "reach_of",
     "space_of",
@@ -49,6 +51,13 @@ def space_of(group_names: Sequence[str], layers: Sequence[int]) -> WidthSpace:
     """A space of these groups, about whose connections nothing is known."""
     groups = zip(group_names, layers, strict=True)
     return WidthSpace(groups=tuple(WidthGroup(name=name, multiplicity=count) for name, count in groups))
+
+
+def population_space(population: Population) -> WidthSpace:
+    """The groups of a population, with their connections where it knows them."""
+    if population.structure is not None:
+        return population.structure.space
+    return space_of(population.group_names, population.layers)
 
 
 def prior_values(score: Score, space: WidthSpace, widths: IntArray) -> FloatArray:

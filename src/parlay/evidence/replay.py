@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from parlay.documents import document, finite
 from parlay.energy import get_score
 from parlay.errors import InputError
-from parlay.evidence.designs import POLICIES, Pool, find_policy, next_designs, prior_values, space_of
+from parlay.evidence.designs import POLICIES, Pool, find_policy, next_designs, population_space, prior_values
 from parlay.evidence.resampling import cluster_draws, interval, resampled_means
 from parlay.evidence.rivals import RIVALS, Rival, levels_of
 from parlay.evidence.scores import RECOMMENDED
@@ -166,7 +166,7 @@ def replay(
     """Run every method in every bin of a table.
 
     Args:
-        population: networks with at least two runs each.
+        population: networks with at least two runs each; those that lack a run or have a width of 1 are left out.
         bin_width: of the bins, in ln size; 0 compares exactly equal sizes.
         least: networks a bin needs.
         trials: trainings of a search.
@@ -174,7 +174,7 @@ def replay(
         prior: the score the loop starts from, one that ``solve`` can maximise.
         methods: some of ``thompson``, ``ucb``, ``learn`` (the loop), ``top``, ``random``, ``evolution``, ``tpe``;
             all but ``ucb`` and ``learn`` where None.
-        space: width groups and connections, where the score needs them; by default the population's groups.
+        space: width groups and connections, where the score needs them; by default what the population knows of them.
         seed: of every choice.
         progress: called with bins done and all.
 
@@ -190,7 +190,8 @@ def replay(
     for what, value, low, high in (("trials", trials, 2, 1000), ("repetitions", repetitions, 1, 100_000)):
         if not low <= value <= high:
             raise InputError(what, given=value, allowed=f"an integer from {low} to {high}")
-    whole = population.take(np.flatnonzero(~np.isnan(population.accuracy).any(axis=1)))
+    usable = ~np.isnan(population.accuracy).any(axis=1) & (population.widths > 1).all(axis=1)
+    whole = population.take(np.flatnonzero(usable))
     if population.runs < 2 or not len(whole):
         raise InputError(
             "table",
@@ -201,7 +202,7 @@ def replay(
     if not rows:
         remedy = "lower --min-bin or raise --bin"
         raise InputError("bins", given=f"none of {max(least, trials + 1)} networks", allowed="one", remedy=remedy)
-    space = space or space_of(population.group_names, population.layers)
+    space = space or population_space(population)
     alone_names = (ENERGY,) if prior == ENERGY else (ENERGY, prior)
     found: dict[str, list[FloatArray]] = {name: [] for name in (*alone_names, *names)}
     for place, members in enumerate(rows):
