@@ -16,7 +16,7 @@ from parlay.families import Family
 from parlay.layout import Layout
 from parlay.nets import build
 from parlay.train.checkpoint import Checkpoints, Snapshot
-from parlay.train.device import set_threads
+from parlay.train.device import keep_freed_memory, set_threads
 from parlay.train.evaluation import Score, evaluate, loss_of
 from parlay.train.inputs import Inputs
 from parlay.train.recipe import Recipe
@@ -121,6 +121,7 @@ def train(
     if len(data.train_labels) < 2:
         raise InputError("training images", given=len(data.train_labels), allowed="at least 2, for batch norm")
     started = time.perf_counter()
+    keep_freed_memory()
     with _repeatable(seed, device):
         state = _start(model, data, recipe, seed=seed, device=device, channels_last=channels_last)
         inputs = Inputs.of(data, device=device, precision=precision, channels_last=channels_last)
