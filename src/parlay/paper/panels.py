@@ -37,6 +37,7 @@ class Role(StrEnum):
     SAMPLED = "sampled"
     LEARNED = "learned"
     OTHER = "other optima"
+    EXTRA = "not in the paper"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +46,7 @@ class Choice:
 
     Attributes:
         layout: kernels per width group.
-        role: blue (sampled), red (learned) or neither.
+        role: blue (sampled), red (learned) or neither; the paper's claims are not judged by what is not in it.
         note: what the figure writes beside it; often nothing.
         kind: why a study trains it.
     """
@@ -93,6 +94,11 @@ class Experiment:
         for choice in self.choose():
             found.setdefault(choice.layout, choice)
         return tuple(found.values())
+
+    @cached_property
+    def members(self) -> frozenset[Layout]:
+        """The layouts, for telling whether one is among them."""
+        return frozenset(choice.layout for choice in self.choices)
 
     def pick(self, count: int | None = None, *, extremes: int | None = None) -> tuple[Choice, ...]:
         """What a run is to train.
@@ -189,13 +195,16 @@ def _printed(family: Family, table: str, kernels: int, *, narrow: bool = False) 
     def choose() -> tuple[Choice, ...]:
         from parlay.solver import list_layouts
 
-        sampled = list(corrected(table, kernels))
-        if narrow:
-            every = (solution.layout for solution in list_layouts(family.problem(kernels=kernels)))
-            sampled += [layout for layout in every if layout[0] < LEAST_WIDTH]
         best = learned(len(family.group_names), kernels)
         red = tuple(Choice(layout=layout, role=Role.LEARNED, kind=Kind.TOP) for layout in best)
-        return (*red, *(Choice(layout=layout, role=Role.SAMPLED) for layout in _spread(family, sampled)))
+        blue = _spread(family, corrected(table, kernels))
+        every = list_layouts(family.problem(kernels=kernels)) if narrow else []
+        extra = [solution.layout for solution in every if solution.layout[0] < LEAST_WIDTH]
+        return (
+            *red,
+            *(Choice(layout=layout, role=Role.SAMPLED) for layout in blue),
+            *(Choice(layout=layout, role=Role.EXTRA) for layout in extra),
+        )
 
     return choose
 

@@ -70,6 +70,15 @@ class PanelPoints:
         """The points of one role."""
         return tuple(point for point in self.points if point.role is role)
 
+    @cached_property
+    def judging(self) -> tuple[Measured, ...]:
+        """The points that a trend is judged by: the paper's own; in free order the random ones alone.
+
+        The optima are left out there because they were chosen by what is to be judged.
+        """
+        free = self.experiment.name.startswith("free")
+        return self.of(Role.SAMPLED) if free else tuple(p for p in self.points if p.role is not Role.EXTRA)
+
     @property
     def runs(self) -> int:
         """How many trainings they rest on."""

@@ -30,7 +30,7 @@ def belongs(row: Row, experiment: Experiment) -> bool:
         row.status == COMPLETE
         and row.data_name == experiment.data
         and trial.network == FamilyNetwork(family=experiment.family)
-        and any(choice.layout == trial.layout for choice in experiment.choices)
+        and trial.layout in experiment.members
     )
 
 
