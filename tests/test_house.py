@@ -91,6 +91,9 @@ JSON_COMMANDS = {
     "trace": ["torchvision/squeezenet1_1", "--input", "3x32x32"],
     "retrofit": ["torchvision/squeezenet1_1", "--input", "3x32x32", "--time-limit", "5"],
     "paper check": [],
+    "paper run": None,  # trains; test_paper_runs.py has it
+    "paper figures": None,  # test_paper_figures.py has it
+    "paper claims": [],
     "train": ["4-6-8", "--data", "digits", "--steps", "2"],
     "study new": ["study", *TRIAL],
     "study run": ["study", *TRIAL],

@@ -84,7 +84,9 @@ def data_files(
         if not equals or name not in ("cifar10", "cifar100"):
             name, path = needed[0], item
             if len(needed) > 1:
-                raise InputError("--data-file", given=item, allowed="cifar10=PATH or cifar100=PATH, since panels differ")
+                raise InputError(
+                    "--data-file", given=item, allowed="cifar10=PATH or cifar100=PATH, since panels differ"
+                )
         specs[name] = str(Path(path).expanduser().absolute())
     folder = str(Path(data_dir).expanduser().absolute())
 

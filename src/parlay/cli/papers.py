@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from parlay.cli.inputs import resources_options
-from parlay.cli.paperdata import data_files, rows_from, rows_options
-
 from parlay.cli.options import json_option
+from parlay.cli.paperdata import data_files, rows_from, rows_options
 from parlay.documents import document
 
 if TYPE_CHECKING:
@@ -108,7 +107,9 @@ def run(
             did = one.outcome
             failed = f", {did.failed} failed" if did.failed else ""
             kept = f"; {one.kept} in {results / one.panel}" if results else ""
-            click.echo(f"{one.panel}: {did.planned} trials: {did.reused} from before, {did.trained} trained now{failed}{kept}")
+            click.echo(
+                f"{one.panel}: {did.planned} trials: {did.reused} from before, {did.trained} trained now{failed}{kept}"
+            )
     return 1 if any(one.outcome.failed for one in ran) else 0
 
 

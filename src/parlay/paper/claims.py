@@ -6,8 +6,8 @@ short trials in free order existed. One rule serves all: a claim has one number 
 on the other side, and everything else, no interval at all included, is **not enough data**.
 
 * ``rises``: Spearman of energy and accuracy over the layouts of a panel, above 0.3. They are the paper's layouts, so
-  those with n_1 < 8 that its Table 1 leaves out are drawn but not judged by; in free order they are the random ones. The paper says "proportional" and
-  "an obvious trend"; 0.3, a medium effect, is a lenient reading.
+  those with n_1 < 8 that its Table 1 leaves out are drawn but not judged by; in free order they are the random ones.
+  The paper says "proportional" and "an obvious trend"; 0.3, a medium effect, is a lenient reading.
 * ``given-macs``: the same with multiply-adds taken out, above 0.3. The paper does not look at them, since it takes
   computation for proportional to parameters; where this does not hold, computation explains the trend as well.
 * ``ends``: accuracy of the paper's layout of highest energy minus that of lowest, above half of what the paper states.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from parlay.evidence import Correlation, correlate, partial_correlate
 from parlay.paper.points import Measured, pooled_spread
@@ -55,9 +56,7 @@ def rank_correlation(points: Sequence[Measured]) -> Estimate:
 
 def rank_correlation_given_macs(points: Sequence[Measured]) -> Estimate:
     """Rank correlation of energy and accuracy with multiply-adds taken out; at least 8 layouts."""
-    found = partial_correlate(
-        [_log(p) for p in points], [p.accuracy for p in points], [float(p.macs) for p in points]
-    )
+    found = partial_correlate([_log(p) for p in points], [p.accuracy for p in points], [float(p.macs) for p in points])
     return _coefficient(points, found)
 
 
@@ -132,7 +131,9 @@ def share_beaten(chosen: Sequence[Measured], sampled: Sequence[Measured]) -> Est
     """
     if not chosen or len(sampled) < LEAST_LAYOUTS:
         n = len(chosen) + len(sampled)
-        return Estimate(n=n, note="no runs yet" if n == 0 else f"{len(chosen)} chosen and {len(sampled)} sampled layouts")
+        return Estimate(
+            n=n, note="no runs yet" if n == 0 else f"{len(chosen)} chosen and {len(sampled)} sampled layouts"
+        )
     import numpy as np
 
     a, b = np.array([p.accuracy for p in chosen]), np.array([p.accuracy for p in sampled])
@@ -159,13 +160,15 @@ def near_energies(points: Sequence[Measured]) -> Estimate:
     ranked = sorted(points, key=lambda point: (point.log_energy, point.layout))
     near = [
         abs(a.accuracy - b.accuracy)
-        for a, b in zip(ranked, ranked[1:], strict=False)
+        for a, b in pairwise(ranked)
         if math.isfinite(a.log_energy) and b.log_energy - a.log_energy <= math.log1p(NEAR)
     ]
     accuracies = [point.accuracy for point in points]
     reach = max(accuracies, default=0.0) - min(accuracies, default=0.0)
     if len(near) < 5 or not reach:
-        return Estimate(n=len(near), note="fewer than five neighbours within 2 % of energy" if points else "no runs yet")
+        return Estimate(
+            n=len(near), note="fewer than five neighbours within 2 % of energy" if points else "no runs yet"
+        )
     return mean_with_interval([difference / reach for difference in near])
 
 

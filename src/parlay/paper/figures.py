@@ -1,4 +1,4 @@
-"""Figures 2 to 5 in the paper's arrangement, from whatever trials there are; ours on free order and pairs beside them."""
+"""Figures 2 to 5 in the paper's arrangement, from whatever trials there are; free order and matched pairs beside."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from parlay.errors import InputError
 from parlay.evidence import Correlation, correlate, partial_correlate
 from parlay.families import POOLED_LAYERS, Family, plain
 from parlay.layout import format_layout
-from parlay.paper.judging import matched_differences
 from parlay.paper.estimates import mean_with_interval
+from parlay.paper.judging import matched_differences
 from parlay.paper.pairs import ENERGY, MACS, matched_pairs
 from parlay.paper.points import Measured, PanelPoints
 from parlay.report.architecture import Block, draw_architectures
@@ -28,7 +28,7 @@ from parlay.report.panels import (
 )
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from parlay.report.panels import Figure
 
 __all__ = ["FIGURES", "architecture", "panel_plot", "write_figures"]
 
@@ -53,9 +53,7 @@ FIGURES = ("figure2", *GRIDS, "pairs")
 """Every figure by name."""
 
 
-def write_figures(
-    panels: Mapping[str, PanelPoints], folder: Path, *, kinds: Sequence[str] = FORMATS
-) -> list[Path]:
+def write_figures(panels: Mapping[str, PanelPoints], folder: Path, *, kinds: Sequence[str] = FORMATS) -> list[Path]:
     """Draw every figure; panels without data say so.
 
     Args:
@@ -103,9 +101,7 @@ def panel_plot(panel: PanelPoints, letter: str = "") -> PanelPlot:
         title=title,
         subtitle=f"{panel.protocol}: {layouts}, {panel.runs} runs{others if panel.others else ''}",
         points=tuple(_plot_point(point) for point in points),
-        energy_caption=_caption(
-            correlate(log, accuracy), partial_correlate(log, accuracy, macs), "multiply-adds"
-        ),
+        energy_caption=_caption(correlate(log, accuracy), partial_correlate(log, accuracy, macs), "multiply-adds"),
         macs_caption=_caption(correlate(macs, accuracy), partial_correlate(macs, accuracy, log), "energy"),
     )
 

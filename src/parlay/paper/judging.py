@@ -66,7 +66,7 @@ class Judged:
     def reason(self) -> str:
         """What is missing where there is not enough data; else what should be known besides."""
         if self.verdict is Outcome.OPEN and not self.estimate.note:
-            return f"the interval holds {self.claim.threshold:g}, the number that decides"
+            return f"the interval contains {self.claim.threshold:g}, the number that decides"
         return self.estimate.note
 
     def document(self) -> dict[str, Any]:
@@ -121,15 +121,15 @@ def judge(claim: Claim, panels: Mapping[str, PanelPoints], rows: Sequence[Row] =
     return Judged(claim=claim, estimate=RULES[claim.rule](claim, panel), protocol=panel.protocol)
 
 
-def _rises(claim: Claim, panel: PanelPoints) -> Estimate:
+def _rises(_: Claim, panel: PanelPoints) -> Estimate:
     return rank_correlation(panel.judging)
 
 
-def _given_macs(claim: Claim, panel: PanelPoints) -> Estimate:
+def _given_macs(_: Claim, panel: PanelPoints) -> Estimate:
     return rank_correlation_given_macs(panel.judging)
 
 
-def _ends(claim: Claim, panel: PanelPoints) -> Estimate:
+def _ends(_: Claim, panel: PanelPoints) -> Estimate:
     family = panel.experiment.family
     printed = [choice.layout for choice in panel.experiment.choices if choice.role is not Role.EXTRA]
     return _two_layouts(panel, max(printed, key=family.energy), min(printed, key=family.energy))
@@ -146,10 +146,11 @@ def _two_layouts(panel: PanelPoints, high: Layout, low: Layout) -> Estimate:
     missing = [format_layout(layout) for layout in (high, low) if layout not in panel.by_layout]
     if missing:
         return Estimate(note=f"no run of {' and '.join(missing)}")
-    return difference_of_two(panel.by_layout[high], panel.by_layout[low], panel.points)
+    printed = [point for point in panel.points if point.role is not Role.EXTRA]
+    return difference_of_two(panel.by_layout[high], panel.by_layout[low], printed)
 
 
-def _quarters(claim: Claim, panel: PanelPoints) -> Estimate:
+def _quarters(_: Claim, panel: PanelPoints) -> Estimate:
     if len(panel.points) < len(panel.experiment.choices):
         return Estimate(
             n=len(panel.points), note=f"{len(panel.points)} of {len(panel.experiment.choices)} layouts have a run"
@@ -157,15 +158,15 @@ def _quarters(claim: Claim, panel: PanelPoints) -> Estimate:
     return difference_of_groups(panel.points[-3:], panel.points[:3])
 
 
-def _corner(claim: Claim, panel: PanelPoints) -> Estimate:
+def _corner(_: Claim, panel: PanelPoints) -> Estimate:
     return share_beaten(panel.of(Role.LEARNED), panel.of(Role.SAMPLED))
 
 
-def _gain(claim: Claim, panel: PanelPoints) -> Estimate:
+def _gain(_: Claim, panel: PanelPoints) -> Estimate:
     return difference_of_groups(panel.of(Role.LEARNED), panel.of(Role.SAMPLED))
 
 
-def _best(claim: Claim, panel: PanelPoints) -> Estimate:
+def _best(_: Claim, panel: PanelPoints) -> Estimate:
     red, blue = panel.of(Role.LEARNED), panel.of(Role.SAMPLED)
     if not red or not blue:
         return Estimate(note="no runs yet")
@@ -173,7 +174,7 @@ def _best(claim: Claim, panel: PanelPoints) -> Estimate:
     return difference_of_two(first, second, panel.points)
 
 
-def _near(claim: Claim, panel: PanelPoints) -> Estimate:
+def _near(_: Claim, panel: PanelPoints) -> Estimate:
     return near_energies(panel.judging)
 
 
@@ -191,7 +192,7 @@ def _matched(claim: Claim, panel: PanelPoints) -> Estimate:
     return mean_with_interval(matched_differences(panel, claim.differs))
 
 
-def _agreement(claim: Claim, panel: PanelPoints) -> Estimate:
+def _agreement(_: Claim, panel: PanelPoints) -> Estimate:
     every = [panel, *panel.others] if panel.points else []
     full = 40_000
     long = [p for p in every if p.protocol.startswith("paper-") and f"{full:,} steps" in p.protocol]

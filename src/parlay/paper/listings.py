@@ -146,7 +146,7 @@ def _listing(
     number: int, title: str, rows: Sequence[tuple[str, ...]], notes: tuple[str, ...], *, first: str | None = None
 ) -> Listing:
     header = RESULTS if first is None else (first, *RESULTS)
-    about = "Misprints corrected (`parlay paper check` lists them). Accuracies are our own, mean over runs, in per cent."
+    about = "Misprints corrected (`parlay paper check` lists them). Accuracies: our own, mean over runs, in per cent."
     return Listing(name=f"table{number}", title=title, notes=(about, *notes), header=header, rows=tuple(rows))
 
 

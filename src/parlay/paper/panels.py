@@ -165,7 +165,9 @@ def get_experiment(name: str) -> Experiment:
     return EXPERIMENTS[name]
 
 
-def _best(family: Family, kernels: int, count: int, *, order: Order = Order.INCREASING, score: str | None = None):
+def _best(
+    family: Family, kernels: int, count: int, *, order: Order = Order.INCREASING, score: str | None = None
+) -> tuple[Layout, ...]:
     from parlay.solver import solve
 
     result = solve(family.problem(kernels=kernels, order=order, score=score), top_k=count)
@@ -262,7 +264,7 @@ def _pairs() -> tuple[Choice, ...]:
 
 def _panels() -> tuple[Experiment, ...]:
     found: list[Experiment] = []
-    words = {3: "three layers", 4: "four layers", "cifar10": "CIFAR-10", "cifar100": "CIFAR-100"}
+    words: dict[int | str, str] = {3: "three layers", 4: "four layers", "cifar10": "CIFAR-10", "cifar100": "CIFAR-100"}
     for figure, kernels, table in (("3", 4288, "table1"), ("4", 66_304, "table2")):
         for letter, (data, depth) in zip(
             "abcd", ((data, depth) for data in SIZES for depth in (3, 4)), strict=True
@@ -295,18 +297,18 @@ def _panels() -> tuple[Experiment, ...]:
                 choose=_residual(family),
             )
         )
-    for depth in (3, 4):
-        found.append(
-            Experiment(
-                name=f"free{depth}",
-                figure="Free order",
-                title=f"{words[depth]} in free order, CIFAR-10",
-                data="cifar10",
-                family=plain(depth=depth),
-                kernels=4288,
-                choose=_free(plain(depth=depth), 4288),
-            )
+    found += [
+        Experiment(
+            name=f"free{depth}",
+            figure="Free order",
+            title=f"{words[depth]} in free order, CIFAR-10",
+            data="cifar10",
+            family=plain(depth=depth),
+            kernels=4288,
+            choose=_free(plain(depth=depth), 4288),
         )
+        for depth in (3, 4)
+    ]
     found.append(
         Experiment(
             name="pairs",

@@ -114,9 +114,7 @@ def gather_panel(
     ]
     if not made:
         return PanelPoints(experiment=experiment)
-    return PanelPoints(
-        experiment=experiment, protocol=made[0].protocol, points=made[0].points, others=tuple(made[1:])
-    )
+    return PanelPoints(experiment=experiment, protocol=made[0].protocol, points=made[0].points, others=tuple(made[1:]))
 
 
 def pooled_spread(points: Sequence[Measured]) -> tuple[float, int]:

@@ -114,7 +114,9 @@ def panel_findings(panel: Panel, rows: tuple[Row, ...], solved: Enumerations) ->
     for row in mine:
         name, kernels = format_layout(row.layout), row.network.kernels(row.layout)
         if kernels != row.budget:
-            yield finding("budget", name, f"{kernels} kernels, not {row.budget}; one width changed: {_names(repairs(row))}")
+            yield finding(
+                "budget", name, f"{kernels} kernels, not {row.budget}; one width changed: {_names(repairs(row))}"
+            )
         if any(a > b for a, b in pairwise(row.layout)):
             yield finding("decreasing", name, "some n_i > n_(i+1)")
         elif not _rises(row.layout):

@@ -99,7 +99,9 @@ def write_results(folder: Path, rows: Iterable[Row], panels: Sequence[str] | Non
         if not kept:
             continue
         place.mkdir(parents=True, exist_ok=True)
-        order = sorted(kept.values(), key=lambda r: (protocol_key(r.trial), r.trial.seed, -r.log_energy, r.trial.layout))
+        order = sorted(
+            kept.values(), key=lambda r: (protocol_key(r.trial), r.trial.seed, -r.log_energy, r.trial.layout)
+        )
         for path, text in ((place / TABLE, csv_text(order)), (place / "README.md", _readme(experiment, order))):
             if not path.is_file() or path.read_text(encoding="utf-8") != text:
                 write_atomically(path, text)
@@ -120,8 +122,8 @@ def _readme(experiment: Experiment, rows: Sequence[Row]) -> str:
     lines = [
         f"# {experiment.figure}, panel {experiment.name}: {experiment.title}",
         "",
-        f"{experiment.family.title}, {experiment.kernels:,} kernels, {experiment.data}. Every line of `trials.csv` is one"
-        " training run; its columns are those of `parlay study export`.",
+        f"{experiment.family.title}, {experiment.kernels:,} kernels, {experiment.data}. Every line of `trials.csv` is"
+        " one training run; its columns are those of `parlay study export`.",
         "",
         "| trained how | layouts | runs | seconds a run | on | made by |",
         "|---|---:|---:|---:|---|---|",

@@ -1,4 +1,4 @@
-"""The studies behind the panels: plan them, take over what the results hold already, train the rest, keep it as text."""
+"""The studies behind the panels: plan, take over what the results hold already, train the rest, keep it as text."""
 
 from __future__ import annotations
 
@@ -10,9 +10,19 @@ from typing import TYPE_CHECKING
 from parlay.errors import InputError
 from parlay.paper.panels import Experiment, get_experiment
 from parlay.paper.results import read_results, write_results
-from parlay.study import DataSource, FamilyNetwork, Outcome, Planned, Row, Settings, Store, TrialExecutor, Watcher
+from parlay.study import (
+    DataSource,
+    FamilyNetwork,
+    Outcome,
+    Planned,
+    Row,
+    Settings,
+    Store,
+    TrialExecutor,
+    Watcher,
+    run_study,
+)
 from parlay.study import make_plan as plan_of
-from parlay.study import run_study
 from parlay.study.row import COMPLETE
 from parlay.train.recipe import get_recipe
 

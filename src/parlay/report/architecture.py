@@ -46,7 +46,7 @@ def draw_architectures(networks: Sequence[tuple[str, Sequence[Block]]], *, title
         MissingExtraError: when matplotlib is not installed.
     """
     figure = new_figure(15.2, 2.9 * len(networks) + 0.9)
-    whole = figure.subfigures(2, 1, height_ratios=[0.9, 2.9 * len(networks)])
+    whole = figure.subfigures(2, 1, squeeze=False, height_ratios=[0.9, 2.9 * len(networks)])[:, 0]
     whole[0].text(0.012, 0.74, title, fontsize=15, fontweight="bold", va="center", color=INK)
     whole[0].text(0.012, 0.26, note, fontsize=10.5, va="center", color=GREY)
     longest = max(len(blocks) for _, blocks in networks)

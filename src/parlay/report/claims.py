@@ -43,8 +43,6 @@ def claims_table(claims: Iterable[Mapping[str, Any]]) -> Table:
         verdict = Text(claim["verdict"], style=STYLES.get(claim["verdict"], "yellow"))
         if claim["reason"]:
             verdict.append(f": {claim['reason']}", style="dim")
-        unit = claim["unit"]
-        table.add_row(
-            claim["panel"], claim["statement"], f"{sign} {claim['threshold']:g} {unit}", estimate + reach, str(claim["n"]), verdict
-        )
+        must = f"{sign} {claim['threshold']:g} {claim['unit']}"
+        table.add_row(claim["panel"], claim["statement"], must, estimate + reach, str(claim["n"]), verdict)
     return table

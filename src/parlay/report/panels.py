@@ -143,7 +143,7 @@ def draw_grid(rows: Sequence[Sequence[PanelPlot]], *, title: str, note: str) -> 
     """
     columns = len(rows[0])
     figure = new_figure(7.6 * columns, 4.0 * len(rows) + 0.95)
-    whole = figure.subfigures(2, 1, height_ratios=[0.95, 4.0 * len(rows)])
+    whole = figure.subfigures(2, 1, squeeze=False, height_ratios=[0.95, 4.0 * len(rows)])[:, 0]
     head, body = whole[0], whole[1]
     head.text(0.012, 0.80, title, fontsize=15, fontweight="bold", va="center", color=INK)
     head.text(0.012, 0.42, note, fontsize=10.5, va="center", color=GREY)
@@ -169,7 +169,7 @@ def draw_dumbbells(charts: Sequence[Dumbbells], *, title: str, note: str) -> Fig
         MissingExtraError: when matplotlib is not installed.
     """
     figure = new_figure(15.2, 5.3)
-    whole = figure.subfigures(2, 1, height_ratios=[0.95, 4.35])
+    whole = figure.subfigures(2, 1, squeeze=False, height_ratios=[0.95, 4.35])[:, 0]
     head, body = whole[0], whole[1]
     head.text(0.012, 0.80, title, fontsize=15, fontweight="bold", va="center", color=INK)
     head.text(0.012, 0.38, note, fontsize=10.5, va="center", color=GREY)
@@ -315,9 +315,16 @@ def _bars(ax: Axes, chart: Dumbbells) -> None:
                 continue
             mean, low, high = found
             ax.plot([low, high], [y + offset, y + offset], color=colour, linewidth=1.2, alpha=0.6, zorder=2)
-            named = label not in ax.get_legend_handles_labels()[1]
+            known = ax.get_legend_handles_labels()[1]
             ax.scatter(
-                [mean], [y], s=40, c=colour, edgecolors="white", linewidths=0.7, zorder=3, label=label if named else None
+                [mean],
+                [y],
+                s=40,
+                c=colour,
+                edgecolors="white",
+                linewidths=0.7,
+                zorder=3,
+                label=label if named else None,
             )
             drawn = True
     if drawn:

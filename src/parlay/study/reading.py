@@ -7,6 +7,7 @@ import io
 import math
 import re
 from collections.abc import Mapping
+from typing import Any
 
 from parlay.errors import InputError
 from parlay.families import get_family
@@ -113,6 +114,7 @@ def _row(record: Mapping[str, str], precision: str | None, note: str) -> Row:
         "log_energy": _number(record, "log_energy"),
         **{name: int(record[name]) if record.get(name) else None for name in COSTS},
     }
+    measured: dict[str, Any] = {name: _number(record, name) for name in FLOATS}
     return Row(
         trial=trial,
         kinds=split_kinds(record["kinds"]),
@@ -126,7 +128,7 @@ def _row(record: Mapping[str, str], precision: str | None, note: str) -> Row:
         started=record.get("started") or None,
         finished=record.get("finished") or None,
         versions={**_versions(record.get("versions") or ""), **({"note": note} if note else {})},
-        **{name: _number(record, name) for name in FLOATS},
+        **measured,
     )
 
 
