@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from parlay.evidence import Correlation, correlate, partial_correlate
+from parlay.evidence.intervals import share_interval, student_reach, welch_interval
 from parlay.paper.points import Measured, pooled_spread
 
 __all__ = [
@@ -81,10 +82,8 @@ def difference_of_two(high: Measured | None, low: Measured | None, points: Seque
     spread, freedom = pooled_spread(points)
     if freedom < 2:
         return Estimate(value=value, n=runs, note="one seed each: no spread between seeds to judge it by")
-    from scipy.stats import t
-
     error = spread * math.sqrt(1 / len(high.accuracies) + 1 / len(low.accuracies))
-    reach = float(t.ppf(0.975, freedom)) * error
+    reach = student_reach(freedom) * error
     return Estimate(value=value, low=value - reach, high=value + reach, n=runs)
 
 
@@ -93,14 +92,10 @@ def difference_of_groups(upper: Sequence[Measured], lower: Sequence[Measured]) -
     n = len(upper) + len(lower)
     if len(upper) < 3 or len(lower) < 3:
         return Estimate(n=n, note="fewer than three layouts in a group")
-    from scipy.stats import ttest_ind
-
     a, b = [p.accuracy for p in upper], [p.accuracy for p in lower]
     value = math.fsum(a) / len(a) - math.fsum(b) / len(b)
-    if len(set(a)) == 1 and len(set(b)) == 1:
-        return Estimate(value=value, low=value, high=value, n=n)
-    interval = ttest_ind(a, b, equal_var=False).confidence_interval(0.95)
-    return Estimate(value=value, low=float(interval.low), high=float(interval.high), n=n)
+    low, high = welch_interval(a, b)
+    return Estimate(value=value, low=low, high=high, n=n)
 
 
 def mean_with_interval(values: Sequence[float]) -> Estimate:
@@ -117,9 +112,7 @@ def mean_with_interval(values: Sequence[float]) -> Estimate:
         )
     mean = math.fsum(values) / n
     deviation = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1))
-    from scipy.stats import t
-
-    reach = float(t.ppf(0.975, n - 1)) * deviation / math.sqrt(n)
+    reach = student_reach(n - 1) * deviation / math.sqrt(n)
     return Estimate(value=mean, low=mean - reach, high=mean + reach, n=n)
 
 
@@ -140,10 +133,8 @@ def share_beaten(chosen: Sequence[Measured], sampled: Sequence[Measured]) -> Est
     wins = (a[:, None] > b[None, :]) + 0.5 * (a[:, None] == b[None, :])
     value = float(wins.mean())
     if len(chosen) == 1:
-        from scipy.stats import binomtest
-
-        exact = binomtest(int(wins.sum()), len(sampled)).proportion_ci()
-        return Estimate(value=value, low=float(exact.low), high=float(exact.high), n=1 + len(sampled))
+        low, high = share_interval(int(wins.sum()), len(sampled))
+        return Estimate(value=value, low=low, high=high, n=1 + len(sampled))
     draw = np.random.default_rng(0)
     rows = draw.integers(0, len(a), (RESAMPLES, len(a)))
     columns = draw.integers(0, len(b), (RESAMPLES, len(b)))

@@ -66,13 +66,14 @@ def matched_pairs(kernels: int = 4288, depth: int = 4) -> tuple[MatchedPair, ...
     found: list[MatchedPair] = []
     for differs, agrees, apart in ((ENERGY, macs, energy), (MACS, energy, macs)):
         free = np.ones(len(layouts), dtype=bool)
-        least, most = np.quantile(agrees, (0.05, 0.95)).tolist()
-        for target in np.linspace(least, most, PAIRS).tolist():
+        least, most = (float(np.quantile(agrees, level)) for level in (0.05, 0.95))
+        for place in range(PAIRS):
+            target = least + (most - least) * place / (PAIRS - 1)
             near = np.flatnonzero(free & (np.abs(agrees - target) <= math.log1p(TOLERANCE / 2)))
             gaps = apart[near][:, None] - apart[near][None, :]
             same = np.abs(params[near][:, None] - params[near][None, :]) <= math.log1p(TOLERANCE)
-            place = divmod(int(np.argmax(np.where(same, gaps, -1.0))), len(near))
-            high, low = (int(near[index]) for index in place)
+            ends = divmod(int(np.argmax(np.where(same, gaps, -1.0))), len(near))
+            high, low = (int(near[index]) for index in ends)
             free[[high, low]] = False
             found.append(MatchedPair(differs=differs, high=layouts[high], low=layouts[low]))
     return tuple(found)

@@ -324,7 +324,7 @@ def _bars(ax: Axes, chart: Dumbbells) -> None:
                 edgecolors="white",
                 linewidths=0.7,
                 zorder=3,
-                label=label if named else None,
+                label=None if label in known else label,
             )
             drawn = True
     if drawn:
