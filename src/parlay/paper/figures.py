@@ -95,11 +95,12 @@ def panel_plot(panel: PanelPoints, letter: str = "") -> PanelPlot:
     of = len(panel.experiment.choices)
     layouts = f"{len(points)} layouts" if len(points) == of else f"{len(points)} of {of} layouts"
     others = f"; {len(panel.others)} more protocol{'s' if len(panel.others) > 1 else ''} not shown"
+    runs = "1 run" if panel.runs == 1 else f"{panel.runs} runs"
     log = [max(point.log_energy, -1e9) for point in judged]
     accuracy, macs = [point.accuracy for point in judged], [float(point.macs) for point in judged]
     return PanelPlot(
         title=title,
-        subtitle=f"{panel.protocol}: {layouts}, {panel.runs} runs{others if panel.others else ''}",
+        subtitle=f"{panel.protocol}: {layouts}, {runs}{others if panel.others else ''}",
         points=tuple(_plot_point(point) for point in points),
         energy_caption=_caption(correlate(log, accuracy), partial_correlate(log, accuracy, macs), "multiply-adds"),
         macs_caption=_caption(correlate(macs, accuracy), partial_correlate(macs, accuracy, log), "energy"),

@@ -111,7 +111,7 @@ class Experiment:
             InputError: for both, or a number below 1.
 
         >>> [choice.layout for choice in get_experiment("3a").pick(extremes=2)]
-        [(36, 44, 59), (1, 5, 856)]
+        [(36, 38, 74), (1, 5, 856)]
         """
         if count is not None and extremes is not None:
             raise InputError("layouts", given="--layouts and --extremes", allowed="one of the two")
