@@ -10,7 +10,7 @@ PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo lint types imports test test-all bench zoo wheel clean
+.PHONY: help setup demo lint types imports test test-all bench zoo paper wheel clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -42,6 +42,9 @@ bench: $(STAMP) ## measure the solver beside SCIP, CP-SAT and Gurobi into benchm
 
 zoo: $(STAMP) ## trace 150 CNNs and check them at random layouts, into docs/zoo.md (hours; resumable)
 	$(BIN)/python -m benchmarks.zoo
+
+paper: $(STAMP) ## every figure, table and verdict of the paper from results/ alone, into results/figures (no training)
+	$(BIN)/parlay paper figures --results results --out results/figures --format png
 
 wheel: $(STAMP) ## build the wheel into dist/
 	$(BIN)/python -m build --wheel --no-isolation

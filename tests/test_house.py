@@ -106,6 +106,9 @@ JSON_COMMANDS = {
         *"--min-bin 5 --n-trials 3 --repetitions 2".split(),
     ],
     "paper check": [],
+    "paper run": None,  # trains; test_paper_runs.py has it
+    "paper figures": None,  # test_paper_figures.py has it
+    "paper claims": [],
     "train": ["4-6-8", "--data", "digits", "--steps", "2"],
     "study new": ["study", *TRIAL],
     "study run": ["study", *TRIAL],

@@ -20,7 +20,7 @@ from parlay.paper.tables import Panel, Row, panel_rows
 from parlay.problem import Result, Solution
 from parlay.solver import list_layouts, solve
 
-__all__ = ["Enumerations", "Finding", "claim_findings", "compare_decimals", "panel_findings"]
+__all__ = ["Enumerations", "Finding", "claim_findings", "compare_decimals", "panel_findings", "repairs"]
 
 LEARNED = 6
 """Layouts that Table 5 lists for each size."""
@@ -114,7 +114,9 @@ def panel_findings(panel: Panel, rows: tuple[Row, ...], solved: Enumerations) ->
     for row in mine:
         name, kernels = format_layout(row.layout), row.network.kernels(row.layout)
         if kernels != row.budget:
-            yield finding("budget", name, f"{kernels} kernels, not {row.budget}; one width changed: {_repairs(row)}")
+            yield finding(
+                "budget", name, f"{kernels} kernels, not {row.budget}; one width changed: {_names(repairs(row))}"
+            )
         if any(a > b for a, b in pairwise(row.layout)):
             yield finding("decreasing", name, "some n_i > n_(i+1)")
         elif not _rises(row.layout):
@@ -175,9 +177,9 @@ def _rises(layout: tuple[int, ...]) -> bool:
     return all(a < b for a, b in pairwise(layout))
 
 
-def _repairs(row: Row) -> str:
+def repairs(row: Row) -> tuple[Layout, ...]:
     """The layouts of the stated size that differ from the row in one width and do not decrease."""
-    found: list[str] = []
+    found: list[Layout] = []
     for index in range(len(row.layout)):
         before, after = row.layout[:index], row.layout[index + 1 :]
         widths = range(before[-1] if before else 1, (after[0] if after else row.budget) + 1)
@@ -187,8 +189,12 @@ def _repairs(row: Row) -> str:
 
         place = bisect_left(widths, row.budget, key=size)  # the size grows with every width
         if place < len(widths) and size(widths[place]) == row.budget:
-            found.append(format_layout((*before, widths[place], *after)))
-    return ", ".join(found) or "none fits"
+            found.append((*before, widths[place], *after))
+    return tuple(found)
+
+
+def _names(layouts: tuple[Layout, ...]) -> str:
+    return ", ".join(map(format_layout, layouts)) or "none fits"
 
 
 def _of_size(row: Row, depth: int, kernels: int) -> bool:

@@ -1,0 +1,209 @@
+"""Figures 2 to 5 in the paper's arrangement, from whatever trials there are; free order and matched pairs beside."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from parlay.documents import write_atomically
+from parlay.errors import InputError
+from parlay.evidence import Correlation, correlate, partial_correlate
+from parlay.families import POOLED_LAYERS, Family, plain
+from parlay.layout import format_layout
+from parlay.paper.estimates import mean_with_interval
+from parlay.paper.judging import matched_differences
+from parlay.paper.pairs import ENERGY, MACS, matched_pairs
+from parlay.paper.points import Measured, PanelPoints
+from parlay.report.architecture import Block, draw_architectures
+from parlay.report.panels import (
+    FORMATS,
+    Dumbbell,
+    Dumbbells,
+    PanelPlot,
+    PlotPoint,
+    draw_dumbbells,
+    draw_grid,
+    rendered,
+)
+
+if TYPE_CHECKING:
+    from parlay.report.panels import Figure
+
+__all__ = ["FIGURES", "architecture", "panel_plot", "write_figures"]
+
+POOLED = "2×2 max pooling stands where we read Figure 2 to have it: behind each of the first three convolutions"
+BESIDE = (
+    "Each panel twice: against energy, and the same points against multiply-adds. Bars: lowest to highest seed.\n"
+    "Above each chart: rank correlation with accuracy, 95 % interval; second line: with the other quantity taken out."
+)
+PRINTED = " Over the paper's layouts."
+RANDOM = " Over the random layouts alone; letters are optima."
+NUMBERS = {1: "n₁", 2: "n₂", 3: "n₃", 4: "n₄"}
+
+GRIDS: dict[str, tuple[str, tuple[tuple[str, ...], ...]]] = {
+    "figure3": ("Figure 3: plain networks of 4,288 kernels", (("3a", "3b"), ("3c", "3d"))),
+    "figure4": ("Figure 4: plain networks of 66,304 kernels", (("4a", "4b"), ("4c", "4d"))),
+    "figure5": ("Figure 5: ResNet-32 of 51,248 kernels", (("5a", "5b"),)),
+    "free": ("Not in the paper: 4,288 kernels in free order", (("free3", "free4"),)),
+}
+"""Figure -> title and panels, rows and columns as in the paper."""
+
+FIGURES = ("figure2", *GRIDS, "pairs")
+"""Every figure by name."""
+
+
+def write_figures(panels: Mapping[str, PanelPoints], folder: Path, *, kinds: Sequence[str] = FORMATS) -> list[Path]:
+    """Draw every figure; panels without data say so.
+
+    Args:
+        panels: the points of each panel (``parlay.paper.judging.gather``).
+        folder: made where it is not there.
+        kinds: of ``pdf``, ``svg``, ``png``.
+
+    Returns:
+        The files written.
+
+    Raises:
+        InputError: for another kind of file, or a folder that cannot be written.
+        MissingExtraError: when matplotlib is not installed.
+    """
+    for kind in kinds:
+        if kind not in FORMATS:
+            raise InputError("format", given=repr(kind), allowed=", ".join(FORMATS))
+    folder.mkdir(parents=True, exist_ok=True)
+    written: list[Path] = []
+    for name, figure in _figures(panels):
+        for kind in dict.fromkeys(kinds):
+            path = folder / f"{name}.{kind}"
+            write_atomically(path, rendered(figure, kind))
+            written.append(path)
+    return written
+
+
+def panel_plot(panel: PanelPoints, letter: str = "") -> PanelPlot:
+    """What one panel draws.
+
+    Args:
+        panel: its points.
+        letter: before the title, such as ``(a)``.
+    """
+    points, judged = panel.points, panel.judging
+    title = f"{letter} {panel.experiment.title}".strip()
+    if not points:
+        return PanelPlot(title=title, subtitle=f"{len(panel.experiment.choices)} layouts to train")
+    of = len(panel.experiment.choices)
+    layouts = f"{len(points)} layouts" if len(points) == of else f"{len(points)} of {of} layouts"
+    others = f"; {len(panel.others)} more protocol{'s' if len(panel.others) > 1 else ''} not shown"
+    runs = "1 run" if panel.runs == 1 else f"{panel.runs} runs"
+    log = [max(point.log_energy, -1e9) for point in judged]
+    accuracy, macs = [point.accuracy for point in judged], [float(point.macs) for point in judged]
+    return PanelPlot(
+        title=title,
+        subtitle=f"{panel.protocol}: {layouts}, {runs}{others if panel.others else ''}",
+        points=tuple(_plot_point(point) for point in points),
+        energy_caption=_caption(correlate(log, accuracy), partial_correlate(log, accuracy, macs), "multiply-adds"),
+        macs_caption=_caption(correlate(macs, accuracy), partial_correlate(macs, accuracy, log), "energy"),
+    )
+
+
+def architecture(family: Family) -> tuple[Block, ...]:
+    """The blocks of a plain network, image to classifier.
+
+    >>> [block.output for block in architecture(plain(3))][-2:]
+    ['n₃', '10']
+    """
+    blocks = [
+        Block(kind="image", lines=("image",), output=f"{family.image}×{family.image}×{family.in_channels}", side=32)
+    ]
+    side = family.image
+    convolutions = family.convolutions()
+    for index, conv in enumerate(convolutions, start=1):
+        width = NUMBERS.get(index, f"n{index}")
+        lines = ("conv", f"{conv.kernel}×{conv.kernel}, {width}", "batch norm", "ReLU")
+        blocks.append(Block(kind="conv", lines=lines, output=f"{side}×{side}×{width}", side=side))
+        if index <= POOLED_LAYERS:
+            side //= 2
+            blocks.append(Block(kind="pool", lines=("max", "pool", "2×2"), output=f"{side}×{side}×{width}", side=side))
+    width = NUMBERS.get(len(convolutions), "n")
+    blocks.append(Block(kind="pool", lines=("global", "average", "pool"), output=width, side=1))
+    blocks.append(Block(kind="linear", lines=("linear", "softmax"), output=str(family.classes), side=1))
+    return tuple(blocks)
+
+
+def _figures(panels: Mapping[str, PanelPoints]) -> Iterable[tuple[str, Figure]]:
+    networks = [(f"{word} convolutions", architecture(plain(depth))) for word, depth in (("Three", 3), ("Four", 4))]
+    yield (
+        "figure2",
+        draw_architectures(
+            networks,
+            title="Figure 2: the two types of plain networks",
+            note=f"n₁, n₂, ... are the kernels per layer, the layout. The paper's figure is a picture: {POOLED}.",
+        ),
+    )
+    for name, (title, rows) in GRIDS.items():
+        letters = iter("abcd")
+        plots = [[panel_plot(panels[panel], f"({next(letters)})") for panel in row] for row in rows]
+        yield name, draw_grid(plots, title=title, note=BESIDE + (RANDOM if name == "free" else PRINTED))
+    yield (
+        "pairs",
+        draw_dumbbells(
+            _dumbbells(panels["pairs"]),
+            title="Not in the paper: matched pairs of 4,288 kernels, four layers in free order",
+            note="Two layouts a line, of equal size, that agree in one quantity (within 2 %) and are far apart in the"
+            " other. Dots: mean over seeds; thin lines: lowest to highest seed.",
+        ),
+    )
+
+
+def _plot_point(point: Measured) -> PlotPoint:
+    return PlotPoint(
+        name=format_layout(point.layout),
+        role=str(point.role),
+        energy=point.energy,
+        macs=point.macs,
+        accuracy=point.accuracy,
+        low=min(point.accuracies),
+        high=max(point.accuracies),
+        runs=len(point.accuracies),
+        note=point.note,
+    )
+
+
+def _caption(found: Correlation, given: Correlation, what: str) -> str:
+    """Spearman's coefficient and, below it, the partial one."""
+    if found.value is None or found.low is None:
+        return "too few layouts for a correlation\n"
+    first = f"Spearman {found.value:.2f} [{found.low:.2f}, {found.high:.2f}], n = {found.n}"
+    if given.value is None or given.low is None:
+        return f"{first}\n"
+    return f"{first}\ngiven {what} {given.value:.2f} [{given.low:.2f}, {given.high:.2f}]"
+
+
+def _dumbbells(panel: PanelPoints) -> list[Dumbbells]:
+    words = {
+        ENERGY: ("Equal multiply-adds, energies apart", "lower energy", "higher energy"),
+        MACS: ("Equal energy, multiply-adds apart", "fewer multiply-adds", "more multiply-adds"),
+    }
+    charts: list[Dumbbells] = []
+    for differs, (title, low, high) in words.items():
+        found = mean_with_interval(matched_differences(panel, differs))
+        caption = "" if found.value is None else f"{high} minus {low}: {found.value:+.2f} points"
+        if found.low is not None and found.high is not None:
+            caption += f" [{found.low:+.2f}, {found.high:+.2f}], {found.n} pairs"
+        pairs = tuple(
+            Dumbbell(
+                low_name=format_layout(pair.low),
+                high_name=format_layout(pair.high),
+                low=_spread(panel.by_layout.get(pair.low)),
+                high=_spread(panel.by_layout.get(pair.high)),
+            )
+            for pair in matched_pairs()
+            if pair.differs == differs
+        )
+        charts.append(Dumbbells(title=title, low_label=low, high_label=high, caption=caption, pairs=pairs))
+    return charts
+
+
+def _spread(point: Measured | None) -> tuple[float, float, float] | None:
+    return None if point is None else (point.accuracy, min(point.accuracies), max(point.accuracies))

@@ -1,0 +1,335 @@
+"""Figures of many panels: accuracy against energy, blue sampled and red learned, each beside the same against macs.
+
+What is drawn is plain data, gathered elsewhere; only the functions that draw load matplotlib.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from parlay.extras import Needs
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["Dumbbell", "Dumbbells", "PanelPlot", "PlotPoint", "draw_dumbbells", "draw_grid", "new_figure", "rendered"]
+
+BLUE, RED, GREEN, GREY, INK = "#2f6db3", "#c0392b", "#2e8b57", "#5f5f5f", "#222222"
+STYLES = {
+    "sampled": (BLUE, "o", 30),
+    "learned": (RED, "o", 34),
+    "other optima": (GREEN, "D", 30),
+    "not in the paper": ("#9a9a9a", "s", 24),
+}
+FORMATS = ("pdf", "svg", "png")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlotPoint:
+    """One layout.
+
+    Attributes:
+        name: printed beside the ends of the energies and the most accurate layout.
+        role: ``sampled`` (blue), ``learned`` (red), ``other optima`` (green) or ``not in the paper`` (grey).
+        note: what it is; where some points have one, these get a letter each, and a key below says what it means.
+        energy: Eq. 3.
+        macs: multiply-adds for one image.
+        accuracy, low, high: mean, lowest and highest of its runs, in per cent.
+        runs: how many.
+    """
+
+    name: str
+    role: str
+    energy: float
+    macs: int
+    accuracy: float
+    low: float
+    high: float
+    runs: int
+    note: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PanelPlot:
+    """One panel: two charts side by side.
+
+    Attributes:
+        title: such as ``(a) three layers, CIFAR-10``.
+        subtitle: how its networks were trained, and how many.
+        points: what is drawn; nothing draws "no runs yet".
+        energy_caption, macs_caption: above each chart.
+    """
+
+    title: str
+    subtitle: str = ""
+    points: tuple[PlotPoint, ...] = ()
+    energy_caption: str = ""
+    macs_caption: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dumbbell:
+    """One matched pair: names and mean accuracies (per cent, with range over seeds) of its two layouts."""
+
+    low_name: str
+    high_name: str
+    low: tuple[float, float, float] | None
+    high: tuple[float, float, float] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dumbbells:
+    """Pairs of one sort.
+
+    Attributes:
+        title: what agrees and what differs.
+        low_label, high_label: what the two colours mean.
+        caption: the mean difference and its interval.
+        pairs: top to bottom.
+    """
+
+    title: str
+    low_label: str
+    high_label: str
+    caption: str
+    pairs: tuple[Dumbbell, ...]
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """A figure of its own in inches, outside pyplot's global list, drawn by Agg whatever the user's settings.
+
+    Raises:
+        MissingExtraError: when matplotlib is not installed.
+    """
+    with Needs("drawing", extra="train"):
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def rendered(figure: Figure, kind: str) -> bytes:
+    """The figure as a file of that kind, the same bytes each time: no date, no random names.
+
+    Args:
+        figure: what is drawn.
+        kind: ``pdf``, ``svg`` or ``png``.
+    """
+    import io
+
+    import matplotlib
+
+    stream = io.BytesIO()
+    nameless = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {"Software": None}}[kind]
+    with matplotlib.rc_context({"svg.hashsalt": "parlay", "pdf.fonttype": 42, "svg.fonttype": "none"}):
+        figure.savefig(stream, format=kind, dpi=110, metadata=nameless)
+    return stream.getvalue()
+
+
+def draw_grid(rows: Sequence[Sequence[PanelPlot]], *, title: str, note: str) -> Figure:
+    """Panels in rows and columns, each of two charts on one accuracy scale: against energy and against multiply-adds.
+
+    Args:
+        rows: the panels; every row has as many.
+        title: of the figure.
+        note: what the reader has to know, under the title.
+
+    Raises:
+        MissingExtraError: when matplotlib is not installed.
+    """
+    columns = len(rows[0])
+    figure = new_figure(7.6 * columns, 4.0 * len(rows) + 0.95)
+    whole = figure.subfigures(2, 1, squeeze=False, height_ratios=[0.95, 4.0 * len(rows)])[:, 0]
+    head, body = whole[0], whole[1]
+    head.text(0.012, 0.80, title, fontsize=15, fontweight="bold", va="center", color=INK)
+    head.text(0.012, 0.42, note, fontsize=10.5, va="center", color=GREY)
+    _legend(head, {point.role for row in rows for panel in row for point in panel.points})
+    cells = body.subfigures(len(rows), columns, squeeze=False, wspace=0.03, hspace=0.03)
+    for r, row in enumerate(rows):
+        for c, panel in enumerate(row):
+            cell = cells[r][c]
+            left, right = cell.subplots(1, 2, sharey=True)
+            cell.suptitle(f"{panel.title}\n", fontsize=12, fontweight="bold", x=0.02, ha="left", color=INK)
+            cell.text(0.02, 0.925, panel.subtitle, fontsize=9, color=GREY, va="top")
+            if _key(panel.points):
+                cell.supxlabel(_key(panel.points), fontsize=8.5, x=0.03, ha="left", color=INK)
+            _chart(left, panel, against_energy=True)
+            _chart(right, panel, against_energy=False)
+    return figure
+
+
+def draw_dumbbells(charts: Sequence[Dumbbells], *, title: str, note: str) -> Figure:
+    """Matched pairs: a line a pair, the two accuracies joined; one chart for each sort of pair.
+
+    Raises:
+        MissingExtraError: when matplotlib is not installed.
+    """
+    figure = new_figure(15.2, 5.3)
+    whole = figure.subfigures(2, 1, squeeze=False, height_ratios=[0.95, 4.35])[:, 0]
+    head, body = whole[0], whole[1]
+    head.text(0.012, 0.80, title, fontsize=15, fontweight="bold", va="center", color=INK)
+    head.text(0.012, 0.38, note, fontsize=10.5, va="center", color=GREY)
+    for ax, chart in zip(body.subplots(1, len(charts), squeeze=False)[0], charts, strict=True):
+        _bars(ax, chart)
+    return figure
+
+
+def _legend(head: object, roles: set[str]) -> None:
+    from matplotlib.figure import SubFigure
+    from matplotlib.lines import Line2D
+
+    assert isinstance(head, SubFigure)
+    handles = [
+        Line2D([], [], marker=marker, color="none", markerfacecolor=colour, markeredgecolor="white", markersize=8)
+        for role, (colour, marker, _) in STYLES.items()
+        if role in roles
+    ]
+    if handles:
+        names = [role for role in STYLES if role in roles]
+        head.legend(handles, names, loc="center right", ncols=len(names), frameon=False, fontsize=11)
+
+
+def _chart(ax: Axes, panel: PanelPlot, *, against_energy: bool) -> None:
+    points = panel.points
+    _plain_axes(ax)
+    unit, word = (1e6, "millions") if max((p.macs for p in points), default=10**6) >= 10**6 else (1e3, "thousands")
+    ax.set_xlabel("energy (Eq. 3)" if against_energy else f"multiply-adds per image ({word})", fontsize=10)
+    if against_energy:
+        ax.set_ylabel("test accuracy (%)", fontsize=10)
+    if not points:
+        ax.set_xticks([])
+        ax.set_yticks([])
+        ax.text(0.5, 0.5, "no runs yet", transform=ax.transAxes, ha="center", va="center", color=GREY, fontsize=12)
+        return
+    ax.set_title(panel.energy_caption if against_energy else panel.macs_caption, fontsize=9.5, color=GREY, loc="left")
+
+    def place(point: PlotPoint) -> float:
+        return point.energy if against_energy else point.macs / unit
+
+    for role, (colour, marker, size) in STYLES.items():
+        some = [point for point in points if point.role == role]
+        several = [point for point in some if point.runs > 1]
+        if several:
+            spread = [[p.accuracy - p.low for p in several], [p.high - p.accuracy for p in several]]
+            xs, ys = [place(p) for p in several], [p.accuracy for p in several]
+            ax.errorbar(xs, ys, yerr=spread, fmt="none", ecolor=colour, elinewidth=1.1, capsize=2.5, alpha=0.65)
+        ax.scatter(
+            [place(p) for p in some],
+            [p.accuracy for p in some],
+            s=size,
+            c=colour,
+            marker=marker,
+            edgecolors="white",
+            linewidths=0.7,
+            zorder=3 if role == "sampled" else 4,
+        )
+    ax.margins(x=0.09, y=0.13)
+    ax.locator_params(axis="x", nbins=6)
+    _name(ax, points, place)
+
+
+def _letters(points: Sequence[PlotPoint]) -> dict[PlotPoint, str]:
+    """A letter for each point that has a note, highest energy first."""
+    noted = sorted((point for point in points if point.note), key=lambda point: -point.energy)
+    return {point: chr(ord("A") + place) for place, point in enumerate(noted[:26])}
+
+
+def _key(points: Sequence[PlotPoint]) -> str:
+    """What the letters stand for, two to a line."""
+    items = [f"{letter}  {point.name}: {point.note}" for point, letter in _letters(points).items()]
+    lines = ["      ".join(items[start : start + 2]) for start in range(0, len(items), 2)]
+    return "\n".join(lines)
+
+
+def _name(ax: Axes, points: Sequence[PlotPoint], place: Callable[[PlotPoint], float]) -> None:
+    """Write beside the points that have a note (a letter), else beside the ends of the energies and the best one.
+
+    A label takes the line nearest to its point on which it covers neither a point nor another label.
+    """
+    letters = _letters(points)
+    ends = [points[0], points[-1], max(points, key=lambda point: point.accuracy)]
+    named = letters or {point: point.name for point in ends}
+    (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()
+    line, char = (top - bottom) * 0.056, (right - left) * 0.021
+    boxes = [(place(p) - char / 2, place(p) + char / 2, p.accuracy) for p in points]
+    for point, text in sorted(named.items(), key=lambda item: -item[0].accuracy):
+        x = place(point)
+        back = x > (left + right) / 2
+        reach = char * (len(text) + 0.8)
+        low, high = (x - reach, x - char * 0.6) if back else (x + char * 0.6, x + reach)
+
+        def free(y: float, low: float = low, high: float = high) -> bool:
+            inside = bottom + line / 2 < y < top
+            return inside and all(b < low or a > high or abs(y - c) >= 0.85 * line for a, b, c in boxes)
+
+        tries = [point.accuracy + sign * k * line / 2 for k in range(13) for sign in (1, -1)]
+        y = next((y for y in tries if free(y)), point.accuracy + line)
+        boxes.append((low, high, y))
+        far = abs(y - point.accuracy) > 1.2 * line
+        label = ax.annotate(
+            text,
+            (x, point.accuracy),
+            xytext=(x - 0.7 * char if back else x + 0.7 * char, y),
+            ha="right" if back else "left",
+            va="center",
+            fontsize=8.5,
+            fontweight="bold" if letters else "normal",
+            color=INK,
+            zorder=6,
+            arrowprops={"arrowstyle": "-", "color": "#9a9a9a", "linewidth": 0.7, "shrinkA": 0, "shrinkB": 3}
+            if far
+            else None,
+        )
+        label.set_in_layout(False)
+
+
+def _plain_axes(ax: Axes) -> None:
+    ax.grid(visible=True, color="#ececec", linewidth=0.8)
+    ax.set_axisbelow(True)
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.spines[["left", "bottom"]].set_color("#999999")
+    ax.tick_params(colors=INK, labelsize=9)
+
+
+def _bars(ax: Axes, chart: Dumbbells) -> None:
+    _plain_axes(ax)
+    ax.set_title(chart.title, fontsize=12, fontweight="bold", loc="left", color=INK, pad=22)
+    ax.text(0, 1.03, chart.caption, transform=ax.transAxes, fontsize=9.5, color=GREY)
+    ax.set_xlabel("test accuracy (%)", fontsize=10)
+    ax.set_yticks(range(len(chart.pairs)))
+    ax.set_yticklabels([f"{pair.low_name}\n{pair.high_name}" for pair in chart.pairs], fontsize=8.5)
+    ax.set_ylim(len(chart.pairs) - 0.5, -0.5)
+    drawn = False
+    for y, pair in enumerate(chart.pairs):
+        if pair.low is not None and pair.high is not None:
+            ax.plot([pair.low[0], pair.high[0]], [y, y], color="#c4c4c4", linewidth=2.2, zorder=1)
+        for found, colour, offset, label in (
+            (pair.low, BLUE, -0.09, chart.low_label),
+            (pair.high, RED, 0.09, chart.high_label),
+        ):
+            if found is None:
+                continue
+            mean, low, high = found
+            ax.plot([low, high], [y + offset, y + offset], color=colour, linewidth=1.2, alpha=0.6, zorder=2)
+            known = ax.get_legend_handles_labels()[1]
+            ax.scatter(
+                [mean],
+                [y],
+                s=40,
+                c=colour,
+                edgecolors="white",
+                linewidths=0.7,
+                zorder=3,
+                label=None if label in known else label,
+            )
+            drawn = True
+    if drawn:
+        ax.margins(x=0.08)
+        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=2, frameon=False, fontsize=10)
+    else:
+        ax.set_xticks([])
+        ax.text(0.5, 0.5, "no runs yet", transform=ax.transAxes, ha="center", va="center", color=GREY, fontsize=12)

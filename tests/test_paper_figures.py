@@ -1,0 +1,154 @@
+"""The paper's figures and tables from trials: what is drawn, what is written, what is said where there is nothing."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+from parlay.cli.main import run
+from parlay.errors import InputError
+from parlay.families import plain
+from parlay.paper.figures import FIGURES, architecture, panel_plot, write_figures
+from parlay.paper.judging import gather, judge_all
+from parlay.paper.listings import claims_markdown, listings
+from parlay.paper.panels import get_experiment
+from parlay.paper.results import write_results
+from parlay.paper.runs import Protocol, plan_panel
+from parlay.report.panels import PanelPlot, PlotPoint, draw_grid, rendered
+from parlay.study import Row
+
+
+def trials(name: str, **protocol) -> list[Row]:
+    """Complete trials of a panel, accuracies a share that grows with energy."""
+    panel = get_experiment(name)
+    return [
+        Row(
+            trial=planned.trial,
+            kinds=planned.kinds,
+            data_name=panel.data,
+            status="complete",
+            accuracy=0.5 + math.exp(panel.family.energy(planned.trial.layout)) / 1000 + planned.trial.seed / 1000,
+            loss=1.0,
+            seconds=10.0,
+        )
+        for planned in plan_panel(panel, Protocol(**protocol), data="d" * 64)
+    ]
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
+    """Everything that ``parlay paper figures`` writes, from trials of some panels, as SVG."""
+    folder = tmp_path_factory.mktemp("paper")
+    write_results(folder / "results", [*trials("3a", seeds=(0, 1)), *trials("free3"), *trials("pairs", seeds=(0,))])
+    out = folder / "out"
+    assert run(["paper", "figures", "--results", str(folder / "results"), "--out", str(out), "--format", "svg"]) == 0
+    return out, {path.name: path.read_text("utf-8") for path in out.iterdir()}
+
+
+def test_every_figure_and_table_is_written(drawn):
+    """Six figures, five tables in two forms, and the claims."""
+    _, files = drawn
+    tables = {f"table{number}.{kind}" for number in range(1, 6) for kind in ("md", "csv")}
+    assert set(files) == {*(f"{name}.svg" for name in FIGURES), *tables, "claims.md"}
+
+
+def test_panels_without_runs_say_so_and_are_drawn(drawn):
+    """Figure 3 has its panel (a) and 'no runs yet' twice in each of the other three; Figure 4 in all of its four."""
+    _, files = drawn
+    assert files["figure3.svg"].count("no runs yet") == 6
+    assert files["figure4.svg"].count("no runs yet") == 8
+    assert "(a) three layers, CIFAR-10" in files["figure3.svg"]
+    assert "(d) four layers, CIFAR-100" in files["figure3.svg"]
+    assert "no runs yet" not in files["pairs.svg"]
+
+
+def test_the_figures_name_ends_and_optima(drawn):
+    """Figure 3 names the layouts at the ends of the energies; free order says whose optimum each marked point is."""
+    _, files = drawn
+    assert "1-5-856" in files["figure3.svg"] and "36-44-59" not in files["figure4.svg"]
+    assert "132-14-146: energy, free" in files["free.svg"]
+    assert "fast, 2,000 steps, fp32: 32 layouts, 64 runs" in files["figure3.svg"]
+
+
+def test_tables_hold_our_accuracies(drawn):
+    """Table 1 has 24 and 32 layouts; those with runs have their mean over seeds in per cent, the others none."""
+    _, files = drawn
+    rows = list(csv.DictReader(files["table1.csv"].splitlines()))
+    assert [row["type"] for row in rows].count("three convolutions") == 24 and len(rows) == 56
+    [row] = [row for row in rows if row["layout"] == "39-43-58"]
+    expected = 100 * (0.5 + math.exp(plain(3).energy((39, 43, 58))) / 1000 + 0.0005)
+    assert float(row["cifar10"]) == pytest.approx(expected, abs=0.006) and row["cifar10 runs"] == "2"
+    assert (row["cifar100"], row["macs"]) == ("", str(plain(3).macs((39, 43, 58))))
+    assert all(row["cifar10"] == "" for row in csv.DictReader(files["table2.csv"].splitlines()))
+
+
+def test_tables_are_the_papers():
+    """Tables 4 and 5 have 13 and twice six rows, with energies that agree with print but for the errata."""
+    found = {listing.name: listing for listing in listings(gather([]))}
+    assert len(found["table4"].rows) == 13 and len(found["table5"].rows) == 12 and len(found["table3"].rows) == 4
+    assert ("19-34-41-49", "150.0631") in [row[:2] for row in found["table4"].rows]
+    assert found["table5"].rows[0][:3] == ("4,288", "35-36-37-43", "173.0358")
+    assert "No runs yet." in found["table5"].markdown()
+
+
+def test_claims_markdown_has_a_line_a_claim():
+    """Every claim with its verdict; no cell breaks the table."""
+    judged = judge_all(gather(trials("3a")))
+    text = claims_markdown(judged)
+    lines = [line for line in text.splitlines() if line.startswith("|")][2:]
+    assert len(lines) == len(judged) and {line.count("|") for line in lines} == {10}
+
+
+def test_a_panel_is_plain_data():
+    """Means and ranges over seeds in per cent, roles and captions; the coefficient counts the paper's layouts."""
+    plot = panel_plot(gather(trials("3a", seeds=(0, 1)))["3a"], "(a)")
+    assert plot.title == "(a) three layers, CIFAR-10" and len(plot.points) == 32
+    assert {point.role for point in plot.points} == {"sampled", "learned", "not in the paper"}
+    assert all(point.high - point.low == pytest.approx(0.1) and point.runs == 2 for point in plot.points)
+    assert plot.energy_caption.startswith("Spearman 1.00 [1.00, 1.00], n = 24")
+    assert panel_plot(gather([])["3a"]) == PanelPlot(title="three layers, CIFAR-10", subtitle="32 layouts to train")
+
+
+def test_figure_2_follows_the_families():
+    """Sides halve behind each of the first three convolutions, as the networks' own resolutions say."""
+    for depth in (3, 4):
+        family = plain(depth)
+        blocks = [block for block in architecture(family) if block.kind == "conv"]
+        assert [block.side for block in blocks] == [conv.resolution for conv in family.convolutions()]
+
+
+def test_drawing_twice_gives_the_same_bytes():
+    """No date and no random name is in a file, so that a figure changes only when its data does."""
+    point = PlotPoint(
+        name="4-6", role="sampled", energy=2.0, macs=10**6, accuracy=50.0, low=49.0, high=51.0, runs=2, note="here"
+    )
+    panel = PanelPlot(title="one", points=(point,))
+    for kind in ("png", "svg", "pdf"):
+        first, second = (rendered(draw_grid([[panel]], title="t", note="n"), kind) for _ in range(2))
+        assert first == second and len(first) > 2000
+
+
+def test_wrong_formats_and_folders_are_refused(tmp_path, capsys):
+    """A format that there is not and a folder of results that is not there are one line each."""
+    with pytest.raises(InputError, match="allowed: pdf, svg, png"):
+        write_figures(gather([]), tmp_path, kinds=("gif",))
+    assert run(["paper", "claims", "--results", str(tmp_path / "none")]) == 2
+    assert "paper run --results" in capsys.readouterr().err
+
+
+def test_claims_command_reads_results_and_prints_verdicts(drawn, capsys):
+    """The text names every section and verdict; the document has an estimate with its interval."""
+    out, _ = drawn
+    results = str(out.parent / "results")
+    assert run(["paper", "claims", "--results", results]) == 0
+    text = capsys.readouterr().out
+    assert "section 4.2" in text and "not enough data" in text and "holds" in text
+    assert run(["paper", "claims", "--results", results, "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    first = document["claims"][0]
+    assert (first["claim"], first["verdict"], first["n"]) == ("rises-3a", "holds", 24)
+    assert first["interval"][0] > first["threshold"]
