@@ -29,7 +29,8 @@ def welch_interval(first: Sequence[float], second: Sequence[float]) -> tuple[flo
     (-0.267, 4.267)
     """
     if len(set(first)) == 1 and len(set(second)) == 1:
-        return (first[0] - second[0],) * 2
+        difference = first[0] - second[0]
+        return difference, difference
     from scipy.stats import ttest_ind
 
     interval = ttest_ind(first, second, equal_var=False).confidence_interval(0.95)
