@@ -99,7 +99,9 @@ def test_scores_json(capsys: pytest.CaptureFixture[str]) -> None:
         "energy-layer",
         "sum-log",
         "pair-harmonic",
+        "path-energy",
     ]
+    assert [fact["name"] for fact in facts if fact["recommended"]] == ["path-energy"]
     assert all(fact["source"] for fact in facts)
 
 

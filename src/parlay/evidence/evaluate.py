@@ -93,8 +93,8 @@ def evaluate(
     >>> found = evaluate([population_from(networks, name="nine", group_names=("a", "b"), layers=(1, 1))])
     >>> round(found.panels[0]["energy-layer"]["spearman"], 6), found.panels[0].bins
     (1.0, 1)
-    >>> found.verdict[:74]
-    'energy-layer ranks networks of one size: Spearman 1.00 [1.00, 1.00] inside'
+    >>> found.verdict[:73]
+    'path-energy ranks networks of one size: Spearman 1.00 [1.00, 1.00] inside'
     """
     if not populations:
         raise InputError("populations", given="none", allowed="at least one")

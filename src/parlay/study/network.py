@@ -179,7 +179,7 @@ class ModelNetwork:
 
         >>> network = ModelNetwork.traced("torchvision/squeezenet1_1", in_channels=3, image=32, classes=10)
         >>> len(network.groups), network.figures(network.today)["params"]
-        (26, 727626)
+        (25, 727626)
         """
         try:
             text = json.dumps(dict(kwargs or {}), sort_keys=True, allow_nan=False)
