@@ -125,6 +125,7 @@ def timed(function: Callable[[], Any]) -> tuple[Any, float]:
 
 NOTES = {
     "energy-layer": "sum of m ln ln w over the seven widths, m = (3, 1, 1, 1, 3, 1, 1); no network is built",
+    "path-energy": "docs/scores.md, structure from the trace; computed from the widths when this was written",
     "grad-norm": "Abdelfattah et al. 2021",
     "synflow": "Tanaka et al. 2020, as Abdelfattah et al. 2021 sum it",
     "naswot": "Mellor et al. 2021",
@@ -142,7 +143,7 @@ Written by `python -m benchmarks.proxies TABLE --data cifar10.npz` from `benchma
 bins of parameters that are 1 % wide, evenly spaced among the 127 that hold 30 networks or more ({least} to {most}
 parameters), {each} networks of each, drawn from seed {seed}. One initialisation a network (torch's defaults, seed
 {seed}) and one batch, {batch}; accuracy is the mean of the table's three runs. Bins, seed, batch and scores were fixed
-before any result was seen.
+before any result was seen; path-energy was added to the page later.
 
 *inside bins*: Spearman with the accuracy inside each bin, averaged over bins; 95 % interval from a bootstrap over the
 bins ({resamples} resamples, widened for {bins} bins). *beside energy-layer*: the difference of the two, bin by bin.
@@ -159,11 +160,13 @@ def report(rows: Sequence[dict[str, Any]], table: Table) -> str:
     from parlay.evidence.resampling import cluster_draws, interval, resampled_means
     from parlay.evidence.statistics import rank_partials, spearmans
 
-    names = [*rows[0]["scores"], "params", "macs"]
+    names = [*rows[0]["scores"], "path-energy", "params", "macs"]
+    terms = get_score("path-energy").terms(graph().space)
+    paths = [terms(tuple(row["widths"])) for row in rows]
     index = np.array([row["row"] for row in rows])
     params, macs, target = table.params[index], table.flops[index], table.accuracy[index].mean(axis=1)
     values = np.array([[row["scores"][name] for row in rows] for name in rows[0]["scores"]])
-    values = np.vstack([values, params, macs]).astype(float)
+    values = np.vstack([values, paths, params, macs]).astype(float)
     labels = np.array([row["bin"] for row in rows])
     groups = [np.flatnonzero(labels == label) for label in dict.fromkeys(labels.tolist())]
     weights = np.array([len(group) for group in groups])
