@@ -46,7 +46,7 @@ from parlay.train import get_recipe
 FAMILY = plain(3, in_channels=1, image=8)
 PROBLEM = FAMILY.problem(kernels=500)
 NETWORK = FamilyNetwork(family=FAMILY)
-DATA: Any = SimpleNamespace(name="toy", fingerprint="a" * 64)
+DATA: Any = SimpleNamespace(name="toy", fingerprint="a" * 64, train_labels=range(896))
 RECIPE = get_recipe("digits")
 
 
@@ -253,7 +253,7 @@ def test_two_drivers_are_refused(tmp_path: Path):
 
 def test_a_study_is_widened(tmp_path: Path, trained: list[Layout]):
     """Other networks and other data are added to what is there; the same again adds nothing and runs nothing."""
-    other: Any = SimpleNamespace(name="other", fingerprint="b" * 64)
+    other: Any = SimpleNamespace(name="other", fingerprint="b" * 64, train_labels=range(896))
     deeper = make_plan(
         plain(4, in_channels=1, image=8),
         {(3, 4, 5, 6): frozenset({Kind.GIVEN})},
@@ -426,7 +426,7 @@ def test_kill_9_loses_only_the_running_trial(tmp_path: Path):
         chosen = {(width,): frozenset({Kind.GIVEN}) for width in (2, 3, 4, 5)}
         plan = make_plan(plain(1, image=8), chosen, data="d", recipe=get_recipe("fast"))
         with Store(folder) as store:
-            outcome = run_study(store, plan, SimpleNamespace(name="toy", fingerprint="d"))
+            outcome = run_study(store, plan, SimpleNamespace(name="toy", fingerprint="d", train_labels=range(9)))
         print(outcome.reused, outcome.trained, len((folder / "trials.csv").read_text().splitlines()) - 1)
     """)
     command = [sys.executable, "-c", script, str(tmp_path)]

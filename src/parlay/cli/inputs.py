@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from parlay.data import Dataset
 
 __all__ = [
+    "check_device",
     "facts_of",
     "load_data",
     "network_for",
@@ -107,6 +108,15 @@ def precision_for(options: dict[str, Any], *, folder: Path | None = None) -> str
     return resolve_precision(name, resolve_device(options.get("device") or "auto"))
 
 
+def check_device(name: str) -> None:
+    """Refuse a device that this machine has not."""
+    from parlay.extras import Needs
+
+    with Needs("training", extra="train"):
+        from parlay.train.device import resolve_device
+    resolve_device(name)
+
+
 def load_data(options: dict[str, Any]) -> Dataset:
     """Read the data that the options name."""
     from parlay.data import load
@@ -171,6 +181,6 @@ def network_for(data: Dataset, options: dict[str, Any], *, groups: int | None = 
             raise InputError(f"--{option.replace('_', '-')}", given="with --model", allowed="one of the two")
     for key in FAMILY_KEYS:
         options.pop(key)
-    from parlay.graph.specs import parse_kwargs
+    from parlay.graph.specs import parse_kwargs, placed
 
-    return ModelNetwork.traced(spec, **facts, kwargs=parse_kwargs(arguments))
+    return ModelNetwork.traced(placed(spec), **facts, kwargs=parse_kwargs(arguments))

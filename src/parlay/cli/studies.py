@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from parlay.cli.inputs import resources_options
+from parlay.cli.inputs import check_device, resources_options
 from parlay.cli.options import json_option
 from parlay.cli.plans import is_planning, plan_from, planning_options
 
@@ -87,6 +87,8 @@ def run(
     assert place is not None
     threads, device = options.pop("threads"), options["device"]
     settings = Settings(device=device, retries=retries, checkpoint_seconds=checkpoint_seconds)
+    if ray is None:  # refused here once rather than in every trial; a cluster's machines may have what this one has not
+        check_device(device)
     if is_planning(options):
         asked = plan_from(options, place)
     elif (place / "study.sqlite").exists():

@@ -26,7 +26,7 @@ with Needs("loading networks", extra="train"):
     import torch
     from torch import Tensor, nn
 
-__all__ = ["load_model", "load_seeded", "parse_inputs", "parse_kwargs", "takes"]
+__all__ = ["load_model", "load_seeded", "parse_inputs", "parse_kwargs", "placed", "takes"]
 
 ALLOWED = "torchvision/NAME, timm/NAME, package.module:factory or path/file.py:factory"
 LARGEST_INPUT = 10**8
@@ -66,7 +66,7 @@ def load_model(spec: str, kwargs: Mapping[str, Any] | None = None) -> nn.Module:
                 f"factory of {spec}",
                 given=f"{type(error).__name__}: {_first_line(error)}",
                 allowed="a call that returns a model",
-                remedy="check --model-kwargs",
+                remedy="check the arguments given to it",
             ) from error
     if not isinstance(model, nn.Module):
         raise InputError(f"factory of {spec}", given=type(model).__name__, allowed="a torch.nn.Module")
@@ -100,6 +100,17 @@ def load_seeded(
             ) from error
         model.train(mode)
     return model, tuple(result.shape) if isinstance(result, Tensor) else ()
+
+
+def placed(spec: str) -> str:
+    """The name that finds the same model from any folder: a file's with its whole path, others as they are.
+
+    >>> placed("torchvision/resnet18")
+    'torchvision/resnet18'
+    """
+    place, colon, name = spec.rpartition(":")
+    path = Path(place).expanduser()
+    return f"{path.resolve()}:{name}" if colon and path.is_file() else spec
 
 
 def takes(spec: str, argument: str) -> bool:
@@ -221,7 +232,7 @@ def parse_kwargs(items: Sequence[str]) -> dict[str, Any]:
     for item in items:
         key, equals, text = item.partition("=")
         if not equals or not key.isidentifier():
-            raise InputError("model-kwargs", given=repr(item), allowed="key=value, such as num_classes=10")
+            raise InputError("model argument", given=repr(item), allowed="key=value, such as num_classes=10")
         try:
             found[key] = ast.literal_eval(text)
         except (ValueError, SyntaxError):

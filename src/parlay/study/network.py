@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from parlay.documents import finite
@@ -216,12 +217,13 @@ class ModelNetwork:
 
     @property
     def title(self) -> str:
-        return self.spec
+        place, _, name = self.spec.rpartition(":")
+        return f"{Path(place).name}:{name}" if Path(place).is_absolute() else self.spec
 
     @property
     def facts(self) -> dict[str, Any]:
         return {
-            "network": self.title,
+            "network": self.spec,
             "family": None,
             "depth": None,
             "kernel_sizes": None,

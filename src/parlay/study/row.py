@@ -121,12 +121,19 @@ class Row:
             raise ValueError(f"trial {values['trial'][:12]} has the configuration of another")
         if values["status"] not in STATUSES:
             raise ValueError(f"trial {values['trial'][:12]} has the status {values['status']!r}")
+        figures, versions = json.loads(values["figures"]), json.loads(values["versions"])
+        counted = isinstance(figures, dict) and figures.keys() >= FIGURES
+        if not counted or not isinstance(versions, dict) or None in (figures["params"], figures["macs"]):
+            raise ValueError(f"trial {values['trial'][:12]} has no figures or versions")
+        kinds = split_kinds(values["kinds"])
+        if not kinds:
+            raise ValueError(f"trial {values['trial'][:12]} has no reason")
         return cls(
             trial=trial,
-            kinds=split_kinds(values["kinds"]),
+            kinds=kinds,
             data_name=values["data"],
-            figures=json.loads(values["figures"]),
-            versions=json.loads(values["versions"]),
+            figures=figures,
+            versions=versions,
             **{name: values[name] for name in PLAIN},
         )
 
@@ -138,6 +145,10 @@ PLAIN = (
     "traceback",
 )
 """Fields that are kept as they are."""
+FIGURES = {
+    "layout", "energy", "log_energy", "kernels", "weights", "params", "macs", "peak_activation_bytes",
+}
+"""What ``figures`` has, at the least."""
 FIELDS = ("trial", "config", "kinds", "data", "recipe", "figures", "versions", *PLAIN)
 """Columns of the table ``trials`` but for the learning curve."""
 # fmt: on

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from parlay.documents import write_atomically
-from parlay.errors import InputError, StudyError
+from parlay.errors import InputError, ParlayError, StudyError
 from parlay.study.executors import TrialExecutor
 from parlay.study.executors.serial import SerialExecutor
 from parlay.study.plan import Planned
@@ -111,7 +111,8 @@ def run_study(
 ) -> Outcome:
     """Train every trial that is not complete; keep each as it ends.
 
-    A trial that raises is kept as failed, with its error, and the others go on. The first Ctrl-C asks running trials to
+    A trial that raises is kept as failed, with its error, and the others go on. Trials whose data cannot be had stay
+    planned; the error passes through when all others have ended. The first Ctrl-C asks running trials to
     save a checkpoint and stop; the second ends at once. Either passes through as KeyboardInterrupt, and what ended
     before is kept. ``trials.csv`` in the study's folder is rewritten after every trial and once at the end.
 
@@ -126,7 +127,7 @@ def run_study(
 
     Raises:
         StudyError: when the study cannot be written.
-        InputError: when a file beside it cannot be written.
+        InputError: when a file beside it cannot be written, or data cannot be read.
     """
     driver = _Driver(
         store=store,
@@ -156,6 +157,7 @@ class _Driver:
     token: str = field(default_factory=lambda: uuid.uuid4().hex)
     handles: dict[tuple[str, int], Any] = field(default_factory=dict)
     active: dict[Future[str], _Left] = field(default_factory=dict)
+    missing: dict[tuple[str, int], ParlayError] = field(default_factory=dict)
     interrupts: int = 0
     trained: int = 0
     failed: int = 0
@@ -192,6 +194,8 @@ class _Driver:
         self._close(after)
         if self.interrupts:
             raise KeyboardInterrupt
+        for error in self.missing.values():
+            raise error
         return Outcome(planned=len(rows), reused=len(kept), trained=self.trained, failed=self.failed)
 
     def _close(self, after: Callable[[list[Row]], None] | None) -> None:
@@ -229,6 +233,13 @@ class _Driver:
     def _submit(self, left: _Left, total: int) -> None:
         row = left.row
         trial = row.trial
+        if (trial.data, trial.validation) in self.missing:
+            return
+        try:
+            handle = self._handle(trial.data, trial.validation)
+        except ParlayError as error:  # told when the trials on other data have ended
+            self.missing[trial.data, trial.validation] = error
+            return
         self.watcher.begin(Planned(trial=trial, kinds=row.kinds), left.place, total)
         self.store.mark([trial.identity], RUNNING, started=now())
         task = Task(
@@ -239,7 +250,7 @@ class _Driver:
             threads=self.executor.threads,
             checkpoint_seconds=self.settings.checkpoint_seconds,
         )
-        arguments: list[Any] = [task, self._handle(trial.data, trial.validation)]
+        arguments: list[Any] = [task, handle]
         if self.executor.is_here:
             arguments.append(lambda step, loss: self.watcher.beat(trial.identity, step, loss, None))
         self.active[self.executor.submit(perform, *arguments)] = left

@@ -12,6 +12,7 @@ import fcntl
 import os
 import sqlite3
 import time
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,7 +114,7 @@ class Reader:
     def driver(self) -> int | None:
         """Process that is working on the study now; None when there is none."""
         try:
-            handle = os.open(self.folder / LOCK, os.O_RDWR)
+            handle = os.open(self.folder / LOCK, os.O_RDONLY)  # enough to ask, also where nothing can be written
         except OSError:
             return None
         try:
@@ -134,7 +135,7 @@ class Reader:
             if "no such" not in str(error):
                 raise StudyError(f"study {self.path} cannot be read: {error}") from None
             raise self._damaged(error) from None
-        except (sqlite3.Error, ValueError, KeyError, TypeError) as error:
+        except (sqlite3.Error, zlib.error, ValueError, KeyError, TypeError) as error:
             raise self._damaged(error) from None
 
     def _damaged(self, error: Exception) -> StudyError:

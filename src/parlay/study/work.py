@@ -72,9 +72,10 @@ def perform(task: Task, handle: Any, step: Callable[[int, float], None] | None =
     trial, identity = task.trial, task.trial.identity
     workspace = Workspace(folder=task.folder)
     started, began = now(), time.perf_counter()
-    report = _reporter(workspace, trial, step)
     try:
-        history = train_trial(task, opened(handle), report, stop_asked(workspace.session, task.token))
+        data = opened(handle)
+        report = _reporter(workspace, trial, step, batch=min(trial.recipe.batch, len(data.train_labels)))
+        history = train_trial(task, data, report, stop_asked(workspace.session, task.token))
     except StoppedError:
         return STOPPED
     except Exception as error:  # one bad trial must not end a study of hundreds
@@ -182,7 +183,7 @@ def now() -> str:
 
 
 def _reporter(
-    workspace: Workspace, trial: Trial, step: Callable[[int, float], None] | None
+    workspace: Workspace, trial: Trial, step: Callable[[int, float], None] | None, *, batch: int
 ) -> Callable[[int, float], None]:
     """What is called after every step: writes a beat now and then."""
     first: tuple[int, float] | None = None
@@ -198,7 +199,7 @@ def _reporter(
             first = (done, instant)  # the first step warms up, and is not counted
         elif instant - last >= BEAT_EVERY:
             last = instant
-            speed = (done - first[0]) * trial.recipe.batch / max(instant - first[1], 1e-9)
+            speed = (done - first[0]) * batch / max(instant - first[1], 1e-9)
             beat = Beat(
                 step=done,
                 steps=trial.steps,

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from parlay.documents import write_atomically
+from parlay.errors import InputError
 
 __all__ = ["Beat", "Workspace", "stop_asked"]
 
@@ -87,7 +88,12 @@ class Workspace:
         Raises:
             InputError: when the folder cannot be written.
         """
-        self.root.mkdir(parents=True, exist_ok=True)
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(
+                "running trials", given=str(self.root), allowed="a folder that can be made", remedy=str(error)
+            ) from None
         write_atomically(self.session, f"{token} run")
 
     def ask_to_stop(self, token: str) -> None:

@@ -74,6 +74,8 @@ class Checkpoints:
     def write(self, snapshot: Snapshot) -> None:
         """Keep a snapshot; the one before stays, older ones go.
 
+        Files of later steps go as well: had they been whole and of this run, it would have gone on from them.
+
         Raises:
             InputError: when it cannot be written (folder, rights, a full disk).
         """
@@ -85,8 +87,11 @@ class Checkpoints:
             raise InputError(
                 "checkpoint folder", given=str(self.folder), allowed="a folder that can be made", remedy=str(error)
             ) from None
-        write_atomically(self.folder / f"step-{snapshot.step:010d}.checkpoint", head + content)
-        for old in self._files()[KEPT:]:
+        written = self.folder / f"step-{snapshot.step:010d}.checkpoint"
+        write_atomically(written, head + content)
+        files = self._files()
+        later = [path for path in files if path.name > written.name]
+        for old in (*later, *files[len(later) + KEPT :]):
             old.unlink(missing_ok=True)
         self._last = time.monotonic()
 

@@ -84,7 +84,11 @@ class Recipe:
     def rate(self, step: int, steps: int) -> float:
         """Learning rate of step ``step`` (0, 1, ...) in a run of ``steps``; one-cycle never gives 0."""
         if self.schedule == "steps":
-            return self.lr * self.factor ** sum(step >= math.floor(share * steps) for share in self.milestones)
+            drops = sum(step >= math.floor(share * steps) for share in self.milestones)
+            try:
+                return self.lr * self.factor**drops
+            except OverflowError:  # a factor far above 1: the training diverges, and says so
+                return math.inf
         place = (step + 1) / (steps + 1)  # inside (0, 1)
         rising = place / self.warmup if self.warmup else 1.0
         return self.lr * min(rising, (1 - place) / (1 - self.warmup))
