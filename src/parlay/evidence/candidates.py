@@ -84,12 +84,14 @@ class Start:
         energy: that of the energy.
         random: one uniform sample; None where none could be drawn.
         candidates: layouts to choose among, the score's pick first.
+        whole: whether they are all layouts that there are, so that no solve can bring another.
     """
 
     pick: Layout
     energy: Layout
     random: Layout | None
     candidates: tuple[Candidate, ...]
+    whole: bool = False
 
     def content(self) -> dict[str, Any]:
         """As JSON values."""
@@ -98,6 +100,7 @@ class Start:
             "energy": list(self.energy),
             "random": None if self.random is None else list(self.random),
             "candidates": [candidate.content() for candidate in self.candidates],
+            "whole": self.whole,
         }
 
     @staticmethod
@@ -108,6 +111,7 @@ class Start:
             energy=tuple(content["energy"]),
             random=None if content["random"] is None else tuple(content["random"]),
             candidates=tuple(map(Candidate.read, content["candidates"])),
+            whole=content["whole"],
         )
 
 
@@ -135,7 +139,7 @@ def begin(problem: Problem, *, prior: str, own: Layout | None = None, seed: int 
 
     pick, *near = _solved(problem, get_score(prior), NEAR, strict=True)
     [energy] = _solved(problem, get_score(ENERGY), 1, strict=True)
-    samples = _uniform(problem, SAMPLES, seed)
+    samples, whole = _uniform(problem, SAMPLES, seed)
     random = samples[0] if samples else None
     found = merged(
         [Candidate(layout=pick, source=Source.PICK)],
@@ -151,10 +155,10 @@ def begin(problem: Problem, *, prior: str, own: Layout | None = None, seed: int 
             allowed="at least two",
             remedy="ask for another size, or fewer fences",
         )
-    pool = pool_of(found, problem, prior)
-    known = pool.learn(np.zeros((1, 0), dtype=np.int64), np.zeros((1, 0)))
-    drawn = optima(problem, prior, known, np.random.default_rng([seed, 1]), DRAWN)
-    return Start(pick=pick, energy=energy, random=random, candidates=tuple(merged(found, drawn)))
+    if not whole:
+        known = pool_of(found, problem, prior).learn(np.zeros((1, 0), dtype=np.int64), np.zeros((1, 0)))
+        found = merged(found, optima(problem, prior, known, np.random.default_rng([seed, 1]), DRAWN))
+    return Start(pick=pick, energy=energy, random=random, candidates=tuple(found), whole=whole)
 
 
 def pool_of(candidates: Sequence[Candidate], problem: Problem, prior: str) -> Pool:
@@ -215,10 +219,11 @@ def _solved(problem: Problem, score: Score, count: int, *, strict: bool = False)
     return [solution.layout for solution in result.solutions]
 
 
-def _uniform(problem: Problem, count: int, seed: int) -> list[Layout]:
-    """Layouts drawn at random, each as likely as every other; none where the space cannot be numbered.
+def _uniform(problem: Problem, count: int, seed: int) -> tuple[list[Layout], bool]:
+    """Layouts drawn at random, each as likely as every other, and whether these are all that there are.
 
-    Under several constraints one is sampled, that of fewest layouts, and what breaks another is thrown away.
+    None where the space cannot be numbered. Under several constraints one is sampled, that of fewest layouts, and what
+    breaks another is thrown away.
     """
     from parlay.solver import Sampler
 
@@ -231,9 +236,9 @@ def _uniform(problem: Problem, count: int, seed: int) -> list[Layout]:
         except InputError:  # no chain, or too many layouts to number
             continue
     if not samplers:
-        return []
+        return [], False
     sampler = min(samplers, key=lambda one: one.total)
-    if len(problem.constraints) == 1:
-        return sampler.draw(min(count, sampler.total), seed=seed)
-    drawn = sampler.draw(min(TRIES, sampler.total), seed=seed)
-    return [layout for layout in drawn if not problem.violations(layout)][:count]
+    most = count if len(problem.constraints) == 1 else TRIES
+    drawn = sampler.draw(min(most, sampler.total), seed=seed)
+    kept = [layout for layout in drawn if not problem.violations(layout)]
+    return kept[:count], len(drawn) == sampler.total and len(kept) <= count

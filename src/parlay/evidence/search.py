@@ -327,10 +327,12 @@ def _learnt(
     mean: int,
     drawn: int = 0,
 ) -> list[Candidate]:
-    """The best layouts by what the trainings say, by exact solve; none before there are four."""
+    """The best layouts by what the trainings say, by exact solve; none before there are four trainings, or where the
+    candidates are all that there are.
+    """
     import numpy as np
 
-    if len(values) < LEAST:
+    if len(values) < LEAST or record.start.whole:
         return []
     loop, observed = _loop(query, _without(record.candidates, failed), values)
     rng = np.random.default_rng([query.seed, 2, len(values)])
