@@ -8,6 +8,7 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
 from parlay.cli.main import run
@@ -89,16 +90,32 @@ def test_a_search_on_the_digits(tmp_path: Path, capsys: pytest.CaptureFixture[st
     capsys.readouterr()
     assert run(["report", str(folder), "--out", str(tmp_path / "page.html")]) == 0
     assert "weights-drawing" in (tmp_path / "page.html").read_text()
+    capsys.readouterr()
     again = answer(capsys, folder, *QUICK, "--layout", "8-12-33")
     assert (again["reused"], again["trained"]) == (len(rows), 0) and decided(again) == decided(found)
 
 
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+    """A search that ran to its end, and what it printed as JSON."""
+    folder = tmp_path_factory.mktemp("undisturbed") / "s"
+    printed: list[str] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(click, "echo", lambda text, **_: printed.append(text))
+        assert run(["search", str(folder), *QUICK, "--json"]) == 0
+    return folder, printed
+
+
 @pytest.mark.parametrize("stopped", [1, 2])
 def test_a_stopped_search_goes_on_as_if_undisturbed(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, stopped: int
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    undisturbed: tuple[Path, list[str]],
+    stopped: int,
 ):
     """Ctrl-C in a round ends with 130 and one line; the same command ends where an undisturbed search does."""
-    whole = answer(capsys, tmp_path / "whole", *QUICK)
+    folder, [printed] = undisturbed
     calls = 0
     inner = conducting.run_study
 
@@ -117,8 +134,9 @@ def test_a_stopped_search_goes_on_as_if_undisturbed(
     monkeypatch.undo()
     found = answer(capsys, tmp_path / "s", *QUICK)
     assert found["reused"] == 2 * stopped - 1
-    assert decided(found) == decided(whole)
-    assert Path(found["weights_json"]).read_text() == Path(whole["weights_json"]).read_text()
+    assert decided(found) == decided(json.loads(printed))
+    for name in ("search.json", "weights.json"):
+        assert (tmp_path / "s" / name).read_text() == (folder / name).read_text()
 
 
 def test_another_question_is_refused(
@@ -137,7 +155,7 @@ def test_another_question_is_refused(
     assert "got policy learn, seed 1; allowed: policy thompson, seed 0, as it was begun; use another folder" in said
     assert "limits ['kernels = 600']" in complaint(capsys, folder, *QUICK, "--kernels", "600")
     assert "val 100" in complaint(capsys, folder, *QUICK, "--val", "100")
-    assert run(["search", str(folder), *QUICK[:-4]]) == 130  # one worker, but the batch it was begun with
+    assert run(["search", str(folder), *QUICK[:-4], *QUICK[-2:]]) == 130  # one worker, but the batch it was begun with
     capsys.readouterr()
     (folder / "search.json").write_text("[]")
     assert "is not the file of a search" in complaint(capsys, folder, *QUICK)

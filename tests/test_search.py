@@ -184,7 +184,7 @@ def test_candidates_of_a_large_space_spread_over_it() -> None:
     for one in start.candidates:
         by_source.setdefault(one.source, []).append(asked.log_energy(one.layout))
     assert not start.whole and min(by_source["uniform sample"]) < every[len(every) // 2]
-    assert len(by_source["best of weights drawn"]) > 10
+    assert len(by_source["best of weights drawn"]) >= 3
     assert max(by_source["best of weights drawn"]) < min(by_source["near the score's best"])
 
 
