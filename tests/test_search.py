@@ -255,3 +255,13 @@ def test_verdict_without_a_layout_of_ones_own_is_about_the_scores_pick() -> None
     runs = {(9, 9): {1: 0.91, 2: 0.92}, (8, 10): {1: 0.911, 2: 0.921}}
     assert "the search recommends it" in verdict(compare({RECOMMENDED: (9, 9), PICK: (9, 9)}, runs))
     assert verdict(compare({RECOMMENDED: (9, 9), PICK: (8, 10)}, runs)).startswith("take the score's own pick 8-10")
+
+
+def test_verdict_owns_up_to_a_control_that_does_better() -> None:
+    """Where the score's pick beats the recommended layout for certain, the verdict says so, whatever it advises."""
+    runs = {(9, 9): {1: 0.91, 2: 0.92, 3: 0.915}, (8, 10): {1: 0.931, 2: 0.94, 3: 0.936}}
+    said = verdict(compare({RECOMMENDED: (9, 9), OWN: (9, 9), PICK: (8, 10)}, runs))
+    assert said.startswith(
+        "keep your layout: the search recommends it; against the search: score's pick 8-10 did better"
+    )
+    assert "(+2.07 points [+" in said

@@ -89,7 +89,21 @@ def compare(roles: Mapping[str, Layout], accuracies: Mapping[Layout, Mapping[int
 
 
 def verdict(controls: Sequence[Control]) -> str:
-    """What to do, in words: the recommended layout against the user's own or, without one, the score's pick."""
+    """What to do, in words: the recommended layout against the user's own or, without one, the score's pick.
+
+    Where a control beats the recommended layout, this is said, since it speaks against the search.
+    """
+    beaten = [
+        f"{', '.join(one.roles)} {format_layout(one.layout)} did better than it on the test images"
+        f" ({_difference(one.compared, sign=-1)})"
+        for one in controls
+        if one.compared is not None and one.compared.high is not None and one.compared.high < 0
+    ]
+    warning = f"; against the search: {'; '.join(beaten)}" if beaten else ""
+    return _advice(controls) + warning
+
+
+def _advice(controls: Sequence[Control]) -> str:
     by_role = {role: control for control in controls for role in control.roles}
     best, own = by_role[RECOMMENDED], by_role.get(OWN)
     reference = by_role[PICK] if own is None else own
@@ -101,15 +115,24 @@ def verdict(controls: Sequence[Control]) -> str:
     found = reference.compared
     if found is None:
         return f"{keep}: no run compares it with {shown} on the test images"
-    difference = f"{100 * found.mean:+.2f} points"
+    difference = _difference(found)
     if found.low is None or found.high is None:
         return f"{keep}: {shown} is {difference} away on one seed, which shows nothing; --control-seeds 3 or more would"
-    difference += f" [{100 * found.low:+.2f}, {100 * found.high:+.2f}], {found.seeds} seeds that chose nothing"
+    difference += f", {found.seeds} seeds that chose nothing"
     if found.low > 0:
         return f"take {shown}: on the test images it gains over {name} ({difference})"
     if found.high < 0:
         return f"{keep}: on the test images {shown} loses to it ({difference})"
     return f"{keep}: that {shown} is better is not shown ({difference})"
+
+
+def _difference(found: Compared, *, sign: int = 1) -> str:
+    """A difference in points with its interval, or turned round."""
+    shown = f"{100 * sign * found.mean:+.2f} points"
+    if found.low is None or found.high is None:
+        return shown
+    low, high = sorted((sign * found.low, sign * found.high))
+    return f"{shown} [{100 * low:+.2f}, {100 * high:+.2f}]"
 
 
 def _compared(differences: list[float]) -> Compared:

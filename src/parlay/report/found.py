@@ -73,9 +73,9 @@ def expected_lines(found: Searched) -> list[str]:
     result = found.found
     trained = "trained in the search" if result.was_trained else "never trained in the search"
     lines = [f"recommended: {format_layout(result.recommended)} ({result.source}; {trained})"]
-    for key, role in (("own", OWN), ("pick", PICK)):
+    for key, role, other in (("own", OWN, found.plan.query.own), ("pick", PICK, result.record.start.pick)):
         gain = result.gains.get(key)
-        if gain is not None and (key == "own" or "own" not in result.gains):
+        if gain is not None and other != result.recommended:
             lines.append(f"expected on the validation images, by the model, over {role}: {_points(gain)}")
     held = result.calibration.held_out if result.calibration is not None else None
     if held is not None:
