@@ -26,6 +26,7 @@ __all__ = [
     "precision_for",
     "recipe_for",
     "resources_options",
+    "running_options",
     "source_of",
     "training_options",
 ]
@@ -35,16 +36,23 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 DATA = "digits, cifar10, cifar100, folder:PATH, voc2007:PATH, or a Keras-style .npz file."
 
 
-def training_options(*, required: bool) -> Callable[[Command], Command]:
+def training_options(*, required: bool, val: str = "") -> Callable[[Command], Command]:
     """Add the options that say what to train and how; all of them are part of a trial's identity.
 
     Args:
         required: whether the data must be named.
+        val: how many images are set aside without a word, where that is for the command to say; 0 without it.
     """
     options = (
         click.option("--data", required=required, help=DATA),
         click.option("--data-dir", default="data", show_default=True, help="Where downloads are kept."),
-        click.option("--val", type=int, default=0, show_default=True, help="Training images set aside to choose by."),
+        click.option(
+            "--val",
+            type=int,
+            default=None if val else 0,
+            show_default=val or True,
+            help="Training images set aside to choose by.",
+        ),
         click.option("--model", help="A PyTorch model instead of a family, as in 'parlay trace'."),
         click.option("--model-arg", multiple=True, help="key=value for the model's factory; repeatable."),
         click.option("--recipe", help=f"{PAPER}, {', '.join(RECIPES)}; default digits for digits, else fast."),
@@ -55,6 +63,31 @@ def training_options(*, required: bool) -> Callable[[Command], Command]:
         ),
     )
     return _adding(options)
+
+
+def running_options(command: Command) -> Command:
+    """Add the options that say where trials of a study run."""
+    options = (
+        click.option(
+            "--workers", type=int, help="Trials at a time, each in a process of its own; cores divided among them."
+        ),
+        click.option("--ray", help="auto or ADDRESS: run on a Ray cluster (extra 'ray')."),
+        click.option(
+            "--ray-cpus", type=float, default=1, show_default=True, help="Cores that one trial reserves there."
+        ),
+        click.option(
+            "--ray-gpus", type=float, default=0, show_default=True, help="GPUs that one trial reserves, such as 0.25."
+        ),
+        click.option("--retries", type=int, default=0, show_default=True, help="Further tries of a trial that fails."),
+        click.option(
+            "--checkpoint-seconds",
+            type=float,
+            default=60,
+            show_default=True,
+            help="Between checkpoints; a kill costs no more.",
+        ),
+    )
+    return _adding(options)(command)
 
 
 def resources_options(command: Command) -> Command:

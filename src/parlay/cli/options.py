@@ -11,7 +11,17 @@ from parlay.families import ELEMENT_BYTES, FAMILIES, Family, get_family
 from parlay.layout import Order
 from parlay.problem import Problem
 
-__all__ = ["family_from", "family_options", "json_option", "limit_options", "problem_from", "problem_options"]
+__all__ = [
+    "LIMIT_KEYS",
+    "SIZE_KEYS",
+    "family_from",
+    "family_options",
+    "json_option",
+    "limit_options",
+    "other_limit_options",
+    "problem_from",
+    "problem_options",
+]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -86,8 +96,7 @@ problem_options = _stack(
 )
 """What fixes a problem within a family."""
 
-limit_options = _stack(
-    click.option("--params", type=int, help="Exactly this many parameters."),
+other_limit_options = _stack(
     click.option("--max-params", type=int, help="At most this many parameters."),
     click.option("--max-macs", type=int, help="At most this many multiply-adds for one image."),
     click.option("--max-peak-memory", type=int, help="At most this many bytes of activations live at once."),
@@ -97,6 +106,9 @@ limit_options = _stack(
     click.option("--min-macs", type=int, help="At least this many multiply-adds."),
     click.option("--dtype", default="int8", show_default=True, help=f"Activations: {', '.join(ELEMENT_BYTES)}."),
 )
+"""What a device limits besides, but for the exact number of parameters, which some commands read otherwise."""
+
+limit_options = _stack(click.option("--params", type=int, help="Exactly this many parameters."), other_limit_options)
 """What a device limits besides."""
 
 json_option = click.option(

@@ -11,7 +11,7 @@ from parlay.cli.progress import ProgressBar
 from parlay.report.studies import Conducted
 from parlay.study import Watcher
 
-__all__ = ["finish"]
+__all__ = ["INTERRUPTED", "finish"]
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from parlay.cli.inputs import check_device, resources_options
+from parlay.cli.inputs import check_device, resources_options, running_options
 from parlay.cli.options import json_option
 from parlay.cli.plans import is_planning, plan_from, planning_options
 
@@ -46,16 +46,7 @@ def new(folder: Path, as_json: bool, **options: Any) -> None:
 @study.command()
 @click.argument("folder", required=False, type=click.Path(path_type=Path))
 @click.option("--study", "named", type=click.Path(path_type=Path), help="FOLDER in another place.")
-@click.option("--workers", type=int, help="Trials at a time, each in a process of its own; cores divided among them.")
-@click.option("--ray", help="auto or ADDRESS: run on a Ray cluster (extra 'ray').")
-@click.option("--ray-cpus", type=float, default=1, show_default=True, help="Cores that one trial reserves there.")
-@click.option(
-    "--ray-gpus", type=float, default=0, show_default=True, help="GPUs that one trial reserves, such as 0.25."
-)
-@click.option("--retries", type=int, default=0, show_default=True, help="Further tries of a trial that fails.")
-@click.option(
-    "--checkpoint-seconds", type=float, default=60, show_default=True, help="Between checkpoints; a kill costs no more."
-)
+@running_options
 @resources_options
 @planning_options
 @json_option

@@ -165,6 +165,17 @@ class Pool:
         draws = found.draw(rng, count)
         return draws.scale[..., None] * self.prior + draws.extra @ self.features.T, draws.noise
 
+    def gain(self, found: Posterior, index: int, other: int, *, seed: int = 0) -> tuple[float, float, float]:
+        """What one layout should gain over another: the expected value and its 95 % interval."""
+        import numpy as np
+
+        values = self.expected(found)[0]
+        draws = found.draw(np.random.default_rng([seed]), 2000)
+        away = self.prior[index] - self.prior[other], self.features[index] - self.features[other]
+        gains = draws.scale[0] * away[0] + draws.extra[0] @ away[1]
+        low, high = np.quantile(gains, (0.025, 0.975))
+        return float(values[index] - values[other]), float(low), float(high)
+
 
 Policy = Callable[["Pool", Posterior, "IntArray", "np.random.Generator"], "FloatArray"]
 """How much every layout is worth training next, (R, K), after those seen, (R, t)."""
@@ -272,12 +283,13 @@ class Loop:
     policy: str = "thompson"
     seed: int = 0
 
-    def propose(self, observed: Mapping[int, float], *, count: int = 1) -> list[int]:
+    def propose(self, observed: Mapping[int, float], *, count: int = 1, first: Sequence[int] = ()) -> list[int]:
         """The next layouts to train, best first, as places in the pool; fewer when few are left.
 
         Args:
             observed: place in the pool -> accuracy, of those trained so far.
             count: how many; all of one call rest on the same observations.
+            first: places to train before the policy chooses.
         """
         import numpy as np
 
@@ -285,21 +297,21 @@ class Loop:
         known = self.pool.learn(seen, accuracy)
         for _ in range(min(count, len(self.pool) - len(observed))):
             rng = np.random.default_rng([self.seed, seen.shape[1]])
-            following = next_designs(self.pool, self.policy, known, seen, rng)
+            due = [place for place in first if place not in seen[0]]
+            following = np.array(due[:1]) if due else next_designs(self.pool, self.policy, known, seen, rng)
             seen = np.concatenate([seen, following[:, None]], axis=1)
         return [int(place) for place in seen[0, len(observed) :]]
 
     def recommend(self, observed: Mapping[int, float]) -> Recommendation:
         """The layout of highest expected accuracy, trained or not, and what it should gain over the score's pick."""
-        import numpy as np
-
         found = self.pool.learn(*_columns(observed))
-        values = self.pool.expected(found)[0]
-        best, first = int(values.argmax()), int(self.pool.prior.argmax())
-        imagined, _ = self.pool.imagined(found, np.random.default_rng([self.seed]), 2000)
-        gains = imagined[0, :, best] - imagined[0, :, first]
-        low, high = np.quantile(gains, (0.025, 0.975))
-        return Recommendation(index=best, gain=float(values[best] - values[first]), low=float(low), high=float(high))
+        best, first = int(self.pool.expected(found)[0].argmax()), int(self.pool.prior.argmax())
+        gain, low, high = self.pool.gain(found, best, first, seed=self.seed)
+        return Recommendation(index=best, gain=gain, low=low, high=high)
+
+    def learned(self, observed: Mapping[int, float]) -> Posterior:
+        """What is known after these accuracies, as a posterior of one data set."""
+        return self.pool.learn(*_columns(observed))
 
 
 def _columns(observed: Mapping[int, float]) -> tuple[IntArray, FloatArray]:

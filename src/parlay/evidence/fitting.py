@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from parlay.evidence.designs import log_log, reach_of
+from parlay.evidence.designs import Pool, log_log, reach_of
 from parlay.evidence.posterior import Posterior, posterior
 from parlay.layout import WidthSpace
 
@@ -41,8 +41,15 @@ class Sample:
         return Sample(widths=self.widths[rows], accuracy=self.accuracy[rows], sizes=self.sizes[rows])
 
 
-def fit(sample: Sample, values: FloatArray, space: WidthSpace) -> Posterior:
-    """The posterior of one sample, with a mean of its own for every size."""
+def fit(sample: Sample, values: FloatArray, space: WidthSpace, *, pool: Pool | None = None) -> Posterior:
+    """The posterior of one sample, with a mean of its own for every size.
+
+    Args:
+        sample: the networks.
+        values: the score before, (n,).
+        space: their groups.
+        pool: layouts whose spread sets the units of the prior; the sample's own where None.
+    """
     import numpy as np
 
     labels, at, counts = np.unique(sample.sizes, return_inverse=True, return_counts=True)
@@ -58,7 +65,7 @@ def fit(sample: Sample, values: FloatArray, space: WidthSpace) -> Posterior:
         features[None],
         prior[None],
         accuracy[None],
-        reach=reach_of(space, features, prior),
-        spread=float(np.sqrt((prior**2).mean())) or 1.0,
+        reach=reach_of(space, features, prior) if pool is None else pool.reach,
+        spread=(float(np.sqrt((prior**2).mean())) or 1.0) if pool is None else pool.spread,
         freedom=len(sample) - len(labels),
     )

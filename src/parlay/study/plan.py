@@ -28,6 +28,8 @@ class Kind(StrEnum):
     SAMPLE = "sample"
     ALL = "all"
     ORIGINAL = "original"
+    CONTROL = "control"
+    SEARCH = "search"
 
 
 PRECISIONS = ("fp32", "bf16")

@@ -12,7 +12,7 @@ from parlay.problem import Problem, Result, Solution, Status
 from parlay.study.network import ModelNetwork, Network
 from parlay.study.plan import Kind
 
-__all__ = ["evenly", "select"]
+__all__ = ["evenly", "no_answer", "select"]
 
 ALLOWED = "top:K, spread:K, sample:K, sample:K@SEED, all, original, or layouts such as 35-36-37-43,8-16-44-78"
 LARGEST_CHOICE = 100_000
@@ -153,7 +153,7 @@ def _top(problem: Problem, count: int) -> list[Layout]:
 
     result = solve(problem, top_k=count)
     if result.status is not Status.OPTIMAL:
-        raise _no_answer(result)
+        raise no_answer(result)
     return [solution.layout for solution in result.solutions]
 
 
@@ -163,7 +163,7 @@ def _sample(problem: Problem, count: int, seed: int) -> list[Layout]:
 
     sampler = Sampler(problem)
     if sampler.total == 0:
-        raise _no_answer(solve(problem, top_k=1))
+        raise no_answer(solve(problem, top_k=1))
     return sampler.draw(min(count, sampler.total), seed=seed)
 
 
@@ -172,11 +172,12 @@ def _everything(problem: Problem) -> list[Solution]:
 
     solutions = list_layouts(problem)
     if not solutions:
-        raise _no_answer(solve(problem, top_k=1))
+        raise no_answer(solve(problem, top_k=1))
     return solutions
 
 
-def _no_answer(result: Result) -> InputError:
+def no_answer(result: Result) -> InputError:
+    """The error for a size without a layout, with the nearest sizes that have one."""
     size = " and ".join(str(constraint) for constraint in result.problem.constraints)
     near = result.nearest
     amounts = [str(amount) for amount in (near.below, near.above) if amount is not None] if near else []
