@@ -68,6 +68,20 @@ def test_a_rate_without_bounds_is_divergence(digits: Dataset):
         train_layout(family, (2, 2), digits, recipe, seed=0, steps=4)
 
 
+@pytest.mark.parametrize("part", ["test", "validation"])
+def test_labels_that_judge_nothing_are_refused(part: str):
+    """Where no image has a class present there is no accuracy: said before training, not as a number that is none."""
+    images = torch.zeros((6, 1, 4, 4), dtype=torch.uint8)
+    labels = torch.tensor([[1, -1], [-1, 1]] * 3, dtype=torch.int8)
+    nothing = {f"{part}_labels": torch.tensor([[0, -1]] * 6, dtype=torch.int8)}
+    parts = {f"{name}_images": images for name in ("train", "test", "validation")}
+    held = {f"{name}_labels": labels for name in ("train", "test", "validation")}
+    data = Dataset(name="toy", classes=2, flips=False, multi_label=True, **{**parts, **held, **nothing})
+    family = plain(2, in_channels=1, image=4, classes=2)
+    with pytest.raises(InputError, match=f"{part} images: got none with a class present"):
+        train_layout(family, (2, 2), data, get_recipe("digits"), seed=0, steps=1)
+
+
 @pytest.mark.parametrize("workers", [(), ("--workers", "1")])
 @pytest.mark.parametrize("device", ["gpu", "cuda:77"])
 def test_a_device_that_is_not_there_is_refused_before_any_trial(

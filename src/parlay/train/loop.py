@@ -120,6 +120,9 @@ def train(
         raise InputError("steps", given=repr(steps), allowed=f"an integer from 1 to {10**9}")
     if len(data.train_labels) < 2:
         raise InputError("training images", given=len(data.train_labels), allowed="at least 2, for batch norm")
+    for part, labels in (("test", data.test_labels), ("validation", data.validation_labels)):
+        if labels.ndim > 1 and len(labels) and not (labels == 1).any():  # neither accuracy nor mAP would be a number
+            raise InputError(f"{part} images", given="none with a class present", allowed="at least one to judge by")
     started = time.perf_counter()
     keep_freed_memory()
     with _repeatable(seed, device):
