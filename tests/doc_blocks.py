@@ -68,9 +68,7 @@ def read_blocks(text: str) -> list[Block]:
         if language in SHELLS or (language == "" and BEGINS_WITH_A_COMMAND.search(content)):
             kind = "shell"
         line = text.count("\n", 0, found.start()) + 1
-        blocks.append(
-            Block(kind=kind, text=content, line=line, mark=found["mark"] or "", about=found["about"] or "")
-        )
+        blocks.append(Block(kind=kind, text=content, line=line, mark=found["mark"] or "", about=found["about"] or ""))
     return blocks
 
 

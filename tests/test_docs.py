@@ -64,7 +64,7 @@ def page_cases() -> Iterator[object]:
                 yield pytest.param(page, kept, id=f"{name_of(page)}-{mark}", marks=getattr(pytest.mark, mark))
 
 
-@pytest.mark.parametrize(("page", "marks"), page_cases())
+@pytest.mark.parametrize(("page", "marks"), list(page_cases()))
 def test_pages_do_what_they_say(page, marks, tmp_path, monkeypatch):
     """Every command and Python block of a page runs, in order, and prints what is shown."""
     folder = tmp_path / "page"
