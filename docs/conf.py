@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 project = "parlay"
 author = "The parlay developers"
-copyright = author  # noqa: A001  Sphinx's name
+copyright = author
 version = release = __version__
 
 extensions = [
@@ -67,7 +67,7 @@ ELSEWHERE = {
 LINK = re.compile(r"(?<!!)\[(?P<text>[^\]]*)\]\((?P<target>\.\./[^)#\s]+)(?P<anchor>#[^)\s]*)?\)")
 
 
-def link_within_the_site(app: Any, docname: str, source: list[str]) -> None:
+def link_within_the_site(_app: Any, docname: str, source: list[str]) -> None:
     """Sends links to files outside docs/ to the pages that show them; a file without a page becomes its name."""
     folder = posixpath.dirname(docname)
 

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import click
 import pytest
-from doc_blocks import ROOT, do_page, read_blocks, settled, shown_commands
 
 import parlay
+from doc_blocks import ROOT, do_page, read_blocks, settled, shown_commands
 from parlay.cli.main import cli
 
 DOCS = ROOT / "docs"
