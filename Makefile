@@ -10,7 +10,7 @@ PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo lint types imports test test-all bench zoo paper wheel clean
+.PHONY: help setup demo lint types imports test test-all bench zoo paper docs wheel clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -46,11 +46,14 @@ zoo: $(STAMP) ## trace 150 CNNs and check them at random layouts, into docs/zoo.
 paper: $(STAMP) ## every figure, table and verdict of the paper from results/ alone, into results/figures (no training)
 	$(BIN)/parlay paper figures --results results --out results/figures --format png
 
+docs: $(STAMP) ## the documentation as a site into site/; a warning is an error
+	$(BIN)/python -m sphinx -W --keep-going -q -b html -d build/doctrees docs site
+
 wheel: $(STAMP) ## build the wheel into dist/
 	$(BIN)/python -m build --wheel --no-isolation
 
 clean: ## remove the virtual environment, build products and caches
-	rm -rf $(VENV) build dist .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) build dist site .ruff_cache .hypothesis .import_linter_cache
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A candidate counts when it runs, is new enough and can make virtual environments; some systems ship python3 without

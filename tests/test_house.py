@@ -1,20 +1,10 @@
-"""The house's own rules: names, sizes, documents, and that what the README shows is true.
-
-README blocks are picked up as they stand. ``python`` blocks are executed one after the other in one namespace. In
-``console``, ``bash``, ``sh`` and ``shell`` blocks every ``parlay`` command runs and every ``make`` target must exist;
-where a block shows ``$`` prompts, what follows a command is its output, and must come out but for times and dots.
-A block that takes too long carries the line ``<!-- not run: reason -->`` right above it.
-"""
+"""The house's own rules: names, sizes, JSON documents, help. What README and docs show is held by test_docs.py."""
 
 from __future__ import annotations
 
 import json
-import os
 import re
-import shlex
 import subprocess
-import sys
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import click
@@ -154,126 +144,3 @@ def test_every_command_has_help(arguments, capsys):
     text = capsys.readouterr().out
     assert text.startswith("Usage: parlay")
     assert len(text.splitlines()) > 4
-
-
-@dataclass
-class Block:
-    """A fenced block of the README."""
-
-    language: str
-    line: int
-    text: str
-    skipped: bool
-
-    @property
-    def name(self):
-        return f"{self.language}-line-{self.line}"
-
-
-@dataclass
-class Shown:
-    """A command of a block and the output shown after it."""
-
-    command: str
-    output: list[str] = field(default_factory=list)
-
-
-def readme_blocks():
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    pattern = re.compile(r"^(<!-- not run:[^\n]*-->\n+)?```(\w*)[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
-    return [
-        Block(
-            language=found[2] or "text",
-            line=text.count("\n", 0, found.start()) + 1,
-            text=found[3],
-            skipped=found[1] is not None,
-        )
-        for found in pattern.finditer(text)
-    ]
-
-
-def shown_commands(text):
-    """The commands of a console block, with the output shown; without prompts every line is a command."""
-    lines = re.sub(r"[ \t]*\\\n\s*", " ", text).splitlines()
-    if not any(line.startswith("$ ") for line in lines):
-        return [Shown(line.strip()) for line in lines if line.strip() and not line.startswith("#")]
-    shown: list[Shown] = []
-    for line in lines:
-        if line.startswith("$ "):
-            shown.append(Shown(line[2:].strip()))
-        elif shown:
-            shown[-1].output.append(line)
-    return shown
-
-
-def settled(line):
-    """A line of output without what differs from run to run: times and the width of columns."""
-    line = re.sub(r"\b\d+(\.\d+)?(e-?\d+)? ?(ms|s|seconds)\b", "TIME", line)
-    line = re.sub(r'("runtime": )[\d.e-]+', r"\1TIME", line)
-    return " ".join(line.split())
-
-
-def test_console_blocks_are_read():
-    """Prompts part commands from output; a backslash joins lines; times and column widths do not count."""
-    shown = shown_commands("$ parlay solve \\\n    --depth 4\nOPTIMAL in 0.02 s\n\n$ parlay scores\n")
-    assert [(item.command, item.output) for item in shown] == [
-        ("parlay solve --depth 4", ["OPTIMAL in 0.02 s", ""]),
-        ("parlay scores", []),
-    ]
-    assert settled("OPTIMAL   in 0.02 s") == settled("OPTIMAL in 1.3 ms")
-    assert settled("energy 173.0358") != settled("energy 173.0359")
-
-
-BLOCKS = readme_blocks()
-CONSOLES = [b for b in BLOCKS if b.language in ("console", "bash", "sh", "shell") and not b.skipped]
-
-
-def test_readme_shows_commands_and_python():
-    """The README has blocks that the tests below run."""
-    assert any("parlay " in block.text for block in CONSOLES)
-    assert any(block.language == "python" and not block.skipped for block in BLOCKS)
-
-
-def test_readme_python_runs(tmp_path, monkeypatch):
-    """The README's Python blocks run from top to bottom, in one namespace."""
-    monkeypatch.chdir(tmp_path)
-    namespace = {"__name__": "readme"}
-    blocks = [block for block in BLOCKS if block.language == "python" and not block.skipped]
-    for block in blocks:
-        source = "\n" * block.line + block.text  # so that a traceback gives the README's line
-        exec(compile(source, str(ROOT / "README.md"), "exec"), namespace)
-    assert blocks
-
-
-@pytest.mark.parametrize("name", ["tracing.md", "retrofit.md", "scores.md"])
-def test_python_of_the_docs_runs(name, capsys):
-    """Every Python block of these pages runs, and prints what its last comment shows."""
-    text = (ROOT / "docs" / name).read_text(encoding="utf-8")
-    blocks = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-    assert blocks
-    for block in blocks:
-        exec(compile(block, name, "exec"), {"__name__": "docs"})
-        shown = [line.removeprefix("# ") for line in block.splitlines() if line.startswith("# ")]
-        printed = capsys.readouterr().out.splitlines()
-        assert [line for line in shown if line not in printed] == []
-
-
-@pytest.mark.parametrize("block", CONSOLES, ids=lambda block: block.name)
-def test_readme_commands_run(block, tmp_path):
-    """Every parlay command shown runs and prints what is shown; every make target shown exists."""
-    for shown in shown_commands(block.text):
-        words = shlex.split(shown.command, comments=True)
-        if words[0] == "make":
-            outcome = subprocess.run(["make", "-n", *words[1:]], cwd=ROOT, capture_output=True, text=True, check=False)
-            assert outcome.returncode == 0, outcome.stderr
-        if words[0] != "parlay":
-            continue
-        command = [sys.executable, "-m", "parlay", *words[1:]]
-        plain = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "FORCE_COLOR")}
-        outcome = subprocess.run(
-            command, cwd=tmp_path, env=plain, capture_output=True, text=True, check=False, timeout=120
-        )
-        assert outcome.returncode in ((0, 1) if shown.output else (0,)), outcome.stderr
-        printed = {settled(line) for line in (outcome.stdout + outcome.stderr).splitlines()}
-        expected = [settled(line) for line in shown.output if line.strip(" .…")]
-        assert [line for line in expected if line not in printed] == [], f"{shown.command} does not print this"
