@@ -211,7 +211,7 @@ def test_progress_shows_validation_accuracy(tmp_path: Path, capsys: pytest.Captu
     lines = [line for line in captured.err.splitlines() if " seed 0: " in line]
     assert len(lines) == 4 and all("of the validation images" in line for line in lines)
     assert "round 2: 4 of 4 layouts trained; best on the validation images" in captured.err
-    for words in ("best of path-energy", "last comparison", "recommended", "by the model", "weights.json"):
+    for words in ("best of path-energy", "last comparison", "recommended: ", "weights.json"):
         assert words in captured.out
     assert re.search(r"^(take|keep) ", captured.out, re.MULTILINE)
 
