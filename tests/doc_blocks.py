@@ -22,9 +22,12 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from parlay.graph.call import RULES
 
 ROOT = Path(__file__).resolve().parent.parent
 SHELLS = ("console", "bash", "sh", "shell")
@@ -130,6 +133,17 @@ def do_page(page: Path, folder: Path, *, marks: tuple[str, ...] = ()) -> int:
                 _run(shown, folder, {**plain, "PATH": path}, where)
         done += 1
     return done
+
+
+@contextlib.contextmanager
+def own_rules() -> Iterator[None]:
+    """Rules that a page adds to the tracer are gone afterwards: other tests trace without them."""
+    before = dict(RULES)
+    try:
+        yield
+    finally:
+        RULES.clear()
+        RULES.update(before)
 
 
 def _execute(block: Block, page: Path, namespace: dict[str, Any], where: str) -> None:
