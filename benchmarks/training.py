@@ -306,8 +306,8 @@ def _bookkeeping(model: nn.Module) -> float:
     """Seconds that a run of 2,000 steps spends on reporting steps and on two checkpoints."""
     from parlay.train.checkpoint import Checkpoints, Snapshot
 
-    state = dict(model.state_dict())
-    state |= {f"momentum.{name}": value.clone() for name, value in model.state_dict().items()}
+    state = {name: value.contiguous() for name, value in model.state_dict().items()}
+    state |= {f"momentum.{name}": value.clone() for name, value in state.items()}
     with tempfile.TemporaryDirectory() as folder:
         kept = Checkpoints(folder=Path(folder))
         started = time.perf_counter()

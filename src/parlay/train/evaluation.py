@@ -15,7 +15,7 @@ with Needs("training", extra="train"):
 
 __all__ = ["Score", "evaluate", "loss_of"]
 
-EVALUATION_BATCH = 500
+EVALUATION_BATCH = 200
 
 
 @dataclass(frozen=True, kw_only=True)
