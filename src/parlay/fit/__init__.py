@@ -1,8 +1,8 @@
 """From a device's budget to a verdict: arms, trainings as one study, int8 files, an honest comparison, the winner.
 
 ``arms`` chooses layouts, ``scaling`` has those along a ray, ``plan`` writes down what is compared, ``run`` trains it as
-a study, ``quantise`` makes ONNX files, ``liveness`` and ``measure`` measure them, ``verdict`` judges, ``result`` gathers,
-``artefacts`` and ``card`` write the winner's files.
+a study, ``quantise`` makes ONNX files, ``liveness`` and ``measure`` measure them, ``verdict`` judges, ``result``
+gathers, ``artefacts`` and ``card`` write the winner's files.
 """
 
 from parlay.fit.arms import Arm, choose_arms

@@ -104,10 +104,11 @@ def choose_arms(
         ratio = f"{float(scaled.multiplier):.4g} ({scaled.multiplier})"
         how = f"every width times {ratio}, rounded down: the largest number that keeps every limit"
         layouts.setdefault(scaled.layout, {})[UNIFORM] = how
-    drawn = random_layout(problem, seed=seed)
+    drawn = random_layout(problem, seed=seed, others=layouts)
     how = (
         f"widths drawn evenly within their ranges (seed {seed}, draw {drawn.draws}), scaled together to the largest"
-        f" that keeps every limit; takes {drawn.use:.1%} of the tightest"
+        f" that keeps every limit, then raised step by step at random until none can be; takes {drawn.use:.1%} of the"
+        " tightest"
     )
     layouts.setdefault(drawn.layout, {})[RANDOM] = how
     return tuple(

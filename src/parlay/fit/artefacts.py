@@ -49,8 +49,8 @@ def write_artefacts(
         The result with the files' paths and what was measured on them.
 
     Raises:
-        CertificateError: when the network's own count of parameters differs from the prediction, or the written files do
-            not have the accuracy that was reported.
+        CertificateError: when the network's own count of parameters differs from the prediction, or the written files
+            do not have the accuracy that was reported.
     """
     winner = result.winner()
     best = max(range(len(winner.trials)), key=lambda place: (winner.validation[place], -place))

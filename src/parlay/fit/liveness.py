@@ -60,10 +60,9 @@ def live_bytes(content: bytes, image: np.ndarray) -> Live:
         if node.op_type in SAME:
             storage[node.output[0]] = storage[node.input[0]]
             continue
-        for name in node.output:
-            if name:
-                storage[name] = name
-        steps.append((node.op_type, reads, {name for name in node.output if name}))
+        writes = {name for name in node.output if name}
+        storage |= {name: name for name in writes}
+        steps.append((node.op_type, reads, writes))
     sizes = _elements(model, sorted(set(storage.values()) - {given.name}), image)
     sizes[given.name] = int(np.prod(image.shape[1:]))
     outputs = {storage[found.name] for found in graph.output if found.name in storage}

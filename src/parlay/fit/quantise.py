@@ -186,7 +186,7 @@ def stored_bytes(content: bytes) -> int:
 
 @contextmanager
 def silent() -> Iterator[None]:
-    """Neither log lines nor warnings of onnxruntime's quantiser and torch's exporter, which speak to the root logger."""
+    """Neither log lines nor warnings of onnxruntime's quantiser and torch's exporter, which use the root logger."""
     import warnings
 
     before = logging.root.manager.disable

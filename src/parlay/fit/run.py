@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -204,9 +205,10 @@ def _planned(
     if asked.is_quick and asked.steps is None:
         told.stage("timing a few steps")
         sessions = [session_of(content, threads=_cores()) for content in (files.plain, files.int8) if content]
+        counts = [len(data.test_labels), len(data.test_labels) + asked.validation][: len(sessions)]
         some = network_inputs(data.test_images[:100], data)
         measuring = 0.0
-        for session, images in zip(sessions, (len(data.test_labels), len(data.test_labels) + asked.validation)):
+        for session, images in zip(sessions, counts, strict=True):
             started = perf_counter()
             logits_of(session, some)
             measuring += (perf_counter() - started) / len(some) * images
@@ -271,7 +273,7 @@ def _step_seconds(asked: Asked, graph: WidthGraph, data: Dataset, precision: str
         device=resolve_device("auto"),
         progress=lambda _step, _loss: times.append(perf_counter()),
     )
-    return sorted(b - a for a, b in zip(times[1:], times[2:], strict=False))[len(times) // 2 - 1]
+    return sorted(b - a for a, b in pairwise(times))[len(times) // 2 - 1]
 
 
 def _forget_lost(store: Store, trials: Sequence[Planned]) -> None:

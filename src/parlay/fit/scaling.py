@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import random
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from math import floor
 
 from parlay.errors import InputError
-from parlay.layout import Layout
+from parlay.layout import Layout, Order
 from parlay.problem import Problem
 from parlay.resources import PeakResource, Resource
 
 __all__ = ["RandomDraw", "Scaled", "budget_use", "keeps_budget", "largest_scaling", "random_layout"]
 
 DRAWS = 200
-NEAR = 0.98
-"""Share of one of its limits that a random layout has to use up."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,12 +33,12 @@ class Scaled:
 
 @dataclass(frozen=True, kw_only=True)
 class RandomDraw:
-    """A random layout near the budget.
+    """A random layout that uses the budget up.
 
     Attributes:
         layout: the widths.
         use: largest share that it takes of any of its limits, 0 to 1.
-        draws: how many directions were drawn, the last one is its own, or the one of most use where none was near.
+        draws: number of the draw that gave it.
     """
 
     layout: Layout
@@ -98,16 +97,16 @@ def largest_scaling(problem: Problem, direction: Sequence[int]) -> Scaled | None
     return Scaled(layout=_at(problem, direction, multipliers[best]), multiplier=multipliers[best])
 
 
-def random_layout(problem: Problem, *, seed: int) -> RandomDraw:
-    """A random layout near the budget and within all fences.
+def random_layout(problem: Problem, *, seed: int, others: Collection[Layout] = ()) -> RandomDraw:
+    """A random layout that uses the budget up: within all limits and fences, no width can take a step more.
 
     A direction is drawn, each width evenly among the choices of its group, and scaled up or down to the largest that
-    keeps the budget (``largest_scaling``). The first that takes 98 % of one of its limits counts; where 200 draws give
-    none, the one that takes most.
+    keeps the budget (``largest_scaling``); then widths drawn at random take one step after the other until none can.
 
     Args:
         problem: limits and fences; the score has no part in it.
         seed: same seed, same layout, on any machine.
+        others: layouts to draw again for, if there is another one.
 
     Raises:
         InputError: when no draw keeps budget and fences.
@@ -118,10 +117,8 @@ def random_layout(problem: Problem, *, seed: int) -> RandomDraw:
     >>> problem.violations(drawn.layout), drawn.use > 0.98
     ([], True)
     """
-    import random
-
     generator = random.Random(seed)
-    best: RandomDraw | None = None
+    known: RandomDraw | None = None
     for number in range(1, DRAWS + 1):
         direction: list[int] = []
         for group in problem.space.groups:
@@ -131,19 +128,34 @@ def random_layout(problem: Problem, *, seed: int) -> RandomDraw:
         scaled = largest_scaling(problem, direction)
         if scaled is None or problem.space.violation(scaled.layout) is not None:
             continue
-        use = budget_use(problem, scaled.layout)
-        if best is None or use > best.use:
-            best = RandomDraw(layout=scaled.layout, use=use, draws=number)
-        if use >= NEAR:
-            return RandomDraw(layout=scaled.layout, use=use, draws=number)
-    if best is None:
-        raise InputError(
-            "random layout",
-            given=f"none of {DRAWS} draws keeps the budget and the fences",
-            allowed="fences that random widths meet",
-            remedy="loosen --order or --max-step",
-        )
-    return RandomDraw(layout=best.layout, use=best.use, draws=DRAWS)
+        layout = _filled(problem, scaled.layout, generator)
+        found = RandomDraw(layout=layout, use=budget_use(problem, layout), draws=number)
+        if layout not in others:
+            return found
+        known = known or found
+    if known is not None:
+        return known
+    raise InputError(
+        "random layout",
+        given=f"none of {DRAWS} draws keeps the budget and the fences",
+        allowed="fences that random widths meet",
+        remedy="loosen --order or --max-step",
+    )
+
+
+def _filled(problem: Problem, layout: Layout, generator: random.Random) -> Layout:
+    """The layout with widths raised a step at a time, drawn at random, until none can be."""
+    stuck: set[int] = set()
+    while len(stuck) < len(layout):
+        g = generator.choice([g for g in range(len(layout)) if g not in stuck])
+        bigger = (*layout[:g], layout[g] + problem.space.groups[g].multiple_of, *layout[g + 1 :])
+        if problem.space.violation(bigger) is None and keeps_budget(problem, bigger):
+            layout = bigger
+            if problem.space.order is not Order.FREE or problem.space.max_step is not None:
+                stuck.clear()  # a fence between two groups may have given way
+        else:
+            stuck.add(g)
+    return layout
 
 
 def _at(problem: Problem, direction: Sequence[int], multiplier: Fraction) -> Layout:

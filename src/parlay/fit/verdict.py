@@ -121,9 +121,7 @@ def compare(arms: Mapping[str, Sequence[float]], reference: str) -> dict[str, Co
 
     base = arms[reference]
     if len(base) < 2 or any(len(values) != len(base) for values in arms.values()):
-        raise InputError(
-            "seeds", given=[len(values) for values in arms.values()], allowed="two or more, as many an arm"
-        )
+        raise InputError("seeds", given=sorted({len(v) for v in arms.values()}), allowed="two or more, as many an arm")
     raw: dict[str, tuple[float, float, float]] = {}
     freedom = len(base) - 1
     for name, values in arms.items():
@@ -131,10 +129,7 @@ def compare(arms: Mapping[str, Sequence[float]], reference: str) -> dict[str, Co
             continue
         mean, deviation = spread([round(b - a, 12) for a, b in zip(base, values, strict=True)])
         error = deviation / math.sqrt(len(base))
-        if error:
-            p = 2 * float(t.sf(abs(mean) / error, freedom))
-        else:
-            p = 0.0 if mean else 1.0
+        p = 2 * float(t.sf(abs(mean) / error, freedom)) if error else float(mean == 0)
         raw[name] = (mean, student_reach(freedom) * error, p)
     adjusted = holm([p for _, _, p in raw.values()])
     return {
@@ -150,7 +145,8 @@ def judge(standings: Sequence[Standing], *, original: str, uniform: str | None) 
        that fits and is most accurate on validation images.
     2. Validation chooses: of the arms that fit and are better than the reference on the validation images (p after
        Holm below 0.05), the most accurate; the reference where there is none.
-    3. The test images, looked at once, confirm the choice (p after Holm below 0.05) or do not; then the reference stays.
+    3. The test images, looked at once, confirm the choice (p after Holm below 0.05); where they do not, the
+       reference stays.
 
     Args:
         standings: every arm.
