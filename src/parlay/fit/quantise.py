@@ -27,7 +27,10 @@ with Needs("ONNX files", extra="onnx"):
     import numpy as np
     import onnx
     import onnxruntime
+    import onnxscript
     from onnxruntime import quantization
+
+    del onnxscript  # torch's exporter needs it, and says so only when it is called
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

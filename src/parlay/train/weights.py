@@ -38,7 +38,8 @@ def save_weights(path: Path, module: nn.Module, *, run: str) -> str:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError("weights", given=str(path), allowed="a folder that can be made", remedy=str(error)) from None
-    write_atomically(path, save(tensors, metadata={"run": run, "sha256": digest}))
+    facts = json.dumps({"run": run, "sha256": digest})  # one entry: safetensors gives several no fixed order
+    write_atomically(path, save(tensors, metadata={"parlay": facts}))
     return digest
 
 
@@ -48,13 +49,12 @@ def read_weights(path: Path, *, run: str) -> tuple[dict[str, Tensor], str] | Non
         content = path.read_bytes()
         tensors = load(content)
         size = int.from_bytes(content[:8], "little")
-        facts = json.loads(content[8 : 8 + size]).get("__metadata__", {})
-    except (OSError, SafetensorError, ValueError):
+        facts = json.loads(json.loads(content[8 : 8 + size])["__metadata__"]["parlay"])
+        run_there, digest_there = facts["run"], facts["sha256"]
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError):
         return None
     digest = hashlib.sha256(save(tensors)).hexdigest()
-    if facts.get("run") != run or facts.get("sha256") != digest:
-        return None
-    return tensors, digest
+    return (tensors, digest) if (run_there, digest_there) == (run, digest) else None
 
 
 def load_weights(module: nn.Module, tensors: dict[str, Tensor]) -> nn.Module:
