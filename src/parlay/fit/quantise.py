@@ -82,7 +82,7 @@ def export_float(module: nn.Module, shape: Sequence[int]) -> bytes:
                     line = (str(error).strip().splitlines() or [type(error).__name__])[0]
                     errors.append(re.sub(r"\x1b\[[0-9;]*m", "", line)[:200])
                     continue
-                return path.read_bytes()
+                return _bare(path.read_bytes())
     finally:
         for part, mode in modes:
             part.training = mode
@@ -200,6 +200,17 @@ def silent() -> Iterator[None]:
             yield
     finally:
         logging.disable(before)
+
+
+def _bare(content: bytes) -> bytes:
+    """The file without what torch notes about the model's source: lines and paths of code, which no device needs."""
+    model = onnx.load_from_string(content)
+    graph = model.graph
+    for part in (model, graph, *graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer):
+        part.ClearField("metadata_props")
+        part.ClearField("doc_string")
+    del graph.value_info[:]
+    return model.SerializeToString()
 
 
 def _on_images(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
