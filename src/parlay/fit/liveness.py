@@ -8,6 +8,7 @@ one, of one byte an element; tensors that only weights decide are none.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from parlay.extras import Needs
 from parlay.fit.quantise import session_of, silent
@@ -80,7 +81,7 @@ def _elements(model: onnx.ModelProto, names: list[str], image: np.ndarray) -> di
     asked.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names if name not in there)
     with silent():
         session = session_of(asked.SerializeToString(), is_plain=True)
-        found = session.run(names, {session.get_inputs()[0].name: image})
+        found: list[Any] = list(session.run(names, {session.get_inputs()[0].name: image}))
     return {name: int(np.prod(np.shape(value)[1:])) for name, value in zip(names, found, strict=True)}
 
 

@@ -125,7 +125,7 @@ def quantised(content: bytes, images: FloatArray) -> bytes:
         def __init__(self) -> None:
             self.left = iter(chunks)
 
-        def get_next(self) -> dict[str, Any] | None:
+        def get_next(self) -> Any:  # None at the end, whatever the base class says
             found = next(self.left, None)
             return None if found is None else {name: found}
 
