@@ -72,7 +72,7 @@ def largest_scaling(problem: Problem, direction: Sequence[int]) -> Scaled | None
     >>> from parlay.families import plain
     >>> problem = plain(3).problem(max_weights=3000, max_width=64, order="free")
     >>> largest_scaling(problem, (8, 8, 8))
-    Scaled(layout=(11, 11, 11), multiplier=Fraction(11, 8))
+    Scaled(layout=(12, 12, 12), multiplier=Fraction(3, 2))
     """
     found: set[Fraction] = set()
     for group, along in zip(problem.space.groups, direction, strict=True):
