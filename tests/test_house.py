@@ -81,6 +81,7 @@ JSON_COMMANDS = {
     "sample": ["--depth", "3", "--kernels", "4288", "--n-samples", "3"],
     "trace": ["torchvision/squeezenet1_1", "--input", "3x32x32"],
     "retrofit": ["torchvision/squeezenet1_1", "--input", "3x32x32", "--time-limit", "5"],
+    "fit": None,  # trains; test_fit_runs.py has it
     "evaluate": [
         str(ROOT / "tests" / "networks.csv"),
         *"--widths a,b,c --accuracy first,second --params params --macs macs --resamples 100".split(),

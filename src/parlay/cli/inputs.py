@@ -36,16 +36,15 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 DATA = "digits, cifar10, cifar100, folder:PATH, voc2007:PATH, or a Keras-style .npz file."
 
 
-def training_options(*, required: bool, val: str = "") -> Callable[[Command], Command]:
+def training_options(*, required: bool, val: str = "", network: bool = True) -> Callable[[Command], Command]:
     """Add the options that say what to train and how; all of them are part of a trial's identity.
 
     Args:
         required: whether the data must be named.
         val: how many images are set aside without a word, where that is for the command to say; 0 without it.
+        network: whether the network and the number of validation images are among them.
     """
-    options = (
-        click.option("--data", required=required, help=DATA),
-        click.option("--data-dir", default="data", show_default=True, help="Where downloads are kept."),
+    chosen = (
         click.option(
             "--val",
             type=int,
@@ -55,6 +54,11 @@ def training_options(*, required: bool, val: str = "") -> Callable[[Command], Co
         ),
         click.option("--model", help="A PyTorch model instead of a family, as in 'parlay trace'."),
         click.option("--model-arg", multiple=True, help="key=value for the model's factory; repeatable."),
+    )
+    options = (
+        click.option("--data", required=required, help=DATA),
+        click.option("--data-dir", default="data", show_default=True, help="Where downloads are kept."),
+        *(chosen if network else ()),
         click.option("--recipe", help=f"{PAPER}, {', '.join(RECIPES)}; default digits for digits, else fast."),
         click.option("--recipe-set", multiple=True, help="A field of the recipe, such as lr=0.05; repeatable."),
         click.option("--steps", type=int, help="Batches to train on; default: the recipe's."),
@@ -117,7 +121,7 @@ def recipe_for(options: dict[str, Any]) -> Recipe:
         if not equals:
             raise InputError("--recipe-set", given=repr(item), allowed="field=value, such as lr=0.05")
         settings[key.strip()] = value
-    return get_recipe(name, family=options["family"]).with_settings(settings)
+    return get_recipe(name, family=options.get("family", "plain")).with_settings(settings)
 
 
 def precision_for(options: dict[str, Any], *, folder: Path | None = None) -> str:

@@ -26,6 +26,7 @@ COMMANDS = {
     "score": "parlay.cli.scores:score",
     "trace": "parlay.cli.graphs:trace",
     "retrofit": "parlay.cli.retrofits:retrofit",
+    "fit": "parlay.cli.fitting:fit",
     "train": "parlay.cli.training:train",
     "study": "parlay.cli.studies:study",
     "evaluate": "parlay.cli.evidence:evaluate",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -21,32 +22,54 @@ if TYPE_CHECKING:
 
     from parlay.retrofit import Latency, Retrofit, Written
 
-__all__ = ["retrofit"]
+__all__ = ["FENCE_KEYS", "LIMIT_KEYS", "limits_options", "retrofit"]
+
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 LIMIT_KEYS = ("params", "max_params", "params_range", "max_macs", "max_peak_memory", "flash", "ram", "dtype")
 FENCE_KEYS = ("multiple_of", "min_ratio", "max_ratio", "order", "max_step", "score")
 MOST_SHOWN = 12
 
 
+def limits_options(command: Command) -> Command:
+    """Add what a device allows, and the fences on the widths."""
+    options = (
+        click.option("--params", help="Exactly so many parameters, or 'same' as today."),
+        click.option(
+            "--max-params", help="At most so many, or a ratio of today's such as 1.0x (the default); 'none' lifts it."
+        ),
+        click.option("--params-range", help="A:B, from A to B parameters."),
+        click.option(
+            "--max-macs", help="Multiply-adds of one image: a number or a ratio; default 1.0x; 'none' lifts it."
+        ),
+        click.option(
+            "--max-peak-memory", help="Peak activation memory: bytes (64KiB) or a ratio; default 1.0x, 'none' lifts it."
+        ),
+        click.option(
+            "--flash", help="Bytes for the weights, such as 256KiB; takes the place of the default on parameters."
+        ),
+        click.option(
+            "--ram", help="Bytes for activations, such as 64KiB; takes the place of the default on peak memory."
+        ),
+        click.option(
+            "--dtype", default="int8", show_default=True, help=f"Type on the device: {', '.join(ELEMENT_BYTES)}."
+        ),
+        click.option(
+            "--multiple-of", type=int, default=1, show_default=True, help="Every free width is a multiple of this."
+        ),
+        click.option("--min-ratio", default="0.5", show_default=True, help="Smallest ratio of a width to today's."),
+        click.option("--max-ratio", default="2", show_default=True, help="Largest ratio of a width to today's."),
+        click.option("--max-step", help="Largest ratio between groups that follow each other in the list, such as 2."),
+        click.option("--order", default="free", show_default=True, help=f"How they compare: {', '.join(Order)}."),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
 @click.command()
 @model_options
-@click.option("--params", help="Exactly so many parameters, or 'same' as today.")
-@click.option(
-    "--max-params", help="At most so many, or a ratio of today's such as 1.0x (the default); 'none' lifts it."
-)
-@click.option("--params-range", help="A:B, from A to B parameters.")
-@click.option("--max-macs", help="Multiply-adds of one image: a number or a ratio; default 1.0x; 'none' lifts it.")
-@click.option(
-    "--max-peak-memory", help="Peak activation memory: bytes (64KiB) or a ratio; default 1.0x, 'none' lifts it."
-)
-@click.option("--flash", help="Bytes for the weights, such as 256KiB; takes the place of the default on parameters.")
-@click.option("--ram", help="Bytes for activations, such as 64KiB; takes the place of the default on peak memory.")
-@click.option("--dtype", default="int8", show_default=True, help=f"Type on the device: {', '.join(ELEMENT_BYTES)}.")
-@click.option("--multiple-of", type=int, default=1, show_default=True, help="Every free width is a multiple of this.")
-@click.option("--min-ratio", default="0.5", show_default=True, help="Smallest ratio of a width to today's.")
-@click.option("--max-ratio", default="2", show_default=True, help="Largest ratio of a width to today's.")
-@click.option("--max-step", help="Largest ratio between groups that follow each other in the list, such as 2.")
-@click.option("--order", default="free", show_default=True, help=f"How they compare: {', '.join(Order)}.")
+@limits_options
 @click.option("--score", default="energy-layer", show_default=True, help="What is maximised (see 'parlay scores').")
 @click.option("--top-k", type=int, default=1, show_default=True, help="How many layouts, best first.")
 @click.option("--time-limit", type=float, help="Seconds for the search; default: until the gap is small, at most 60.")

@@ -16,9 +16,10 @@ from typing import Any
 from parlay.documents import SCHEMA_VERSION, document, write_atomically
 from parlay.errors import CertificateError, InputError
 from parlay.extras import Needs
-from parlay.graph import measure, trace
+from parlay.graph import WidthGraph, measure, trace
 from parlay.graph.export import quiet
 from parlay.graph.specs import parse_inputs
+from parlay.layout import Layout
 from parlay.retrofit.plan import Retrofit
 
 with Needs("building networks", extra="train"):
@@ -27,7 +28,17 @@ with Needs("building networks", extra="train"):
     from safetensors.torch import load_file, save
     from torch import Tensor, nn
 
-__all__ = ["Origin", "Written", "load", "refuse_overwriting", "structure_hash", "write_files"]
+__all__ = [
+    "Origin",
+    "Written",
+    "load",
+    "network_facts",
+    "rebuild_script",
+    "refuse_overwriting",
+    "structure_hash",
+    "unique_tensors",
+    "write_files",
+]
 
 KIND = "parlay layout"
 PACKAGES = ("parlay", "torch", "torchvision", "timm", "numpy")
@@ -113,7 +124,7 @@ def write_files(
     layout = found.solutions()[0].layout
     module = found.graph.build(layout, keep_weights=keep_weights, seed=seed)
     recount(found, module)
-    weights = save({name: tensor.detach().contiguous().clone() for name, tensor in _unique(module).items()})
+    weights = save({name: tensor.detach().contiguous().clone() for name, tensor in unique_tensors(module).items()})
     onnx, difference, note = _onnx(module, found.graph.example.sized(1))
     for name in NAMES:  # there only on request; what follows must not stand beside files of another layout
         (folder / name).unlink(missing_ok=True)
@@ -175,7 +186,7 @@ def refuse_overwriting(folder: Path) -> None:
         )
 
 
-def _unique(module: nn.Module) -> dict[str, Tensor]:
+def unique_tensors(module: nn.Module) -> dict[str, Tensor]:
     """Parameters and buffers, the ones that states leave out included, shared ones once."""
     seen: set[int] = set()
     found: dict[str, Tensor] = {}
@@ -191,6 +202,23 @@ def layout_facts(found: Retrofit, origin: Origin, module: nn.Module, weights_has
     graph, layout = found.graph, found.layout
     result = found.result
     return {
+        **network_facts(graph, layout, origin, module, weights_hash),
+        **found.amounts(layout),
+        "dtype": found.limits.dtype,
+        "before": found.amounts(graph.layout),
+        "score": found.problem.score.name,
+        "log_energy": result.best.log_energy,
+        "status": result.status.value,
+        "gap": result.gap,
+        "constraints": [str(constraint) for constraint in found.problem.constraints],
+    }
+
+
+def network_facts(
+    graph: WidthGraph, layout: Layout, origin: Origin, module: nn.Module, weights_hash: str
+) -> dict[str, Any]:
+    """What of layout.json ``load`` needs to build a network again."""
+    return {
         "kind": KIND,
         "spec": origin.spec,
         "model_kwargs": dict(origin.kwargs),
@@ -201,14 +229,6 @@ def layout_facts(found: Retrofit, origin: Origin, module: nn.Module, weights_has
             {"name": group.name, "before": before, "after": after, "members": list(group.members)}
             for group, before, after in zip(graph.space.groups, graph.layout, layout, strict=True)
         ],
-        **found.amounts(layout),
-        "dtype": found.limits.dtype,
-        "before": found.amounts(graph.layout),
-        "score": found.problem.score.name,
-        "log_energy": result.best.log_energy,
-        "status": result.status.value,
-        "gap": result.gap,
-        "constraints": [str(constraint) for constraint in found.problem.constraints],
         "hashes": {
             "model": structure_hash(graph.model),
             "network": structure_hash(module),
@@ -412,7 +432,7 @@ def _load_weights(network: nn.Module, path: Path) -> None:
         state = load_file(path)
     except (SafetensorError, OSError) as error:
         raise InputError("weights", given=str(path), allowed="a safetensors file", remedy=str(error)) from None
-    wanted = _unique(network)
+    wanted = unique_tensors(network)
     if set(state) != set(wanted) or any(
         (state[name].shape, state[name].dtype) != (wanted[name].shape, wanted[name].dtype) for name in wanted
     ):

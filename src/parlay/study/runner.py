@@ -60,11 +60,13 @@ class Settings:
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
         retries: how often a trial that fails is tried again in the same call.
         checkpoint_seconds: seconds between checkpoints of a trial, the most that a kill can cost.
+        keep_weights: keep the trained weights of every trial run now, in ``weights/`` of the study's folder.
     """
 
     device: str = "auto"
     retries: int = 0
     checkpoint_seconds: float = 60.0
+    keep_weights: bool = False
 
     def __post_init__(self) -> None:
         if type(self.retries) is not int or not 0 <= self.retries <= 1000:
@@ -249,6 +251,7 @@ class _Driver:
             device=self.settings.device,
             threads=self.executor.threads,
             checkpoint_seconds=self.settings.checkpoint_seconds,
+            keep_weights=self.settings.keep_weights,
         )
         arguments: list[Any] = [task, handle]
         if self.executor.is_here:

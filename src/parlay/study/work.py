@@ -44,6 +44,7 @@ class Task:
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``; found out where the trial runs.
         threads: CPU threads; None leaves torch's number as it is.
         checkpoint_seconds: seconds between checkpoints.
+        keep_weights: whether the trained weights stay in the study's folder (``Workspace.weights``).
     """
 
     trial: Trial
@@ -52,6 +53,7 @@ class Task:
     device: str = "auto"
     threads: int | None = None
     checkpoint_seconds: float = 60.0
+    keep_weights: bool = False
 
 
 def perform(task: Task, handle: Any, step: Callable[[int, float], None] | None = None) -> str:
@@ -133,11 +135,13 @@ def train_trial(
     check_fits(trial, data)
     if task.threads is not None:
         set_threads(task.threads)
+    workspace = Workspace(folder=task.folder)
     checkpoints: Checkpoints = Checkpoints(
-        folder=Workspace(folder=task.folder).trial(trial.identity), every_seconds=task.checkpoint_seconds
+        folder=workspace.trial(trial.identity), every_seconds=task.checkpoint_seconds
     )
-    return train(
-        trial.network.build(trial.layout, seed=trial.seed),
+    module = trial.network.build(trial.layout, seed=trial.seed)
+    history = train(
+        module,
         data,
         trial.recipe,
         seed=trial.seed,
@@ -149,6 +153,11 @@ def train_trial(
         progress=progress,
         should_stop=should_stop,
     )
+    if task.keep_weights:  # before the result: a trial that counts as complete has its weights
+        from parlay.train.weights import save_weights
+
+        save_weights(workspace.weights(trial.identity), module, run=trial.identity)
+    return history
 
 
 def check_fits(trial: Trial, data: Dataset) -> None:

@@ -82,6 +82,10 @@ class Workspace:
         """A trial's folder."""
         return self.root / identity[:24]
 
+    def weights(self, identity: str) -> Path:
+        """Where a trial's trained weights stay, also when the trial's own folder is gone."""
+        return self.folder / "weights" / f"{identity[:24]}.safetensors"
+
     def begin(self, token: str) -> None:
         """Put a driver in charge; trials that an earlier one left running stop.
 

@@ -14,6 +14,7 @@ from parlay.documents import finite
 from parlay.errors import InputError, StudyError
 from parlay.layout import format_layout
 from parlay.report.page.curves import points_for, thin, windows
+from parlay.report.page.fits import Fit, read_fit
 from parlay.report.page.panels import Panel, log_path_energy, make_panels
 from parlay.report.page.provenance import Provenance, provenance_of
 from parlay.report.page.relations import Relations, relations_of
@@ -57,6 +58,7 @@ class Page:
         points: of each curve, at most.
         weights: calibrated weights that lay beside studies.
         provenance: one a study.
+        fits: what ``parlay fit`` found in studies of its own.
     """
 
     title: str
@@ -67,6 +69,7 @@ class Page:
     points: int
     weights: tuple[Weights, ...]
     provenance: tuple[Provenance, ...]
+    fits: tuple[Fit, ...] = ()
 
     @property
     def rows(self) -> list[tuple[int, Row]]:
@@ -102,6 +105,7 @@ def gather(folders: Sequence[Path], *, title: str | None = None, command: str = 
     judged: list[Judged] = []
     weights: list[Weights] = []
     provenance: list[Provenance] = []
+    fits: list[Fit] = []
     read = [_read(folder) for folder in dict.fromkeys(folders)]
     names = _names([folder for folder, _ in read])
     points = points_for(sum(len(rows) for _, rows in read))
@@ -116,6 +120,8 @@ def gather(folders: Sequence[Path], *, title: str | None = None, command: str = 
         provenance.append(provenance_of(name, folder, panels))
         found = read_weights(folder, name)
         weights += [] if found is None else [found]
+        fit = read_fit(folder, name)
+        fits += [] if fit is None else [fit]
     return Page(
         title=title or _title(judged),
         made=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -125,6 +131,7 @@ def gather(folders: Sequence[Path], *, title: str | None = None, command: str = 
         points=points,
         weights=tuple(weights),
         provenance=tuple(provenance),
+        fits=tuple(fits),
     )
 
 

@@ -48,12 +48,26 @@ def render(page: Page) -> str:
         summary=joined(sections.summary(page)),
         verdicts=sections.verdicts(page),
         coefficients=sections.coefficients(page),
+        fits_link=element("a", "Fit", href="#fit") if page.fits else "",
+        fits=_fits(page),
         weights_link=element("a", "Weights", href="#weights") if page.weights else "",
         weights=_weights(page),
         provenance=sections.provenance(page),
         style=style,
         script=script,
         data=embedded_json(page.data()),
+    )
+
+
+def _fits(page: Page) -> Html:
+    if not page.fits:
+        return Html("")
+    return element(
+        "section",
+        element("h2", "Fit: which layout to ship", id="fit-title"),
+        sections.fits(page.fits),
+        id="fit",
+        aria_labelledby="fit-title",
     )
 
 

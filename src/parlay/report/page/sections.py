@@ -6,12 +6,13 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from parlay.evidence import Correlation
+from parlay.report.page.fits import HEADS, Fit
 from parlay.report.page.gather import Judged, Page
 from parlay.report.page.markup import Html, element, joined
 from parlay.report.page.verdict import Finding
 from parlay.report.page.weights import Weights
 
-__all__ = ["coefficients", "provenance", "summary", "verdicts", "weights"]
+__all__ = ["coefficients", "fits", "provenance", "summary", "verdicts", "weights"]
 
 SLUGS = {finding: finding.value.replace(" ", "-") for finding in Finding}
 SUMMARIES = {
@@ -44,6 +45,11 @@ def coefficients(page: Page) -> Html:
 def weights(found: Sequence[Weights]) -> Html:
     """One table a file of calibrated weights; a drawing stands above it where the script runs."""
     return joined(*(_weights(place, some) for place, some in enumerate(found)))
+
+
+def fits(found: Sequence[Fit]) -> Html:
+    """One verdict, one table of arms and the winner's files a fit."""
+    return joined(*(_fit(fit) for fit in found))
 
 
 def provenance(page: Page) -> Html:
@@ -181,6 +187,24 @@ def _weights(place: int, found: Weights) -> Html:
         element("div", class_="weights-drawing", data_place=str(place)),
         _table(f"{found.study}: what stands before ln ln n of each group", heads, body),
         *(warnings if found.warnings else []),
+    )
+
+
+def _fit(fit: Fit) -> Html:
+    body = [
+        element(
+            "tr", element("th", cells[0], scope="row"), *(element("td", cell, class_="number") for cell in cells[1:])
+        )
+        for cells in fit.arms
+    ]
+    return element(
+        "div",
+        element("h3", fit.study),
+        element("p", element("strong", f"{fit.verdict[:1].upper()}{fit.verdict[1:]}.")),
+        element("p", fit.about, class_="note"),
+        _table(f"{fit.study}: arms", HEADS, body),
+        _facts(fit.layouts),
+        _commands(fit.files),
     )
 
 

@@ -1,0 +1,70 @@
+"""The model card: what the winner is, how it was made and judged, and what it must not be taken for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from parlay.fit.result import FitResult
+from parlay.fit.verdict import spread
+from parlay.layout import format_layout
+
+__all__ = ["model_card"]
+
+
+def model_card(result: FitResult, arguments: Mapping[str, Any]) -> str:
+    """The card as Markdown.
+
+    Args:
+        result: with the winner's files.
+        arguments: of the model's factory.
+    """
+    winner, facts, plan = result.winner(), result.winner_facts, result.plan
+    int8 = "" if facts.get("int8_accuracy") is None else f", {_percent(facts['int8_accuracy'])} in int8"
+    quick = "**A quick fit: few seeds and short trainings. A first answer, no result.**\n\n" if plan.is_quick else ""
+    classes = winner.shipped
+    mean, deviation = spread(classes)
+    made = f"{result.spec}{f' with {dict(arguments)}' if arguments else ''}"
+    lines = [
+        f"# {made}, layout {format_layout(winner.arm.layout)}",
+        "",
+        f"{quick}{result.sentence[0].upper()}{result.sentence[1:]}.",
+        "",
+        "## What it is",
+        f"- Arm: {winner.arm.name}. " + "; ".join(f"{name}: {how}" for name, how in winner.arm.how.items()),
+        f"- {winner.amounts['params']:,} parameters, {winner.amounts['macs']:,} multiply-adds an image",
+        f"- Flash {winner.amounts['flash_bytes']:,} bytes, peak activation memory"
+        f" {winner.amounts['peak_activation_bytes']:,} bytes ({plan.dtype}), both predicted by parlay's convention",
+        f"- Limits: {'; '.join(plan.constraints)}",
+        "",
+        "## Input and output",
+        f"- Images of {result.data_name}, grey levels 0 to 255, normalised channel by channel: (x - mean) / deviation,"
+        f" means {facts['input_means']}, deviations {facts['input_deviations']}; the normalisation is not in the files",
+        "- Output: logits, one a class",
+        "",
+        "## How good",
+        f"- This file, measured through onnxruntime on the test images: {_percent(facts['accuracy'])} in floats{int8}",
+        f"- Over seeds, what ships: {_percent(mean)}, standard deviation {100 * deviation:.2f} points,"
+        f" {len(classes)} seeds. The file is of seed {facts['seed']}, the best on validation images"
+        f" ({_percent(facts['validation_accuracy'])})",
+        "",
+        "## How it was made",
+        f"- {plan.steps:,} steps, {plan.precision}; every number of the recipe is in fit.json of the study",
+        f"- {plan.question['validation images']:,} training images chose; the test images were looked at once",
+        *(
+            ["- int8: onnxruntime, after training, weights per channel, ranges of activations from training images"]
+            if int8
+            else []
+        ),
+        "",
+        "## Limits",
+        "- One data set, one recipe: other data or a longer training may rank layouts otherwise.",
+        "- Flash and RAM are of weights and activations; code, the engine and its buffers come on top.",
+        "- Accuracy on images unlike those of the test set is unknown.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.2f} %"

@@ -1,0 +1,151 @@
+"""The plan of a fit, written into fit.json before anything is trained, and held to ever after."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from parlay.documents import SCHEMA_VERSION, document, write_atomically
+from parlay.errors import StudyError
+from parlay.fit.arms import ENERGY, ORIGINAL, RANDOM, UNIFORM, Arm
+from parlay.study import Kind, ModelNetwork, Planned, Trial
+from parlay.train.recipe import Recipe
+
+__all__ = ["FILE", "FitPlan", "read_plan", "refuse_others", "trials_of", "write_plan"]
+
+FILE = "fit.json"
+KIND = "parlay fit"
+KINDS = {ORIGINAL: Kind.ORIGINAL, ENERGY: Kind.TOP, UNIFORM: Kind.GIVEN, RANDOM: Kind.SAMPLE}
+"""Name of an arm -> its reason among a study's; the recommended score's is as the energy's."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitPlan:
+    """What is compared and how, decided.
+
+    Attributes:
+        question: what was asked, in JSON values; a study answers one question only.
+        arms: the layouts, the original first.
+        constraints: the limits in words.
+        dtype: type of weights and activations on the device.
+        steps: batches of each training.
+        precision: of the trainings.
+        is_quick: whether seeds and steps were cut for a first answer.
+    """
+
+    question: Mapping[str, Any]
+    arms: tuple[Arm, ...]
+    constraints: tuple[str, ...]
+    dtype: str
+    steps: int
+    precision: str
+    is_quick: bool
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The seeds of every arm."""
+        return tuple(self.question["seeds"])
+
+    def arm(self, name: str) -> Arm | None:
+        """The arm that has this name among its names."""
+        return next((arm for arm in self.arms if name in arm.names), None)
+
+    @property
+    def kept(self) -> dict[str, Any]:
+        """The plan but for its question, in JSON values."""
+        return {
+            "arms": [arm.document() for arm in self.arms],
+            "constraints": list(self.constraints),
+            "dtype": self.dtype,
+            "steps": self.steps,
+            "precision": self.precision,
+            "quick": self.is_quick,
+        }
+
+
+def write_plan(folder: Path, plan: FitPlan) -> None:
+    """Write fit.json, whole or not at all."""
+    write_atomically(folder / FILE, document({"kind": KIND, "question": dict(plan.question), **plan.kept}))
+
+
+def read_plan(folder: Path) -> FitPlan | None:
+    """The plan of a folder; None where there is none.
+
+    Raises:
+        StudyError: for a file that is no plan, or of another version.
+    """
+    path = folder / FILE
+    try:
+        content = json.loads(path.read_bytes())
+        if content["kind"] != KIND or content["schema_version"] != SCHEMA_VERSION:
+            raise ValueError
+        return FitPlan(
+            question=content["question"],
+            arms=tuple(Arm.read(arm) for arm in content["arms"]),
+            constraints=tuple(content["constraints"]),
+            dtype=content["dtype"],
+            steps=content["steps"],
+            precision=content["precision"],
+            is_quick=content["quick"],
+        )
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError):
+        raise StudyError(f"{path} is no plan of this version's parlay fit, or damaged; use another folder") from None
+
+
+def refuse_others(plan: FitPlan, question: Mapping[str, Any], folder: Path) -> None:
+    """Refuse to answer another question in a folder.
+
+    Raises:
+        StudyError: naming everything that differs.
+    """
+    asked = json.loads(json.dumps(question))
+    differing = [
+        f"{name} was {_said(before)}, is {_said(now)}"
+        for name, before, now in _pairs(plan.question, asked)
+        if before != now
+    ]
+    if differing:
+        raise StudyError(f"study {folder} answers another question: {'; '.join(differing)}; use another folder")
+
+
+def trials_of(plan: FitPlan, network: ModelNetwork, recipe: Recipe) -> list[Planned]:
+    """Every arm with the first seed, then with the second, and so on."""
+    return [
+        Planned(
+            trial=Trial(
+                network=network,
+                layout=arm.layout,
+                data=plan.question["data"],
+                recipe=recipe,
+                steps=plan.steps,
+                seed=seed,
+                validation=plan.question["validation images"],
+                precision=plan.precision,
+            ),
+            kinds=frozenset(KINDS.get(name, Kind.TOP) for name in arm.names),
+        )
+        for seed in plan.seeds
+        for arm in plan.arms
+    ]
+
+
+def _pairs(first: Mapping[str, Any], second: Mapping[str, Any]) -> Sequence[tuple[str, Any, Any]]:
+    """What both say, name by name, one level down where it is a group of options."""
+    found: list[tuple[str, Any, Any]] = []
+    for name in dict.fromkeys([*first, *second]):
+        before, now = first.get(name), second.get(name)
+        if isinstance(before, dict) and isinstance(now, dict):
+            found += [(inner.replace("_", "-"), a, b) for inner, a, b in _pairs(before, now)]
+        else:
+            found.append((name, before, now))
+    return found
+
+
+def _said(value: Any) -> str:
+    text = "not given" if value is None else json.dumps(value) if isinstance(value, list | dict) else str(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

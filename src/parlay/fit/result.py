@@ -1,0 +1,198 @@
+"""What a fit found: every arm with its costs and accuracies, the verdict, and the files of the winner."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from parlay.documents import document, write_atomically
+from parlay.fit.arms import ORIGINAL, UNIFORM, Arm, amounts_of
+from parlay.fit.measure import Measured
+from parlay.fit.plan import FitPlan
+from parlay.fit.verdict import Comparison, Standing, Verdict, judge, spread
+from parlay.graph import WidthGraph
+from parlay.retrofit import Latency, compare_latency
+from parlay.study import ModelNetwork, Planned, Row
+
+__all__ = ["FILE", "ArmResult", "FitResult", "conclude", "write_result"]
+
+FILE = "fit-result.json"
+KIND = "parlay fit result"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArmResult:
+    """One arm, measured. Accuracies are shares of images, one a seed, in the order of the plan's seeds.
+
+    Attributes:
+        arm: names and layout.
+        amounts: predicted params, macs, peak_activation_bytes, flash_bytes.
+        trials: identities.
+        accuracy: of the float files on the test images.
+        int8_accuracy: of the int8 files on the test images; empty without int8.
+        validation: of what ships (int8 files, else the network in floats) on the validation images.
+        measured: of the first seed: sizes of files and bytes of live tensors, which no seed changes (the graph's text
+            in a file may differ by a few bytes).
+        latency: beside the original, on this host; None for the original itself.
+    """
+
+    arm: Arm
+    amounts: Mapping[str, int]
+    trials: Sequence[str]
+    accuracy: Sequence[float]
+    int8_accuracy: Sequence[float]
+    validation: Sequence[float]
+    measured: Measured
+    latency: Latency | None
+
+    @property
+    def shipped(self) -> Sequence[float]:
+        """Test accuracy of what ships."""
+        return self.int8_accuracy or self.accuracy
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitResult:
+    """The end of a fit.
+
+    Attributes:
+        plan: what was compared and how.
+        spec, data_name: model and data in words.
+        arms: the original first.
+        verdict: what comes of it.
+        files: of the winner, once they are written.
+        winner_facts: what was re-measured on these files.
+    """
+
+    plan: FitPlan
+    spec: str
+    data_name: str
+    arms: tuple[ArmResult, ...]
+    verdict: Verdict
+    files: tuple[Path, ...] = ()
+    winner_facts: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def sentence(self) -> str:
+        """The verdict, labelled where it is a first answer only."""
+        if not self.plan.is_quick:
+            return self.verdict.sentence
+        return f"quick, a first answer only ({self.plan.steps:,} steps): {self.verdict.sentence}"
+
+    def winner(self) -> ArmResult:
+        """The arm to ship."""
+        return next(found for found in self.arms if found.arm.name == self.verdict.winner)
+
+    def content(self) -> dict[str, Any]:
+        """Everything in JSON values."""
+        verdict = self.verdict
+        return {
+            "kind": KIND,
+            "spec": self.spec,
+            "data": self.data_name,
+            "verdict": self.sentence,
+            "quick": self.plan.is_quick,
+            "better": verdict.is_better,
+            "reference": verdict.reference,
+            "chosen_on_validation": verdict.chosen,
+            "winner": verdict.winner,
+            "constraints": list(self.plan.constraints),
+            "dtype": self.plan.dtype,
+            "steps": self.plan.steps,
+            "precision": self.plan.precision,
+            "seeds": list(self.plan.seeds),
+            "validation_images": self.plan.question["validation images"],
+            "arms": [self._arm(found) for found in self.arms],
+            "files": [str(path) for path in self.files],
+            "winner_files": dict(self.winner_facts),
+        }
+
+    def _arm(self, found: ArmResult) -> dict[str, Any]:
+        verdict, name = self.verdict, found.arm.name
+        latency = found.latency
+        return {
+            **found.arm.document(),
+            "name": name,
+            **found.amounts,
+            "trials": list(found.trials),
+            "accuracy": _spread(found.accuracy),
+            "int8_accuracy": _spread(found.int8_accuracy) if found.int8_accuracy else None,
+            "validation_accuracy": _spread(found.validation),
+            "file_bytes": found.measured.file_bytes,
+            "int8_file_bytes": found.measured.int8_file_bytes,
+            "stored_bytes": found.measured.stored_bytes,
+            "live_bytes": found.measured.live_bytes,
+            "live_apart_bytes": found.measured.live_apart_bytes,
+            "float_difference": found.measured.float_difference,
+            "latency_ms": None if latency is None else latency.new,
+            "latency_quartiles_ms": None if latency is None else list(latency.new_spread),
+            "original_latency_ms": None if latency is None else latency.old,
+            "latency_ratio": None if latency is None else latency.ratio,
+            "host": None if latency is None else latency.host,
+            "difference_to_original": _compared(verdict.to_original.get(name)),
+            "difference_to_reference": _compared(verdict.differences.get(name)),
+            "validation_difference": _compared(verdict.on_validation.get(name)),
+        }
+
+
+def conclude(
+    plan: FitPlan,
+    network: ModelNetwork,
+    graph: WidthGraph,
+    trials: Sequence[Planned],
+    rows: Mapping[str, Row],
+    measured: Mapping[str, Measured],
+    *,
+    data_name: str,
+) -> FitResult:
+    """Gather every arm's trials, time the networks on this host, and judge."""
+    original = graph.build(graph.layout, seed=0)
+    inputs = graph.example.sized(1)
+    found: list[ArmResult] = []
+    for arm in plan.arms:
+        identities = [planned.trial.identity for planned in trials if planned.trial.layout == arm.layout]
+        each = [measured[identity] for identity in identities]
+        is_int8 = each[0].int8_accuracy is not None
+        validation = [one.int8_validation if is_int8 else rows[one.trial].validation_accuracy for one in each]
+        found.append(
+            ArmResult(
+                arm=arm,
+                amounts=amounts_of(graph, arm.layout, plan.dtype),
+                trials=identities,
+                accuracy=[one.accuracy for one in each],
+                int8_accuracy=[one.int8_accuracy for one in each if one.int8_accuracy is not None],
+                validation=[value for value in validation if value is not None],
+                measured=each[0],
+                latency=compare_latency(original, graph.build(arm.layout, seed=0), inputs),
+            )
+        )
+    names = {name: arm.name for arm in plan.arms for name in arm.names}
+    verdict = judge([_standing(one) for one in found], original=names[ORIGINAL], uniform=names.get(UNIFORM))
+    return FitResult(plan=plan, spec=network.spec, data_name=data_name, arms=tuple(found), verdict=verdict)
+
+
+def write_result(folder: Path, result: FitResult) -> None:
+    """Write fit-result.json, whole or not at all; ``parlay report`` shows what it says."""
+    write_atomically(folder / FILE, document(result.content()))
+
+
+def _standing(found: ArmResult) -> Standing:
+    amounts = found.amounts
+    return Standing(
+        name=found.arm.name,
+        fits=found.arm.fits,
+        validation=found.validation,
+        test=found.shipped,
+        amounts={"RAM": amounts["peak_activation_bytes"], "flash": amounts["flash_bytes"], "MACs": amounts["macs"]},
+    )
+
+
+def _spread(values: Sequence[float]) -> dict[str, Any]:
+    mean, deviation = spread(values)
+    return {"mean": mean, "sd": deviation, "values": list(values)}
+
+
+def _compared(found: Comparison | None) -> dict[str, Any] | None:
+    return None if found is None else asdict(found)

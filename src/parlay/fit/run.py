@@ -1,0 +1,309 @@
+"""``fit``: from a device's budget to a verdict, as one study that goes on where it stopped."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from parlay.errors import InputError, StudyError
+from parlay.fit.arms import choose_arms
+from parlay.fit.artefacts import write_artefacts
+from parlay.fit.measure import export_untrained, measure_trials, network_inputs
+from parlay.fit.plan import FitPlan, read_plan, refuse_others, trials_of, write_plan
+from parlay.fit.quantise import logits_of, session_of
+from parlay.fit.result import FitResult, conclude, write_result
+from parlay.graph import WidthGraph
+from parlay.retrofit import Limits
+from parlay.solver import Progress
+from parlay.study import DataSource, ModelNetwork, Planned, Row, Settings, Store, TrialExecutor, Watcher, run_study
+from parlay.study.row import COMPLETE, PLANNED
+from parlay.study.workspace import Workspace
+from parlay.train.recipe import Recipe
+from parlay.train.weights import read_weights
+
+if TYPE_CHECKING:
+    from parlay.data import Dataset
+
+__all__ = ["QUICK_SEEDS", "QUICK_SECONDS", "Asked", "Told", "fit"]
+
+QUICK_SECONDS = 600.0
+QUICK_SEEDS = 3
+QUICK_SHARE = 0.8
+"""Share of a quick fit's time that is planned; the rest is for reading data, solving and exporting."""
+QUICK_LEAST = 30
+"""Steps of a quick training at the least, however slow the machine."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """The question of a fit.
+
+    Attributes:
+        network: the traced model.
+        data: images with one label each, no validation images set aside.
+        limits: what the device allows.
+        fences: of the widths, as ``parlay.retrofit`` has them.
+        recipe: how every arm is trained.
+        steps: batches of each training; the recipe's if None, or what ten minutes allow where it is quick.
+        seeds: of every arm, at least two.
+        validation: training images set aside to choose by.
+        precision: fp32 or bf16; None leaves it to the plan of a study that has one.
+        is_quick: a first answer in some ten minutes.
+        random_seed: of the random layout.
+        time_limit: seconds for each search.
+    """
+
+    network: ModelNetwork
+    data: Dataset
+    limits: Limits
+    recipe: Recipe
+    seeds: Sequence[int]
+    validation: int
+    fences: Mapping[str, Any] = field(default_factory=dict)
+    steps: int | None = None
+    precision: str | None = None
+    is_quick: bool = False
+    random_seed: int = 0
+    time_limit: float | None = None
+
+    def __post_init__(self) -> None:
+        if len(set(self.seeds)) < 2:
+            raise InputError("seeds", given=len(set(self.seeds)), allowed="two or more: one has no spread")
+        if self.data.multi_label:
+            raise InputError("data", given=f"{self.data.name}, several labels an image", allowed="one label an image")
+        if self.validation < 1:
+            raise InputError("--val", given=self.validation, allowed="1 or more: arms are chosen on validation images")
+
+    def question(self) -> dict[str, Any]:
+        """What is asked, in JSON values, as it was written: a study answers one question."""
+        steps = "quick" if self.is_quick and self.steps is None else self.steps or self.recipe.steps
+        return {
+            "model": self.network.spec,
+            "network": {"structure": self.network.structure, "arguments": self.network.kwargs},
+            "data": self.data.fingerprint,
+            "limits": vars(self.limits).copy(),
+            "fences": {name: None if value is None else str(value) for name, value in self.fences.items()},
+            "recipe": self.recipe.numbers(),
+            "steps": steps,
+            "seeds": list(self.seeds),
+            "validation images": self.validation,
+            "precision": self.precision,
+            "seed of the random layout": self.random_seed,
+        }
+
+
+class Told:
+    """Told how a fit goes; every method does nothing until it is overridden."""
+
+    def stage(self, text: str) -> None:
+        """What is being done."""
+
+    def planned(self, plan: FitPlan) -> None:
+        """The arms, before any of them is trained."""
+
+    def searching(self, now: Progress) -> None:
+        """How a search goes."""
+
+    def measuring(self, done: int, total: int) -> None:
+        """So many of the trained networks are exported and measured."""
+
+
+def fit(
+    folder: Path,
+    asked: Asked,
+    *,
+    source: DataSource,
+    executor: TrialExecutor,
+    settings: Settings | None = None,
+    watcher: Watcher | None = None,
+    told: Told | None = None,
+    precision: Callable[[], str] = lambda: "fp32",
+) -> FitResult:
+    """Plan, train, quantise, measure, judge, and write the winner's files.
+
+    Interrupted at any point and called again with the same question, it goes on.
+
+    Args:
+        folder: of the study.
+        asked: the question.
+        source: where the data comes from.
+        executor: where trainings run; the caller shuts it down.
+        settings: device, retries, checkpoints.
+        watcher: told how trainings go.
+        told: told how everything else goes.
+        precision: asked for the arithmetic where neither the question nor an earlier plan has one.
+
+    Raises:
+        InputError: before anything is trained, for a budget that no layout keeps, or a network that cannot be exported
+            or quantised.
+        StudyError: when the folder answers another question, holds something else, or a training failed.
+    """
+    told = told or Told()
+    graph = asked.network.graph()
+    data = asked.data.with_validation(asked.validation)
+    plan = read_plan(folder)
+    if plan is not None:
+        refuse_others(plan, asked.question(), folder)
+    elif (folder / "study.sqlite").exists():
+        raise StudyError(f"study {folder} was not made by parlay fit; use another folder")
+    else:
+        plan = _planned(asked, graph, data, executor, told, precision)
+    told.planned(plan)
+    trials = trials_of(plan, asked.network, asked.recipe)
+    told.stage("training")
+    with Store(folder) as store:
+        write_plan(folder, plan)
+        store.remember_source(asked.data.fingerprint, source)
+        _forget_lost(store, trials)
+        keeping = replace(settings or Settings(), keep_weights=True)
+        run_study(store, trials, asked.data, executor=executor, settings=keeping, watcher=watcher)
+        rows = _complete(store, trials)
+        told.stage("exporting and measuring")
+        measured = measure_trials(
+            list(rows.values()),
+            folder,
+            data,
+            is_int8=plan.dtype == "int8",
+            threads=_cores(),
+            told=told.measuring,
+        )
+        told.stage("timing and judging")
+        result = conclude(plan, asked.network, graph, trials, rows, measured, data_name=asked.data.name)
+        result = write_artefacts(result, plan, asked.network, graph, rows, measured, data, folder)
+        write_result(folder, result)
+    return result
+
+
+def _planned(
+    asked: Asked,
+    graph: WidthGraph,
+    data: Dataset,
+    executor: TrialExecutor,
+    told: Told,
+    precision: Callable[[], str],
+) -> FitPlan:
+    """The plan; whatever is wrong with the budget or the model is met here."""
+    told.stage("searching layouts")
+    arms, problem = choose_arms(
+        graph,
+        asked.limits,
+        seed=asked.random_seed,
+        time_limit=asked.time_limit,
+        progress=told.searching,
+        **asked.fences,
+    )
+    told.stage("trying export and quantisation on the untrained network")
+    is_int8 = asked.limits.dtype == "int8"
+    files = export_untrained(graph.build(graph.layout, seed=0), data, is_int8=is_int8)
+    arithmetic = asked.precision or precision()
+    steps = asked.steps or asked.recipe.steps
+    if asked.is_quick and asked.steps is None:
+        told.stage("timing a few steps")
+        sessions = [session_of(content, threads=_cores()) for content in (files.plain, files.int8) if content]
+        counts = [len(data.test_labels), len(data.test_labels) + asked.validation][: len(sessions)]
+        some = network_inputs(data.test_images[:100], data)
+        measuring = 0.0
+        for session, images in zip(sessions, counts, strict=True):
+            started = perf_counter()
+            logits_of(session, some)
+            measuring += (perf_counter() - started) / len(some) * images
+        trials = len(arms) * len(asked.seeds)
+        steps = quick_steps(
+            seconds_per_step=_step_seconds(asked, graph, data, arithmetic, executor.threads),
+            trials=trials,
+            slots=min(executor.slots(), _cores()),
+            measuring=trials * measuring,
+            most=asked.recipe.steps,
+        )
+    return FitPlan(
+        question=asked.question(),
+        arms=arms,
+        constraints=tuple(str(constraint) for constraint in problem.constraints),
+        dtype=asked.limits.dtype,
+        steps=steps,
+        precision=arithmetic,
+        is_quick=asked.is_quick,
+    )
+
+
+def quick_steps(*, seconds_per_step: float, trials: int, slots: int, measuring: float, most: int) -> int:
+    """Steps of each training, so that all of them and their measurement take ten minutes.
+
+    Args:
+        seconds_per_step: of one training.
+        trials, slots: how many there are, and how many run at a time.
+        measuring: seconds that measuring takes.
+        most: steps of the recipe.
+
+    >>> quick_steps(seconds_per_step=0.1, trials=15, slots=2, measuring=180, most=2000)
+    400
+    """
+    seconds = QUICK_SHARE * QUICK_SECONDS - measuring
+    steps = int(seconds * slots / (trials * seconds_per_step))
+    return min(most, max(QUICK_LEAST, steps))
+
+
+def _step_seconds(asked: Asked, graph: WidthGraph, data: Dataset, precision: str, threads: int | None) -> float:
+    """Seconds of one step of the original here, one training at a time."""
+    from parlay.train.device import resolve_device, set_threads
+    from parlay.train.loop import train
+
+    if threads is not None:
+        set_threads(threads)
+    few = replace(
+        data,
+        test_images=data.test_images[:32],
+        test_labels=data.test_labels[:32],
+        validation_images=data.validation_images[:0],
+        validation_labels=data.validation_labels[:0],
+    )
+    times: list[float] = []
+    train(
+        graph.build(graph.layout, seed=0),
+        few,
+        asked.recipe,
+        seed=0,
+        steps=8,
+        precision=precision,
+        device=resolve_device("auto"),
+        progress=lambda _step, _loss: times.append(perf_counter()),
+    )
+    return sorted(b - a for a, b in pairwise(times))[len(times) // 2 - 1]
+
+
+def _forget_lost(store: Store, trials: Sequence[Planned]) -> None:
+    """Complete trials whose weights are gone or damaged are run again; the bits are the same."""
+    wanted = {planned.trial.identity for planned in trials}
+    workspace = Workspace(folder=store.folder)
+    lost = [
+        identity
+        for identity in sorted(store.complete() & wanted)
+        if read_weights(workspace.weights(identity), run=identity) is None
+    ]
+    store.mark(lost, PLANNED)
+
+
+def _complete(store: Store, trials: Sequence[Planned]) -> dict[str, Row]:
+    """identity -> row of every trial.
+
+    Raises:
+        StudyError: when one is not complete.
+    """
+    wanted = {planned.trial.identity for planned in trials}
+    rows = {row.trial.identity: row for row in store.rows() if row.trial.identity in wanted}
+    failed = [row for row in rows.values() if row.status != COMPLETE]
+    if failed:
+        raise StudyError(
+            f"{len(failed)} of {len(rows)} trainings failed ({failed[0].error}), so there is no verdict;"
+            f" the same command tries them again, parlay study status {store.folder} --json says more"
+        )
+    return rows
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,113 @@
+"""What a fit found, where ``fit-result.json`` lies beside a study."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from parlay.layout import format_layout
+
+__all__ = ["FILE", "HEADS", "Fit", "arm_cells", "read_fit"]
+
+FILE = "fit-result.json"
+KIND = "parlay fit result"
+MOST_BYTES = 5_000_000
+
+HEADS = ("Arm", "Params", "Flash", "RAM", "MACs", "Latency here", "Float", "Int8", "To original", "p (Holm)")
+"""Columns of the table of arms, in a terminal and on a page."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fit:
+    """A fit as a page shows it.
+
+    Attributes:
+        study: name of the study it lies beside.
+        verdict: in one sentence.
+        about: how it was done, in one sentence.
+        arms: one row each, in the order of ``HEADS``.
+        layouts: name of an arm, and its widths and how they were found.
+        files: of the winner.
+    """
+
+    study: str
+    verdict: str
+    about: str
+    arms: tuple[tuple[str, ...], ...]
+    layouts: tuple[tuple[str, str], ...]
+    files: tuple[str, ...]
+
+
+def read_fit(folder: Path, study: str) -> Fit | None:
+    """The fit beside a study; None where there is no such file, or one that is not ``parlay fit``'s."""
+    path = folder / FILE
+    try:
+        if path.stat().st_size > MOST_BYTES:
+            return None
+        content = json.loads(path.read_bytes())
+        if content["kind"] != KIND:
+            return None
+        arms = content["arms"]
+        return Fit(
+            study=study,
+            verdict=str(content["verdict"]),
+            about=about(content),
+            arms=tuple(arm_cells(arm) for arm in arms),
+            layouts=tuple((str(arm["name"]), _found(arm)) for arm in arms),
+            files=tuple(map(str, content["files"])),
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def about(content: Mapping[str, Any]) -> str:
+    """How a fit was done, from its JSON values."""
+    ships = "int8 files" if content["arms"][0]["int8_accuracy"] is not None else "float files"
+    return (
+        f"{content['spec']} on {content['data']}; {'; '.join(content['constraints'])}. {len(content['seeds'])} seeds,"
+        f" {content['steps']:,} steps each; {content['validation_images']:,} validation images choose. Accuracy on"
+        f" test images, mean ± standard deviation over seeds, of exported files in onnxruntime. Differences: of"
+        f" {ships}, paired by seed, 95 % interval of Student's t for each arm alone; p of the paired t-test after Holm."
+        f" Flash and RAM: bytes ({content['dtype']}), predicted; in brackets, of the int8 file and of its run."
+    )
+
+
+def arm_cells(arm: Mapping[str, Any]) -> tuple[str, ...]:
+    """An arm's row, from its JSON values."""
+    found = arm["difference_to_original"]
+    return (
+        arm["name"] + ("" if arm["fits"] else " (does not fit)"),
+        f"{arm['params']:,}",
+        _bytes(arm["flash_bytes"], arm["int8_file_bytes"]),
+        _bytes(arm["peak_activation_bytes"], arm["live_bytes"]),
+        f"{arm['macs']:,}",
+        "–" if arm["latency_ms"] is None else f"{arm['latency_ms']:.2f} ms",
+        _spread(arm["accuracy"]),
+        "–" if arm["int8_accuracy"] is None else _spread(arm["int8_accuracy"]),
+        "–" if found is None else f"{_points(found['mean'])} [{_points(found['low'])}, {_points(found['high'])}]",
+        "–" if found is None else _chance(found["p_holm"]),
+    )
+
+
+def _bytes(predicted: int, counted: int | None) -> str:
+    return f"{predicted:,}" + ("" if counted is None else f" ({counted:,})")
+
+
+def _spread(found: Mapping[str, Any]) -> str:
+    return f"{100 * found['mean']:.2f} ± {100 * found['sd']:.2f} %"
+
+
+def _points(value: float) -> str:
+    return f"{100 * value:+.2f}".replace("-", "−")
+
+
+def _chance(p: float) -> str:
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def _found(arm: Mapping[str, Any]) -> str:
+    how = "; ".join(f"{name}: {text}" for name, text in arm["how"].items())
+    return f"{format_layout(tuple(arm['layout']))} ({how})"

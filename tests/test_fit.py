@@ -1,0 +1,188 @@
+"""The arms of a fit and its verdict: scalings against enumeration, differences against scipy, sentences by hand."""
+
+# ruff: noqa: E402
+
+from __future__ import annotations
+
+import itertools
+import random
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("onnxruntime", reason="needs the extra onnx")
+
+from torch import nn
+
+from parlay.errors import InputError
+from parlay.families import plain
+from parlay.fit import Arm, Standing, choose_arms, compare, judge
+from parlay.fit.scaling import keeps_budget, largest_scaling, random_layout
+from parlay.graph import WidthGraph, trace
+from parlay.retrofit import Limits
+
+
+def tiny(widths: tuple[int, int, int] = (6, 8, 10)) -> nn.Module:
+    a, b, c = widths
+    return nn.Sequential(
+        nn.Conv2d(1, a, 3, padding=1, bias=False),
+        nn.BatchNorm2d(a),
+        nn.ReLU(),
+        nn.Conv2d(a, b, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(b, c, 3, padding=1),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(c, 10),
+    )
+
+
+@pytest.fixture(scope="module")
+def graph() -> WidthGraph:
+    return trace(tiny(), torch.zeros(1, 1, 8, 8))
+
+
+def problem(limit: int, multiple: int) -> Any:
+    return plain(3).problem(max_weights=limit, max_width=40, order="free", multiple_of=multiple)
+
+
+@pytest.mark.parametrize("multiple", [1, 4])
+@pytest.mark.parametrize("limit", [900, 3000, 9999])
+def test_the_largest_scaling_equals_a_scan(limit: int, multiple: int) -> None:
+    """No multiplier on a fine grid gives a layout that keeps the budget and is larger."""
+    asked = problem(limit, multiple)
+    for direction in ((8, 8, 8), (5, 11, 17), (16, 3, 9)):
+        found = largest_scaling(asked, direction)
+        assert found is not None and keeps_budget(asked, found.layout)
+        seen = []
+        for step in range(1, 1500):
+            along = Fraction(step, 100)
+            layout = tuple(min(max(int(along * d) // multiple * multiple, multiple), 40) for d in direction)
+            if keeps_budget(asked, layout):
+                seen.append(layout)
+        assert found.layout == max(seen, key=sum)
+
+
+def test_a_budget_below_the_smallest_scaling_has_none() -> None:
+    """Nothing is returned where even the smallest widths take more."""
+    assert largest_scaling(problem(10, 1), (8, 8, 8)) is None
+
+
+def test_random_layouts_use_the_budget_up() -> None:
+    """Every limit is kept, no width can take a step more, a seed gives one layout, and others are drawn around."""
+    asked = problem(3000, 2)
+    for seed in range(5):
+        drawn = random_layout(asked, seed=seed)
+        assert asked.violations(drawn.layout) == []
+        for g in range(3):
+            bigger = tuple(width + 2 * (h == g) for h, width in enumerate(drawn.layout))
+            assert asked.violations(bigger)
+        assert random_layout(asked, seed=seed) == drawn
+        assert random_layout(asked, seed=seed, others=[drawn.layout]).layout != drawn.layout
+
+
+def test_arms_keep_the_limits(graph: WidthGraph) -> None:
+    """The original comes first, every other arm keeps every limit, and each of the five names is there once."""
+    arms, asked = choose_arms(graph, Limits(flash="1400", max_macs="none"), time_limit=5)
+    assert arms[0].names[0] == "original" and arms[0].layout == graph.layout and not arms[0].fits
+    assert all(arm.fits and not asked.violations(arm.layout) for arm in arms[1:])
+    names = list(itertools.chain.from_iterable(arm.names for arm in arms))
+    assert sorted(names) == ["energy-layer", "original", "path-energy", "random", "uniform"]
+    assert all(graph.flash_resource()(arm.layout) <= 1400 for arm in arms[1:])
+
+
+def test_arms_of_one_layout_are_one(graph: WidthGraph) -> None:
+    """At today's budget, uniform scaling is the original: one arm, two names, and it comes back from JSON as it was."""
+    arms, _ = choose_arms(graph, Limits(), time_limit=5)
+    assert {"original", "uniform"} <= set(arms[0].names)
+    assert [Arm.read(arm.document()) for arm in arms] == list(arms)
+
+
+def test_a_budget_below_every_layout_is_refused(graph: WidthGraph) -> None:
+    """The message says what cannot be kept and what could be had."""
+    with pytest.raises(InputError, match=r"budget: got .*flash <= 300 .*there is flash from 453"):
+        choose_arms(graph, Limits(flash="300", max_macs="none"), time_limit=5)
+
+
+def test_differences_are_those_of_scipy() -> None:
+    """Mean, interval and p equal scipy's paired t-test; Holm's p is checked by hand."""
+    draw = np.random.default_rng(0)
+    arms = {name: (0.8 + 0.01 * draw.standard_normal(5)).tolist() for name in "abcd"}
+    found = compare(arms, "a")
+    raw = {}
+    for name in "bcd":
+        wanted = stats.ttest_rel(arms[name], arms["a"])
+        interval = wanted.confidence_interval(0.95)
+        ours = found[name]
+        assert ours.p == pytest.approx(wanted.pvalue) and ours.seeds == 5
+        assert (ours.low, ours.high) == pytest.approx((interval.low, interval.high))
+        raw[name] = wanted.pvalue
+    first, second, third = sorted(raw, key=raw.__getitem__)
+    assert found[first].p_holm == pytest.approx(min(1, 3 * raw[first]))
+    assert found[second].p_holm == pytest.approx(min(1, max(3 * raw[first], 2 * raw[second])))
+    assert found[third].p_holm >= found[second].p_holm
+
+
+def test_differences_without_spread() -> None:
+    """Equal differences have an interval without width; equal accuracies have p 1; one seed has neither."""
+    found = compare({"a": [0.5, 0.6], "b": [0.6, 0.7], "c": [0.5, 0.6]}, "a")
+    assert (found["b"].p, found["b"].low, found["b"].high) == (0.0, pytest.approx(0.1), pytest.approx(0.1))
+    assert (found["c"].p, found["c"].mean) == (1.0, 0.0)
+    with pytest.raises(InputError, match="two or more"):
+        compare({"a": [0.5], "b": [0.6]}, "a")
+
+
+def standing(
+    name: str, gain: float, *, test: float | None = None, fits: bool = True, noise: float = 0.0001
+) -> Standing:
+    """An arm whose accuracies are 0.8 and so much more, with a little noise."""
+    draw = random.Random(name)
+    held, tested = (
+        [0.8 + more + noise * draw.uniform(-1, 1) for _ in range(5)] for more in (gain, gain if test is None else test)
+    )
+    amounts = {"RAM": 980 if gain else 1000, "flash": 1000}
+    return Standing(name=name, fits=fits, validation=held, test=tested, amounts=amounts)
+
+
+CASES: dict[str, tuple[list[Standing], str, str]] = {
+    "better": ([standing("o", 0), standing("e", 0.02), standing("u", -0.1)], "e", "e is better by 2.0 points, 95 % "),
+    "no better": ([standing("o", 0), standing("e", 0, noise=0.02)], "o", "no better: keep what you have; e, the best"),
+    "worse": ([standing("o", 0), standing("e", -0.03)], "o", "no better: keep what you have; e, the best other"),
+    "not confirmed": (
+        [standing("o", 0), standing("e", 0.02, test=-0.01)],
+        "o",
+        "no better: keep what you have; e, chosen on validation, differs by -1.0 points",
+    ),
+    "original too large": (
+        [standing("o", 0.1, fits=False), standing("e", 0.02), standing("u", 0)],
+        "e",
+        "e is better by 2.0 points",
+    ),
+    "nothing beats scaling": (
+        [standing("o", 0.1, fits=False), standing("e", -0.02), standing("u", 0)],
+        "u",
+        "no better: of what fits, take u; the original does not fit; e",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_verdicts(name: str) -> None:
+    """Validation chooses, the test confirms or does not, and an original that does not fit is never the winner."""
+    arms, winner, words = CASES[name]
+    found = judge(arms, original="o", uniform="u")
+    assert (found.winner, found.is_better) == (winner, winner == "e")
+    assert found.sentence.startswith(words)
+    assert set(found.to_original) == {arm.name for arm in arms} - {"o"}
+
+
+def test_the_verdict_tells_costs() -> None:
+    """What the winner takes more or less is in the sentence, what is the same is not."""
+    arms, _, _ = CASES["better"]
+    assert judge(arms, original="o", uniform=None).sentence.endswith(", at 2 % less RAM")

@@ -1,0 +1,307 @@
+"""``parlay fit`` as users meet it: one study to the end, gone on with, refused, and its files read back."""
+
+# ruff: noqa: E402
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+onnxruntime = pytest.importorskip("onnxruntime", reason="needs the extra onnx")
+
+from torch import nn
+
+import parlay
+from parlay.cli.main import run
+from parlay.data import load
+from parlay.errors import InputError
+from parlay.fit import run as fit_run
+from parlay.fit.liveness import live_bytes
+from parlay.fit.measure import network_inputs
+from parlay.fit.quantise import check_int8, export_float, logits_of, quantised, session_of, stored_bytes
+from parlay.graph import trace
+from parlay.graph.specs import load_model
+from parlay.train.weights import read_weights, save_weights
+
+MODEL = """
+from torch import nn
+
+def tiny(num_classes=10):
+    return nn.Sequential(
+        nn.Conv2d(1, 6, 3, padding=1, bias=False), nn.BatchNorm2d(6), nn.ReLU(),
+        nn.Conv2d(6, 8, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(8, 10, 3, padding=1), nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(10, num_classes),
+    )
+
+def gelu(num_classes=10):
+    pool = nn.AdaptiveAvgPool2d(1)
+    return nn.Sequential(nn.Conv2d(1, 6, 3), nn.GELU(), pool, nn.Flatten(), nn.Linear(6, num_classes))
+"""
+OPTIONS = ("--data", "digits", "--steps", "12", "--n-seeds", "2", "--precision", "fp32", "--threads", "1")
+
+
+def answer(*arguments: object, code: int = 0) -> dict[str, Any]:
+    """The one JSON document on stdout."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        found = run([*map(str, arguments), "--json"])
+    assert found == code, err.getvalue()
+    return json.loads(out.getvalue())
+
+
+def complaint(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+    """The last line on stderr of a command that ends with 2."""
+    assert run([str(argument) for argument in arguments]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    return captured.err.splitlines()[-1]
+
+
+@pytest.fixture(scope="module")
+def spec(tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("model") / "fitted_net.py"
+    path.write_text(MODEL)
+    return f"{path}:tiny"
+
+
+@pytest.fixture(scope="module")
+def fitted(spec: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """A study to the end, under a limit on flash that the original does not keep."""
+    folder = tmp_path_factory.mktemp("fit") / "study"
+    return folder, answer("fit", spec, *OPTIONS, "--flash", 1400, "--max-macs", "none", "--study", folder)
+
+
+def test_the_end_of_a_fit(fitted: tuple[Path, dict[str, Any]]) -> None:
+    """Every arm has costs, accuracies with spread in float and int8, and differences; the verdict is one line."""
+    _, found = fitted
+    assert next(iter(found)) == "schema_version" and "\n" not in found["verdict"]
+    names = {name for arm in found["arms"] for name in arm["names"]}
+    assert names == {"original", "energy-layer", "path-energy", "uniform", "random"}
+    for arm in found["arms"]:
+        assert len(arm["accuracy"]["values"]) == len(arm["int8_accuracy"]["values"]) == 2
+        assert arm["latency_ms"] > 0 and arm["float_difference"] < 1e-4
+        assert (arm["difference_to_original"] is None) == ("original" in arm["names"])
+    assert not found["arms"][0]["fits"] and found["winner"] != found["arms"][0]["name"]
+
+
+def test_flash_and_ram_agree_with_the_files(fitted: tuple[Path, dict[str, Any]]) -> None:
+    """Predicted flash is what the int8 file stores, predicted RAM what lives in its run, both to the byte."""
+    for arm in fitted[1]["arms"]:
+        assert arm["stored_bytes"] == arm["flash_bytes"] < arm["int8_file_bytes"]
+        assert arm["live_bytes"] == arm["peak_activation_bytes"] <= arm["live_apart_bytes"]
+
+
+def test_the_plan_is_kept(fitted: tuple[Path, dict[str, Any]]) -> None:
+    """fit.json has the arms that were trained, and every trained network's weights lie beside the study."""
+    folder, found = fitted
+    plan = json.loads((folder / "fit.json").read_text())
+    assert [arm["layout"] for arm in plan["arms"]] == [arm["layout"] for arm in found["arms"]]
+    trials = [trial for arm in found["arms"] for trial in arm["trials"]]
+    assert {path.stem for path in (folder / "weights").iterdir()} == {trial[:24] for trial in trials}
+
+
+def test_the_winner_comes_back(fitted: tuple[Path, dict[str, Any]], spec: str) -> None:
+    """layout.json builds the network with its weights, and it gives the logits of the ONNX file beside it."""
+    folder, found = fitted
+    module = parlay.load(folder / "winner" / "layout.json", factory=lambda: load_model(spec, {"num_classes": 10}))
+    data = load("digits").with_validation(89)
+    images = network_inputs(data.test_images, data)
+    with torch.inference_mode():
+        ours = module.eval()(torch.from_numpy(images)).numpy()
+    theirs = logits_of(session_of((folder / "winner" / "model.onnx").read_bytes()), images)
+    assert np.abs(ours - theirs).max() < 1e-4 * np.abs(ours).max()
+    share = float((theirs.argmax(1) == data.test_labels.numpy()).mean())
+    assert share == pytest.approx(found["winner_files"]["accuracy"])
+    card = (folder / "winner" / "MODEL_CARD.md").read_text()
+    assert found["verdict"][1:] in card and "normalised" in card
+    assert "parlay.load" in (folder / "winner" / "rebuild.py").read_text()
+
+
+def test_called_again_nothing_is_trained(
+    fitted: tuple[Path, dict[str, Any]], spec: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same command ends in the same verdict from what is kept."""
+    folder, before = fitted
+    monkeypatch.setattr("parlay.study.runner.perform", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr("parlay.fit.measure._measure", lambda *_, **__: pytest.fail("measured again"))
+    again = answer("fit", spec, *OPTIONS, "--flash", 1400, "--max-macs", "none", "--study", folder)
+    assert again["verdict"] == before["verdict"] and again["winner_files"] == before["winner_files"]
+
+
+@pytest.mark.slow
+def test_lost_weights_are_trained_again(fitted: tuple[Path, dict[str, Any]], spec: str, tmp_path: Path) -> None:
+    """A damaged file of weights costs one training, which gives the same bits."""
+    folder = tmp_path / "copy"
+    shutil.copytree(fitted[0], folder)
+    path = min((folder / "weights").iterdir())
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    again = answer("fit", spec, *OPTIONS, "--flash", 1400, "--max-macs", "none", "--study", folder)
+    assert again["verdict"] == fitted[1]["verdict"] and path.read_bytes() == content
+
+
+def test_another_question_is_refused(
+    fitted: tuple[Path, dict[str, Any]], spec: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What differs is named, and another folder asked for; nothing is changed."""
+    folder, _ = fitted
+    line = complaint(capsys, "fit", spec, *OPTIONS, "--flash", "1.3kB", "--max-macs", "none", "--study", folder)
+    assert "flash was 1400, is 1.3kB" in line and line.endswith("use another folder")
+    line = complaint(capsys, "fit", spec, *OPTIONS, "--seed", 3, "--study", folder)
+    assert "--n-seeds and --seed" in line
+
+
+def test_other_studies_are_refused(tmp_path: Path, spec: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A study that fit did not make is left alone."""
+    answer("study", "new", tmp_path, "--layouts", "4-6", "--data", "digits", "--steps", 2)
+    line = complaint(capsys, "fit", spec, *OPTIONS, "--study", tmp_path)
+    assert "was not made by parlay fit" in line
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--flash", "256KiBs"), "'KiBs' is no unit of memory"),
+        (("--flash", "200", "--max-macs", "none"), "budget: got"),
+        (("--n-seeds", "1"), "seeds: got 1; allowed: two or more"),
+        (("--val", "0"), "--val: got 0"),
+    ],
+)
+def test_wrong_budgets_are_met_before_training(
+    options: tuple[str, ...],
+    words: str,
+    spec: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One line, exit code 2, and no training and no study."""
+    monkeypatch.setattr(fit_run, "run_study", lambda *_, **__: pytest.fail("trained"))
+    given = [option for option in OPTIONS if "--n-seeds" not in options or option not in ("--n-seeds", "2")]
+    assert words in complaint(capsys, "fit", spec, *given, *options, "--study", tmp_path / "study")
+    assert not (tmp_path / "study").exists()
+
+
+def test_operators_without_int8_are_met_before_training(
+    spec: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A GELU is refused by name under int8, with the way out."""
+    line = complaint(capsys, "fit", spec.replace(":tiny", ":gelu"), *OPTIONS, "--study", tmp_path / "study")
+    assert "operators" in line and ("Erf" in line or "Gelu" in line) and "--dtype float32" in line
+    assert not (tmp_path / "study").exists()
+
+
+@pytest.mark.slow
+def test_arms_are_written_before_training_and_a_stop_loses_nothing(
+    spec: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """fit.json is there when the first training begins; stopped while measuring, the next call only measures."""
+    folder = tmp_path / "study"
+    arguments = ("fit", spec, *OPTIONS, "--quick", "--study", folder)
+    real, seen = fit_run.run_study, []
+
+    def watched(*given: Any, **options: Any) -> Any:
+        seen.append((folder / "fit.json").exists())
+        return real(*given, **options)
+
+    def stopped(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(fit_run, "run_study", watched)
+    with monkeypatch.context() as patch, contextlib.redirect_stderr(io.StringIO()):
+        patch.setattr(fit_run, "measure_trials", stopped)
+        assert run([*map(str, arguments)]) == 130
+    monkeypatch.setattr("parlay.study.runner.perform", lambda *_: pytest.fail("trained again"))
+    found = answer(*arguments)
+    assert seen == [True, True]
+    assert found["quick"] and found["verdict"].startswith("quick, a first answer only (12 steps): ")
+
+
+@pytest.mark.slow
+def test_floats_need_no_int8(spec: str, tmp_path: Path) -> None:
+    """Under --dtype float32 nothing is quantised, and an operator without int8 is no matter."""
+    folder = tmp_path / "study"
+    found = answer("fit", spec.replace(":tiny", ":gelu"), *OPTIONS, "--dtype", "float32", "--study", folder)
+    assert all(arm["int8_accuracy"] is None and arm["stored_bytes"] is None for arm in found["arms"])
+    assert not (folder / "winner" / "model.int8.onnx").exists()
+
+
+def test_the_report_shows_the_fit(fitted: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    """The page on the study has the verdict, every arm and the winner's files; without the file it has no such part."""
+    folder, found = fitted
+    page = tmp_path / "page.html"
+    answer("report", folder, "--out", page)
+    text = page.read_text()
+    assert 'id="fit"' in text and found["verdict"][1:].replace("<", "&lt;") in text
+    assert all(arm["name"] in text for arm in found["arms"])
+    copied = tmp_path / "copy"
+    shutil.copytree(folder, copied)
+    (copied / "fit-result.json").write_text("{}")
+    answer("report", copied, "--out", page)
+    assert 'id="fit"' not in page.read_text()
+
+
+def test_weights_come_back_or_not_at_all(tmp_path: Path) -> None:
+    """A file gives its tensors to its run alone; damaged or of another run it gives nothing."""
+    layer, path = nn.BatchNorm2d(3), tmp_path / "weights" / "one.safetensors"
+    digest = save_weights(path, layer, run="a")
+    found = read_weights(path, run="a")
+    assert found is not None and found[1] == digest
+    assert all(torch.equal(found[0][name], tensor) for name, tensor in layer.state_dict().items())
+    assert read_weights(path, run="b") is None
+    path.write_bytes(path.read_bytes()[:-4])
+    assert read_weights(path, run="a") is None
+    assert read_weights(tmp_path / "none", run="a") is None
+
+
+class Residual(nn.Module):
+    """Two convolutions beside a shortcut: three tensors meet at the sum."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 8, 3, padding=1)
+        self.first = nn.Conv2d(8, 6, 3, padding=1, groups=2)
+        self.second = nn.Conv2d(6, 8, 3, padding=1)
+        self.head = nn.Linear(8, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = torch.relu(self.stem(x))
+        x = torch.relu(x + self.second(torch.relu(self.first(x))))
+        return self.head(x.mean((2, 3)))
+
+
+def test_a_residual_network_in_int8() -> None:
+    """Per-channel int8 is close to the floats; flash and live bytes agree with the tracer, and by hand."""
+    torch.manual_seed(0)
+    module = Residual()
+    graph = trace(module, torch.zeros(1, 3, 8, 8))
+    plain = export_float(module, (3, 8, 8))
+    check_int8(plain)
+    images = np.random.default_rng(0).standard_normal((128, 3, 8, 8)).astype(np.float32)
+    int8 = quantised(plain, images)
+    floats, integers = (logits_of(session_of(content), images) for content in (plain, int8))
+    assert np.abs(floats - integers).max() < 0.05 * np.abs(floats).max()
+    assert stored_bytes(int8) == graph.flash_resource()(graph.layout)
+    live = live_bytes(int8, images[:1])
+    assert live.in_place == graph.peak_activation_bytes(graph.layout) == 64 * (8 + 6 + 8)
+    assert live.apart == 64 * (8 + 8 + 8)  # the sum beside both of its terms
+
+
+def test_a_network_that_cannot_be_exported() -> None:
+    """One line says so."""
+
+    class Deciding(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x if x.sum() > 0 else -x
+
+    with pytest.raises(InputError, match="cannot be exported to ONNX"):
+        export_float(Deciding(), (1, 4, 4))
