@@ -152,7 +152,7 @@ def fit(
     elif (folder / "study.sqlite").exists():
         raise StudyError(f"study {folder} was not made by parlay fit; use another folder")
     else:
-        plan = _planned(asked, graph, data, executor, told, precision)
+        plan = _planned(asked, graph, data, executor, told, precision, device=(settings or Settings()).device)
     told.planned(plan)
     trials = trials_of(plan, asked.network, asked.recipe)
     told.stage("training")
@@ -186,6 +186,8 @@ def _planned(
     executor: TrialExecutor,
     told: Told,
     precision: Callable[[], str],
+    *,
+    device: str,
 ) -> FitPlan:
     """The plan; whatever is wrong with the budget or the model is met here."""
     told.stage("searching layouts")
@@ -214,7 +216,7 @@ def _planned(
             measuring += (perf_counter() - started) / len(some) * images
         trials = len(arms) * len(asked.seeds)
         steps = quick_steps(
-            seconds_per_step=_step_seconds(asked, graph, data, arithmetic, executor.threads),
+            seconds_per_step=_step_seconds(asked, graph, data, arithmetic, executor.threads, device),
             trials=trials,
             slots=min(executor.slots(), _cores()),
             measuring=trials * measuring,
@@ -248,7 +250,9 @@ def quick_steps(*, seconds_per_step: float, trials: int, slots: int, measuring: 
     return min(most, max(QUICK_LEAST, steps))
 
 
-def _step_seconds(asked: Asked, graph: WidthGraph, data: Dataset, precision: str, threads: int | None) -> float:
+def _step_seconds(
+    asked: Asked, graph: WidthGraph, data: Dataset, precision: str, threads: int | None, device: str
+) -> float:
     """Seconds of one step of the original here, one training at a time."""
     from parlay.train.device import resolve_device, set_threads
     from parlay.train.loop import train
@@ -270,7 +274,7 @@ def _step_seconds(asked: Asked, graph: WidthGraph, data: Dataset, precision: str
         seed=0,
         steps=8,
         precision=precision,
-        device=resolve_device("auto"),
+        device=resolve_device(device),
         progress=lambda _step, _loss: times.append(perf_counter()),
     )
     return sorted(b - a for a, b in pairwise(times))[len(times) // 2 - 1]

@@ -60,6 +60,7 @@ def read_weights(path: Path, *, run: str) -> tuple[dict[str, Tensor], str] | Non
 def load_weights(module: nn.Module, tensors: dict[str, Tensor]) -> nn.Module:
     """The module with these tensors in the place of its own, in evaluation mode.
 
+    >>> import torch
     >>> layer = nn.Linear(2, 1)
     >>> load_weights(layer, {"weight": torch.ones(1, 2), "bias": torch.zeros(1)})(torch.ones(2)).tolist()
     [2.0]
