@@ -357,8 +357,8 @@ def _report(rows: list[dict[str, Any]]) -> str:
         "",
         f"`python -m benchmarks.training --data cifar10.npz`, {time.strftime('%Y-%m-%d')}: {_machine()}. Batch {BATCH},"
         f" images a second, median of {rounds} rounds (least to most); the four are measured in turns, each in a"
-        " process of its own. (a) is the usual loop: DataLoader with two workers, torchvision's transforms, fp32, NCHW, two"
-        " threads; (b) parlay's trial; (c) a study with two workers of one thread each.",
+        " process of its own. (a) is the usual loop: DataLoader with two workers, torchvision's transforms, fp32, NCHW,"
+        " two threads; (b) parlay's trial; (c) a study with two workers of one thread each.",
         "",
         "| network | (a) usual, 2 threads | (b) trial, 2 threads | (b) trial, 1 thread | (c) study, 2 workers |"
         " (b)/(a) | (c)/(b) on one thread |",
