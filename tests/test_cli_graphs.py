@@ -72,7 +72,7 @@ def test_trace_json(capsys: pytest.CaptureFixture[str], models: Path) -> None:
 
 def test_trace_text(capsys: pytest.CaptureFixture[str], models: Path) -> None:
     """A table of groups, then each polynomial on a line."""
-    code, out, _ = ask(capsys, "trace", f"{models}:small", "--input", "3x8x8", "--model-kwargs", "width=9")
+    code, out, _ = ask(capsys, "trace", f"{models}:small", "--input", "3x8x8", "--model-arg", "width=9")
     assert code == 0
     assert "2 width groups" in out
     assert "params 944 = 2 + 28 w1 + 129 w2 + w1 w2" in out
@@ -109,8 +109,8 @@ MISTAKES = {
     ("nets_of_mine.py:small", "1x8x8"): "expected input[2, 1, 8, 8] to have 3 channels",
     ("nets_of_mine.py:small", "3x8x"): "allowed: positive sizes joined by x",
     ("nets_of_mine.py:small", "3x99999x99999"): "at most 100000000 values",
-    ("nets_of_mine.py:small --model-kwargs width", "3x8x8"): "allowed: key=value",
-    ("nets_of_mine.py:small --model-kwargs act=swish", "3x8x8"): "KeyError: 'swish'",
+    ("nets_of_mine.py:small --model-arg width", "3x8x8"): "allowed: key=value",
+    ("nets_of_mine.py:small --model-arg act=swish", "3x8x8"): "KeyError: 'swish'",
     ("nets_of_mine.py:small --pin 9", "3x8x8"): "pin: got '9'",
     ("nets_of_mine.py:small --dtype int4", "3x8x8"): "dtype: got 'int4'; allowed: int8",
     ("nets_of_mine.py:small --pin 0 --pin 2", "3x8x8"): "no width is free",

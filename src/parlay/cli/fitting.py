@@ -16,7 +16,7 @@ from parlay.cli.inputs import (
     source_of,
     training_options,
 )
-from parlay.cli.options import json_option
+from parlay.cli.options import json_option, model_arg_option
 from parlay.cli.plans import checked_seed, seeds_from
 from parlay.cli.progress import ProgressBar
 from parlay.cli.reports import INTERRUPTED
@@ -34,7 +34,7 @@ MOST_VALIDATION = 5000
 @click.command()
 @click.argument("spec")
 @training_options(required=True, network=False)
-@click.option("--model-arg", multiple=True, help="key=value for the model's factory; repeatable.")
+@model_arg_option
 @click.option("--val", type=int, help="Training images set aside to choose by; default a tenth, at most 5,000.")
 @limits_options
 @click.option("--study", "folder", required=True, type=click.Path(path_type=Path), help="Folder of the study.")

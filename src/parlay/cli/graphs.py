@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from parlay.cli.options import json_option
+from parlay.cli.options import json_option, model_arg_option
 from parlay.documents import document
 from parlay.families import ELEMENT_BYTES
 
@@ -36,7 +36,7 @@ def model_options(command: Command) -> Command:
             required=True,
             help="Shape of one image, such as 3x224x224; again for a model of several inputs.",
         ),
-        click.option("--model-kwargs", multiple=True, help="key=value for the model's factory; may be repeated."),
+        model_arg_option,
         click.option("--pin", multiple=True, help="Keep the widths of the modules that match, such as 'classifier.*'."),
     )
     for option in reversed(options):
@@ -52,7 +52,7 @@ def graph_from(options: dict[str, Any], *, quiet: bool) -> WidthGraph:
     from parlay.graph.specs import load_model, parse_inputs, parse_kwargs
 
     spec, pins = options.pop("spec"), options.pop("pin")
-    inputs, kwargs = parse_inputs(options.pop("inputs")), parse_kwargs(options.pop("model_kwargs"))
+    inputs, kwargs = parse_inputs(options.pop("inputs")), parse_kwargs(options.pop("model_arg"))
     is_shown = not quiet and sys.stderr.isatty()
     with Console(stderr=True).status(f"tracing {spec}") if is_shown else nullcontext():
         return trace_model(load_model(spec, kwargs), inputs, pin=pins)

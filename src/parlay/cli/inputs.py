@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from parlay.cli.options import FAMILY_KEYS, family_from
+from parlay.cli.options import FAMILY_KEYS, family_from, model_arg_option
 from parlay.errors import InputError
 from parlay.study.network import FamilyNetwork, ModelNetwork, Network
 from parlay.study.store import Reader
@@ -53,7 +53,7 @@ def training_options(*, required: bool, val: str = "", network: bool = True) -> 
             help="Training images set aside to choose by.",
         ),
         click.option("--model", help="A PyTorch model instead of a family, as in 'parlay trace'."),
-        click.option("--model-arg", multiple=True, help="key=value for the model's factory; repeatable."),
+        model_arg_option,
     )
     options = (
         click.option("--data", required=required, help=DATA),

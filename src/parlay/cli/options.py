@@ -18,6 +18,7 @@ __all__ = [
     "family_options",
     "json_option",
     "limit_options",
+    "model_arg_option",
     "other_limit_options",
     "problem_from",
     "problem_options",
@@ -114,6 +115,11 @@ limit_options = _stack(click.option("--params", type=int, help="Exactly this man
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON document on stdout and nothing else there."
 )
+
+model_arg_option = click.option(
+    "--model-arg", "--model-kwargs", "model_arg", multiple=True, help="key=value for the model's factory; repeatable."
+)
+"""The second name is that of earlier versions."""
 
 
 def family_from(options: dict[str, Any], *, groups: int | None = None) -> Family:

@@ -105,7 +105,7 @@ def retrofit(
     fences = {key: options.pop(key) for key in FENCE_KEYS}
     origin = Origin(
         spec=options["spec"],
-        kwargs=parse_kwargs(options["model_kwargs"]),
+        kwargs=parse_kwargs(options["model_arg"]),
         inputs=[list(item.shape[1:]) for item in parse_inputs(options["inputs"])],
         pins=list(options["pin"]),
     )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from parlay.cli.options import family_from, family_options, json_option
+from parlay.cli.options import family_from, family_options, json_option, model_arg_option
 from parlay.documents import document, finite
 from parlay.errors import InputError
 from parlay.layout import format_layout, parse_layout
@@ -52,7 +52,7 @@ def scores(as_json: bool) -> None:
 @family_options
 @click.option("--model", "spec", help="A model instead of a family, such as torchvision/resnet18; LAYOUT may be today.")
 @click.option("--input", "inputs", multiple=True, help="Shape of one image for --model, such as 3x224x224.")
-@click.option("--model-kwargs", multiple=True, help="key=value for the model's factory; may be repeated.")
+@model_arg_option
 @click.option("--pin", multiple=True, help="Keep the widths of the modules that match, such as 'classifier.*'.")
 @click.option("--data", help="digits, cifar10, cifar100 or an .npz file to look at; default: noise.")
 @click.option("--data-dir", default="data", show_default=True, help="Where downloads are kept.")
