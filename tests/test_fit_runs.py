@@ -29,6 +29,7 @@ from parlay.fit.measure import network_inputs
 from parlay.fit.quantise import check_int8, export_float, logits_of, quantised, session_of, stored_bytes
 from parlay.graph import trace
 from parlay.graph.specs import load_model
+from parlay.train.norms import lagging_norm
 from parlay.train.weights import read_weights, save_weights
 
 MODEL = """
@@ -78,6 +79,16 @@ def fitted(spec: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, d
     """A study to the end, under a limit on flash that the original does not keep."""
     folder = tmp_path_factory.mktemp("fit") / "study"
     return folder, answer("fit", spec, *OPTIONS, "--flash", 1400, "--max-macs", "none", "--study", folder)
+
+
+def test_norms_that_lag_behind_a_short_training_are_told(fitted: tuple[Path, dict[str, Any]]) -> None:
+    """Twelve steps are too few for a momentum of 0.1: the result says so, with what would do; 200 are enough."""
+    [caveat] = fitted[1]["caveats"]
+    assert "batch norm 1 (momentum 0.1) remember 10 of 12 steps" in caveat
+    assert "take 0.83 or more" in caveat
+    for steps, lags in ((99, True), (100, False), (200, False)):
+        assert (lagging_norm(nn.Sequential(nn.BatchNorm2d(3)), steps) is not None) == lags
+    assert lagging_norm(nn.Sequential(nn.BatchNorm2d(3, momentum=None), nn.Conv2d(3, 3, 1)), 5) is None
 
 
 def test_the_end_of_a_fit(fitted: tuple[Path, dict[str, Any]]) -> None:

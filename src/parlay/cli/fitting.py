@@ -165,6 +165,9 @@ def _teller(bar: ProgressBar) -> Told:
                 bar.say(f"  {format_layout(arm.layout)}{'' if arm.fits else ' (does not fit)'}  {how}")
             bar.say(f"{len(plan.arms)} arms x {len(plan.seeds)} seeds, {plan.steps:,} steps each, {plan.precision}")
 
+        def noticed(self, text: str) -> None:
+            bar.say(f"note: {text}")
+
         def measuring(self, done: int, total: int) -> None:
             if sys.stderr.isatty() and done < total:
                 bar.say(f"  {done + 1} of {total}")

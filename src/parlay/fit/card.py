@@ -58,6 +58,7 @@ def model_card(result: FitResult, arguments: Mapping[str, Any]) -> str:
         ),
         "",
         "## Limits",
+        *(f"- {caveat[0].upper()}{caveat[1:]}." for caveat in result.caveats),
         "- One data set, one recipe: other data or a longer training may rank layouts otherwise.",
         "- Flash and RAM are of weights and activations; code, the engine and its buffers come on top.",
         "- Accuracy on images unlike those of the test set is unknown.",

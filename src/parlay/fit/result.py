@@ -64,6 +64,7 @@ class FitResult:
         verdict: what comes of it.
         files: of the winner, once they are written.
         winner_facts: what was re-measured on these files.
+        caveats: what should be known about the trainings, a sentence each.
     """
 
     plan: FitPlan
@@ -73,6 +74,7 @@ class FitResult:
     verdict: Verdict
     files: tuple[Path, ...] = ()
     winner_facts: Mapping[str, Any] = field(default_factory=dict)
+    caveats: tuple[str, ...] = ()
 
     @property
     def sentence(self) -> str:
@@ -93,6 +95,7 @@ class FitResult:
             "spec": self.spec,
             "data": self.data_name,
             "verdict": self.sentence,
+            "caveats": list(self.caveats),
             "quick": self.plan.is_quick,
             "better": verdict.is_better,
             "reference": verdict.reference,

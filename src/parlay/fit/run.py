@@ -23,6 +23,7 @@ from parlay.solver import Progress
 from parlay.study import DataSource, ModelNetwork, Planned, Row, Settings, Store, TrialExecutor, Watcher, run_study
 from parlay.study.row import COMPLETE, PLANNED
 from parlay.study.workspace import Workspace
+from parlay.train.norms import lagging_norm
 from parlay.train.recipe import Recipe
 from parlay.train.weights import read_weights
 
@@ -106,6 +107,9 @@ class Told:
     def planned(self, plan: FitPlan) -> None:
         """The arms, before any of them is trained."""
 
+    def noticed(self, text: str) -> None:
+        """What should be known before the trainings begin."""
+
     def searching(self, now: Progress) -> None:
         """How a search goes."""
 
@@ -154,6 +158,9 @@ def fit(
     else:
         plan = _planned(asked, graph, data, executor, told, precision, device=(settings or Settings()).device)
     told.planned(plan)
+    caveats = caveats_of(graph, plan)
+    for caveat in caveats:
+        told.noticed(caveat)
     trials = trials_of(plan, asked.network, asked.recipe)
     told.stage("training")
     with Store(folder) as store:
@@ -174,6 +181,7 @@ def fit(
         )
         told.stage("timing and judging")
         result = conclude(plan, asked.network, graph, trials, rows, measured, data_name=asked.data.name)
+        result = replace(result, caveats=caveats)
         result = write_artefacts(result, plan, asked.network, graph, rows, measured, data, folder)
         write_result(folder, result)
     return result
@@ -231,6 +239,12 @@ def _planned(
         precision=arithmetic,
         is_quick=asked.is_quick,
     )
+
+
+def caveats_of(graph: WidthGraph, plan: FitPlan) -> tuple[str, ...]:
+    """What a reader of the verdict should know about the trainings, each in one sentence."""
+    lagging = lagging_norm(graph.build(graph.layout, seed=0), plan.steps)
+    return () if lagging is None else (lagging,)
 
 
 def quick_steps(*, seconds_per_step: float, trials: int, slots: int, measuring: float, most: int) -> int:

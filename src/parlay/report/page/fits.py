@@ -66,12 +66,13 @@ def read_fit(folder: Path, study: str) -> Fit | None:
 def about(content: Mapping[str, Any]) -> str:
     """How a fit was done, from its JSON values."""
     ships = "int8 files" if content["arms"][0]["int8_accuracy"] is not None else "float files"
+    caveats = "".join(f" Note: {text}." for text in content.get("caveats", ()))
     return (
         f"{content['spec']} on {content['data']}; {'; '.join(content['constraints'])}. {len(content['seeds'])} seeds,"
         f" {content['steps']:,} steps each; {content['validation_images']:,} validation images choose. Accuracy on"
         f" test images, mean ± standard deviation over seeds, of exported files in onnxruntime. Differences: of"
         f" {ships}, paired by seed, 95 % interval of Student's t for each arm alone; p of the paired t-test after Holm."
-        f" Flash and RAM: bytes ({content['dtype']}), predicted; in brackets, of the int8 file and of its run."
+        f" Flash and RAM: bytes ({content['dtype']}), predicted; in brackets, of the int8 file and of its run.{caveats}"
     )
 
 
