@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import io
 import json
 import shutil
@@ -17,6 +18,7 @@ import pytest
 torch = pytest.importorskip("torch")
 onnxruntime = pytest.importorskip("onnxruntime", reason="needs the extra onnx")
 
+from benchmarks.fits import adopt, tables
 from torch import nn
 
 import parlay
@@ -79,6 +81,23 @@ def fitted(spec: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, d
     """A study to the end, under a limit on flash that the original does not keep."""
     folder = tmp_path_factory.mktemp("fit") / "study"
     return folder, answer("fit", spec, *OPTIONS, "--flash", 1400, "--max-macs", "none", "--study", folder)
+
+
+def test_a_fit_is_kept_as_text(fitted: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    """What is adopted has the result, every trial and a table, and neither paths nor the host's name."""
+    folder, result = fitted
+    adopt(folder, tmp_path / "tiny", "parlay fit ...")
+    kept = json.loads((tmp_path / "tiny" / "fit-result.json").read_text())
+    assert kept["arms"] == result["arms"]
+    assert "weights.safetensors" in kept["files"]
+    trials = list(csv.DictReader(io.StringIO((tmp_path / "tiny" / "trials.csv").read_text())))
+    assert len(trials) == len(result["arms"]) * 2
+    assert {row["host"] for row in trials} == {""}
+    [lines] = tables(tmp_path).values()
+    assert lines[2].startswith("| 6-8-10 | original (does not fit)")
+    assert lines[-1] == f"Verdict: {result['verdict']}."
+    everything = "".join(path.read_text() for path in (tmp_path / "tiny").iterdir())
+    assert str(folder.parent) not in everything.replace(result["spec"], "")
 
 
 def test_norms_that_lag_behind_a_short_training_are_told(fitted: tuple[Path, dict[str, Any]]) -> None:
