@@ -105,13 +105,14 @@ class Experiment:
 
         Args:
             count: the first so many layouts; those that ``first`` says without one.
-            extremes: instead, so many at the two ends of the energies, half of them (rounded up) at the upper end.
+            extremes: instead, so many at the two ends of the energies, half of them (rounded up) at the upper end;
+                of those that claims are judged by, not of those that the paper leaves out.
 
         Raises:
             InputError: for both, or a number below 1.
 
         >>> [choice.layout for choice in get_experiment("3a").pick(extremes=2)]
-        [(36, 38, 74), (1, 5, 856)]
+        [(36, 38, 74), (8, 8, 525)]
         """
         if count is not None and extremes is not None:
             raise InputError("layouts", given="--layouts and --extremes", allowed="one of the two")
@@ -120,7 +121,8 @@ class Experiment:
                 raise InputError(what, given=number, allowed="an integer of at least 1")
         if extremes is None:
             return self.choices[: self.first if count is None else count]
-        ranked = sorted(self.choices, key=lambda choice: -self.family.energy(choice.layout))
+        judged = [choice for choice in self.choices if choice.role is not Role.EXTRA]
+        ranked = sorted(judged, key=lambda choice: -self.family.energy(choice.layout))
         upper = -(-extremes // 2)
         lower = min(extremes // 2, max(0, len(ranked) - upper))
         return (*ranked[:upper], *ranked[len(ranked) - lower :])
