@@ -95,6 +95,15 @@ def report() -> None:
     _shrunk(photograph, FOLDER / "report.png", width=800)
 
 
+def paper() -> None:
+    """Figure 3 and the matched pairs from results/, as ``make paper`` draws them."""
+    folder = Path(tempfile.mkdtemp(prefix="parlay-pictures-"))
+    command = ["paper", "figures", "--results", str(ROOT / "results"), "--out", str(folder), "--format", "png"]
+    subprocess.run([sys.executable, "-m", "parlay", *command], check=True)
+    for name in ("figure3", "free", "pairs"):
+        _shrunk(folder / f"{name}.png", FOLDER / f"paper-{name}.png", width=1_400)
+
+
 def _save(figure: plt.Figure, name: str) -> None:
     figure.savefig(FOLDER / f"{name}.png", dpi=100)
 
@@ -109,7 +118,7 @@ def _shrunk(source: Path, target: Path, width: int) -> None:
     picture.resize((width, height), Image.Resampling.LANCZOS).save(target, optimize=True)
 
 
-PICTURES = {"same-size": same_size, "resnet8": resnet8, "scatter": scatter, "report": report}
+PICTURES = {"same-size": same_size, "resnet8": resnet8, "scatter": scatter, "report": report, "paper": paper}
 
 
 def main(names: list[str]) -> None:
@@ -119,7 +128,7 @@ def main(names: list[str]) -> None:
     FOLDER.mkdir(exist_ok=True)
     for name in names or PICTURES:
         PICTURES[name]()
-        print(f"drawn: {(FOLDER / name).relative_to(ROOT)}.png")
+        print(f"drawn: {name}")
 
 
 if __name__ == "__main__":
