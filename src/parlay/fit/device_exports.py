@@ -128,7 +128,10 @@ class Xnnpack(Exporter):
 
 
 class CortexM(Exporter):
-    """ExecuTorch with CMSIS-NN for microcontrollers; its kernels are no part of the Python package."""
+    """ExecuTorch with CMSIS-NN for microcontrollers; its kernels are no part of the Python package.
+
+    The program takes int8 images, channels last, and gives logits in floats.
+    """
 
     run_by = "the operators' reference in Python, before serialisation"
 
@@ -138,17 +141,21 @@ class CortexM(Exporter):
         from executorch.backends.cortex_m.quantizer.quantizer import CortexMQuantizer
         from executorch.backends.cortex_m.target_config import CortexMTargetConfig
         from executorch.exir import to_edge_transform_and_lower
+        from executorch.exir.passes.quantize_io_pass import QuantizeInputs
 
         images = [_channels_last(image) for image in images]
         module = module.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         module = torch.export.export(module, (images[0],)).module(check_guards=False)
         program = _quantised(module, CortexMQuantizer(), images)
         edge = to_edge_transform_and_lower(program, compile_config=cortex_m_edge_compile_config())
+        integers = QuantizeInputs(edge, [0])
+        integers.call(edge.exported_program().graph_module)  # in place; methods input0_scale, input0_zp, ... say how
+        self.scale, self.zero = integers.quant_args[0][:2]
         passes = CortexMPassManager(edge.exported_program(), target_config=CortexMTargetConfig.from_target_string(CORE))
         edge._edge_programs["forward"] = passes.transform()  # as ExecuTorch's own aot_arm_compiler does
         self.reference = edge.exported_program().module(check_guards=False)
         lowered = edge.to_executorch()
-        [plan] = lowered.executorch_program.execution_plan
+        [plan] = [plan for plan in lowered.executorch_program.execution_plan if plan.name == "forward"]
         others = sorted({operator.name for operator in plan.operators if not operator.name.startswith("cortex_m::")})
         if others:
             raise ValueError(f"operators without an int8 kernel: {', '.join(others)}")
@@ -161,7 +168,8 @@ class CortexM(Exporter):
     def logits(self, path: Path, images: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         with torch.no_grad():
             for image in images:
-                yield self.reference(_channels_last(torch.from_numpy(image[None]))).numpy()[0]
+                integers = torch.from_numpy(_integers(image[None], self.scale, self.zero, np.int8))
+                yield self.reference(_channels_last(integers)).numpy()[0]
 
 
 class LiteRT(Exporter):
