@@ -5,6 +5,9 @@ torch's ONNX exporter has them. Int8 throughout: weights per channel, activation
 images.
 """
 
+# pyright: reportMissingImports=false
+# Packages of engines are seldom there where types are checked.
+
 from __future__ import annotations
 
 import json
@@ -80,15 +83,17 @@ def fold_pads(module: GraphModule) -> GraphModule:
     for node in list(module.graph.nodes):
         if node.target is not aten.pad.default:
             continue
-        source, amounts, mode, value = (*node.args, *("constant", None)[len(node.args) - 2 :])
+        given: tuple[Any, ...] = (*node.args, *("constant", None)[len(node.args) - 2 :])
+        source, amounts, mode, value = given
         alike = len(amounts) == 4 and amounts[0] == amounts[1] >= 0 and amounts[2] == amounts[3] >= 0
         readers = [user for user in node.users if user.target is aten.conv2d.default and user.args[0] is node]
         if mode != "constant" or value or not alike or len(readers) < len(node.users):
             continue
         for user in readers:
             defaults = (None, [1, 1], [0, 0], [1, 1], 1)  # bias, stride, padding, dilation, groups
-            _, weight, bias, stride, padding, dilation, groups = (*user.args, *defaults[len(user.args) - 2 :])
-            padding = [padding[0] + amounts[2], padding[1] + amounts[0]]
+            given = (*user.args, *defaults[len(user.args) - 2 :])
+            _, weight, bias, stride, padding, dilation, groups = given
+            padding = [padding[0] + amounts[2], padding[-1] + amounts[0]]
             user.args = (source, weight, bias, stride, padding, dilation, groups)
         module.graph.erase_node(node)
     module.recompile()
@@ -200,7 +205,8 @@ class LiteRT(Exporter):
         interpreter.allocate_tensors()
         [given], [found] = interpreter.get_input_details(), interpreter.get_output_details()
         for image in images:
-            interpreter.set_tensor(given["index"], _integers(image[None], *given["quantization"], given["dtype"]))
+            scale, zero = given["quantization"]
+            interpreter.set_tensor(given["index"], _integers(image[None], scale, zero, given["dtype"]))
             interpreter.invoke()
             scale, zero = found["quantization"]
             yield (interpreter.get_tensor(found["index"])[0].astype(np.float32) - zero) * scale
