@@ -126,7 +126,9 @@ class Xnnpack(Exporter):
         import executorch.kernels.quantized  # noqa: F401  # operators that XNNPACK may leave
         from executorch.runtime import Runtime
 
-        method = Runtime.get().load_program(path.read_bytes()).load_method("forward")
+        content = path.read_bytes()
+        program = Runtime.get().load_program(content)  # held, like the bytes, as long as the method runs
+        method = program.load_method("forward")
         assert method is not None
         for image in images:
             yield method.execute([torch.from_numpy(image[None])])[0].numpy()[0]
