@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import hashlib
 import io
 import json
 import shutil
@@ -26,6 +27,7 @@ from parlay.cli.main import run
 from parlay.data import load
 from parlay.errors import InputError
 from parlay.fit import run as fit_run
+from parlay.fit.devices import DeviceFile, Missing
 from parlay.fit.liveness import live_bytes
 from parlay.fit.measure import network_inputs
 from parlay.fit.quantise import check_int8, export_float, logits_of, quantised, session_of, stored_bytes
@@ -165,6 +167,35 @@ def test_called_again_nothing_is_trained(
     monkeypatch.setattr("parlay.fit.measure._measure", lambda *_, **__: pytest.fail("measured again"))
     again = answer("fit", spec, *OPTIONS, "--flash", 1400, "--max-macs", "none", "--study", folder)
     assert again["verdict"] == before["verdict"] and again["winner_files"] == before["winner_files"]
+
+
+def test_device_files_are_files_of_the_winner(
+    fitted: tuple[Path, dict[str, Any]], spec: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file for a device is listed with its checksum, in the card and on the page; one that fails costs nothing."""
+    folder = tmp_path / "copy"
+    shutil.copytree(fitted[0], folder)
+
+    def written(module: nn.Module, data: Any, calibration: np.ndarray, place: Path) -> Any:
+        assert calibration.shape[1:] == (1, 8, 8) and not module.training
+        (place / "model.x").write_bytes(b"engine")
+        facts = {"file_bytes": 6, "arena_bytes": 512, "arena": "a plan", "accuracy": 0.5, "images": 4, "run_by": "hand"}
+        missing = Missing(name="another", file="model.y", reason="no kernel")
+        return [DeviceFile(name="an engine", file="model.x", **facts)], [missing]
+
+    monkeypatch.setattr("parlay.fit.artefacts.write_device_files", written)
+    found = answer("fit", spec, *OPTIONS, "--flash", 1400, "--max-macs", "none", "--study", folder)
+    assert found["verdict"] == fitted[1]["verdict"]
+    assert str(folder / "winner" / "model.x") in found["files"]
+    facts = found["winner_files"]
+    assert facts["sha256"]["model.x"] == hashlib.sha256(b"engine").hexdigest()
+    assert facts["device_files"][0]["arena_bytes"] == 512
+    assert facts["device_files_missing"] == [{"name": "another", "file": "model.y", "reason": "no kernel"}]
+    assert "| model.x | an engine | 6 | 512 |" in (folder / "winner" / "MODEL_CARD.md").read_text()
+    page = tmp_path / "page.html"
+    answer("report", folder, "--out", page)
+    assert "model.x (an engine): 6 bytes, planned arena 512 bytes" in page.read_text()
+    assert "model.y (another) not written: no kernel" in page.read_text()
 
 
 @pytest.mark.slow

@@ -179,7 +179,7 @@ def _print(result: FitResult, folder: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from parlay.report.page.fits import HEADS, about, arm_cells
+    from parlay.report.page.fits import HEADS, about, arm_cells, device_lines
 
     content = result.content()
     console = Console()
@@ -194,6 +194,7 @@ def _print(result: FitResult, folder: Path) -> None:
         about(content),
         f"verdict: {result.sentence}",
         f"winner: {result.verdict.winner}; {', '.join(str(path) for path in result.files)}",
+        *device_lines(content),
         f"parlay report {folder} makes the page",
     )
     for line in lines:

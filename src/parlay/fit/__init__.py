@@ -2,7 +2,8 @@
 
 ``arms`` chooses layouts, ``scaling`` has those along a ray, ``plan`` writes down what is compared, ``run`` trains it as
 a study, ``quantise`` makes ONNX files, ``liveness`` and ``measure`` measure them, ``verdict`` judges, ``result``
-gathers, ``artefacts`` and ``card`` write the winner's files.
+gathers, ``artefacts`` and ``card`` write the winner's files, ``devices`` and ``device_exports`` those for engines of
+devices.
 """
 
 from parlay.fit.arms import Arm, choose_arms

@@ -15,7 +15,8 @@ from parlay.documents import document, write_atomically
 from parlay.errors import CertificateError
 from parlay.fit.arms import amounts_of
 from parlay.fit.card import model_card
-from parlay.fit.measure import Measured, accuracy_of, export_trial, sha256, trained
+from parlay.fit.devices import facts_of, write_device_files
+from parlay.fit.measure import Measured, accuracy_of, calibration_images, export_trial, sha256, trained
 from parlay.fit.plan import FitPlan
 from parlay.fit.result import FitResult
 from parlay.graph import WidthGraph, measure
@@ -42,6 +43,9 @@ def write_artefacts(
     folder: Path,
 ) -> FitResult:
     """Write the winner's files into ``winner/``: of the seed with the best validation accuracy.
+
+    With int8, also the files for engines of devices (``parlay.fit.devices``) whose packages are installed; one that
+    fails is told and costs nothing else.
 
     The files are made anew from the kept weights, and accuracy is measured once more on what was read back from disk.
 
@@ -90,6 +94,8 @@ def write_artefacts(
     for key, value in (("accuracy", known.accuracy), ("int8_accuracy", known.int8_accuracy)):
         if value is not None and abs(found[key] - value) * len(data.test_labels) > 1:  # an image for a tie of floats
             raise CertificateError(f"{key} of the written file is {found[key]}, not {value}")
+    written, missing = write_device_files(module, data, calibration_images(data), place) if files.int8 else ([], [])
+    names = (*contents, *(one.file for one in written))
     means, deviations = ([round(float(value), 4) for value in moment] for moment in data.moments)
     found |= {
         "trial": identity,
@@ -102,9 +108,10 @@ def write_artefacts(
         },
         "input_means": means,
         "input_deviations": deviations,
-        "sha256": {name: sha256((place / name).read_bytes()) for name in contents},
+        **facts_of(written, missing),
+        "sha256": {name: sha256((place / name).read_bytes()) for name in names},
     }
-    done = replace(result, files=tuple(place / name for name in (*contents, "MODEL_CARD.md")), winner_facts=found)
+    done = replace(result, files=tuple(place / name for name in (*names, "MODEL_CARD.md")), winner_facts=found)
     write_atomically(place / "MODEL_CARD.md", model_card(done, json.loads(network.kwargs)))
     return done
 

@@ -48,6 +48,7 @@ def model_card(result: FitResult, arguments: Mapping[str, Any]) -> str:
         f" {len(classes)} seeds. The file is of seed {facts['seed']}, the best on validation images"
         f" ({_percent(facts['validation_accuracy'])})",
         "",
+        *_devices(facts, winner.amounts["peak_activation_bytes"]),
         "## How it was made",
         f"- {plan.steps:,} steps, {plan.precision}; every number of the recipe is in fit.json of the study",
         f"- {plan.question['validation images']:,} training images chose; the test images were looked at once",
@@ -65,6 +66,31 @@ def model_card(result: FitResult, arguments: Mapping[str, Any]) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _devices(facts: Mapping[str, Any], predicted: int) -> list[str]:
+    """The files for engines of devices, as a table with the predicted memory beside the planned."""
+    rows = facts.get("device_files", [])
+    if not rows:
+        return []
+    return [
+        "## Files for devices",
+        "| file | engine | bytes | planned arena, bytes | predicted RAM, bytes | right on test images | run by |",
+        "|---|---|---:|---:|---:|---:|---|",
+        *(
+            f"| {row['file']} | {row['name']} | {row['file_bytes']:,} | {_arena(row)} | {predicted:,}"
+            f" | {_percent(row['accuracy'])} of {row['images']:,} | {row['run_by']} |"
+            for row in rows
+        ),
+        "",
+        *(f"- {row['name']}: {row['arena']}" for row in rows),
+        "- Each engine's own quantiser, on the same calibration images as the ONNX file",
+        "",
+    ]
+
+
+def _arena(row: Mapping[str, Any]) -> str:
+    return "–" if row["arena_bytes"] is None else f"{row['arena_bytes']:,}"
 
 
 def _percent(value: float) -> str:

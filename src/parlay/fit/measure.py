@@ -152,6 +152,13 @@ def network_inputs(images: Tensor, data: Dataset) -> np.ndarray:
     return (images.cpu().numpy().astype(np.float32) - means) / deviations
 
 
+def calibration_images(data: Dataset) -> np.ndarray:
+    """The training images that ranges of int8 activations are taken from, as the network takes them."""
+    generator = torch.Generator().manual_seed(0)
+    chosen = torch.randperm(len(data.train_images), generator=generator)[:CALIBRATION]
+    return network_inputs(data.train_images[chosen], data)
+
+
 def accuracy_of(content: bytes, images: Tensor, labels: Tensor, data: Dataset, *, threads: int | None = None) -> float:
     """Share of images that an exported file gets right, run by onnxruntime."""
     session = session_of(content, threads=threads)
@@ -167,10 +174,7 @@ def _export(module: nn.Module, data: Dataset, *, is_int8: bool) -> Exported:
     if not is_int8:
         return Exported(plain=plain, int8=None)
     check_int8(plain)
-    generator = torch.Generator().manual_seed(0)
-    chosen = torch.randperm(len(data.train_images), generator=generator)[:CALIBRATION]
-    images = network_inputs(data.train_images[chosen], data)
-    return Exported(plain=plain, int8=quantised(plain, images))
+    return Exported(plain=plain, int8=quantised(plain, calibration_images(data)))
 
 
 def _measure(

@@ -182,6 +182,7 @@ def fit(
         told.stage("timing and judging")
         result = conclude(plan, asked.network, graph, trials, rows, measured, data_name=asked.data.name)
         result = replace(result, caveats=caveats)
+        told.stage("writing the winner's files")
         result = write_artefacts(result, plan, asked.network, graph, rows, measured, data, folder)
         write_result(folder, result)
     return result

@@ -10,7 +10,7 @@ from typing import Any
 
 from parlay.layout import format_layout
 
-__all__ = ["FILE", "HEADS", "Fit", "arm_cells", "read_fit"]
+__all__ = ["FILE", "HEADS", "Fit", "arm_cells", "device_lines", "read_fit"]
 
 FILE = "fit-result.json"
 KIND = "parlay fit result"
@@ -31,6 +31,7 @@ class Fit:
         arms: one row each, in the order of ``HEADS``.
         layouts: name of an arm, and its widths and how they were found.
         files: of the winner.
+        devices: one line on each file for a device's engine.
     """
 
     study: str
@@ -39,6 +40,7 @@ class Fit:
     arms: tuple[tuple[str, ...], ...]
     layouts: tuple[tuple[str, str], ...]
     files: tuple[str, ...]
+    devices: tuple[str, ...]
 
 
 def read_fit(folder: Path, study: str) -> Fit | None:
@@ -58,6 +60,7 @@ def read_fit(folder: Path, study: str) -> Fit | None:
             arms=tuple(arm_cells(arm) for arm in arms),
             layouts=tuple((str(arm["name"]), _found(arm)) for arm in arms),
             files=tuple(map(str, content["files"])),
+            devices=device_lines(content),
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
@@ -91,6 +94,26 @@ def arm_cells(arm: Mapping[str, Any]) -> tuple[str, ...]:
         "–" if found is None else f"{_points(found['mean'])} [{_points(found['low'])}, {_points(found['high'])}]",
         "–" if found is None else _chance(found["p_holm"]),
     )
+
+
+def device_lines(content: Mapping[str, Any]) -> tuple[str, ...]:
+    """One line on each file for a device's engine, written or not, from a fit's JSON values."""
+    found = content["winner_files"]
+    [predicted] = [arm["peak_activation_bytes"] for arm in content["arms"] if arm["name"] == content["winner"]]
+    lines = [
+        f"{one['file']} ({one['name']}): {one['file_bytes']:,} bytes, "
+        + (
+            "planned arena not shown"
+            if one["arena_bytes"] is None
+            else f"planned arena {one['arena_bytes']:,} bytes (predicted RAM {predicted:,})"
+        )
+        + f", {100 * one['accuracy']:.2f} % of {one['images']:,} test images right, run by {one['run_by']}"
+        for one in found.get("device_files", [])
+    ]
+    lines += [
+        f"{one['file']} ({one['name']}) not written: {one['reason']}" for one in found.get("device_files_missing", [])
+    ]
+    return tuple(lines)
 
 
 def _bytes(predicted: int, counted: int | None) -> str:

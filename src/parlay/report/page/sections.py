@@ -205,6 +205,7 @@ def _fit(fit: Fit) -> Html:
         _table(f"{fit.study}: arms", HEADS, body),
         _facts(fit.layouts),
         _commands(fit.files),
+        *([element("ul", *(element("li", line) for line in fit.devices))] if fit.devices else []),
     )
 
 

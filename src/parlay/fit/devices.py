@@ -1,0 +1,224 @@
+"""Files for engines of devices: which there are, what each needs, and how one is made beside the fit.
+
+Each format is a row of ``FORMATS``. A file is made and measured in a process of its own: its packages print, load
+kernels of their own, and may fail in ways that end a process; whatever happens there, the rest of the fit stays.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from parlay.extras import Needs
+from parlay.graph.export import quiet
+
+with Needs("exporting networks", extra="train"):
+    import torch
+    from torch import nn
+
+if TYPE_CHECKING:
+    from parlay.data import Dataset
+
+__all__ = ["FORMATS", "DeviceFile", "DeviceFormat", "Missing", "missing_packages", "write_device_files"]
+
+SECONDS = 3600.0
+"""Longest that one file may take, its measurement included."""
+REFERENCE_IMAGES = 500
+"""Test images of a program whose operators run here only in Python, slowly."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeviceFormat:
+    """One kind of file.
+
+    Attributes:
+        name: the engine, in words.
+        file: name of the file in ``winner/``.
+        extra: of parlay, that brings the packages.
+        packages: top-level modules that have to be there.
+        exporter: name of a class in ``parlay.fit.device_exports``.
+        most_images: test images that its accuracy is measured on; None for all.
+    """
+
+    name: str
+    file: str
+    extra: str
+    packages: tuple[str, ...]
+    exporter: str
+    most_images: int | None = None
+
+
+FORMATS = (
+    DeviceFormat(
+        name="ExecuTorch, XNNPACK",
+        file="model.int8.pte",
+        extra="executorch",
+        packages=("executorch", "torchao"),
+        exporter="Xnnpack",
+    ),
+    DeviceFormat(
+        name="ExecuTorch, Cortex-M",
+        file="model.cortex-m.pte",
+        extra="executorch",
+        packages=("executorch", "torchao", "tosa_serializer"),
+        exporter="CortexM",
+        most_images=REFERENCE_IMAGES,
+    ),
+    DeviceFormat(
+        name="LiteRT",
+        file="model.int8.tflite",
+        extra="litert",
+        packages=("litert_torch", "ai_edge_quantizer", "ai_edge_litert", "tflite_micro"),
+        exporter="LiteRT",
+    ),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeviceFile:
+    """One file, written and measured.
+
+    Attributes:
+        name: the engine.
+        file: name of the file.
+        file_bytes: its size.
+        arena_bytes: of activations and scratch, as the engine's own planner lays them out; None where it shows none.
+        arena: what that figure is, or why there is none.
+        accuracy: share of test images that it gets right.
+        images: how many test images.
+        run_by: what ran it.
+    """
+
+    name: str
+    file: str
+    file_bytes: int
+    arena_bytes: int | None
+    arena: str
+    accuracy: float
+    images: int
+    run_by: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Missing:
+    """A file that was not written, and why, in one line."""
+
+    name: str
+    file: str
+    reason: str
+
+
+def missing_packages(kind: DeviceFormat) -> tuple[str, ...]:
+    """Modules that a format needs and that are not installed; nothing is imported.
+
+    >>> missing_packages(DeviceFormat(name="", file="", extra="", packages=("json", "no_such"), exporter=""))
+    ('no_such',)
+    """
+    return tuple(name for name in kind.packages if find_spec(name) is None)
+
+
+def write_device_files(
+    module: nn.Module,
+    data: Dataset,
+    calibration: np.ndarray,
+    place: Path,
+    *,
+    formats: Sequence[DeviceFormat] = FORMATS,
+) -> tuple[list[DeviceFile], list[Missing]]:
+    """Write what can be written for engines of devices, and measure it as it lies on disk.
+
+    Never raises for a format: what could not be written is told, and no file of its name is left behind.
+
+    Args:
+        module: the network, in evaluation mode.
+        data: test images and the numbers that images are normalised by.
+        calibration: images as the network takes them, float32 (N, C, H, W), for the ranges of activations.
+        place: folder of the files.
+        formats: which; those whose packages are missing are told, with what to install.
+    """
+    written: list[DeviceFile] = []
+    missing: list[Missing] = []
+    ready: list[DeviceFormat] = []
+    for kind in formats:
+        absent = missing_packages(kind)
+        if absent:
+            verb = "is" if len(absent) == 1 else "are"
+            reason = f"{', '.join(absent)} {verb} not installed; pip install 'parlay[{kind.extra}]'"
+            missing.append(Missing(name=kind.name, file=kind.file, reason=reason))
+        else:
+            ready.append(kind)
+    if ready:
+        with tempfile.TemporaryDirectory() as folder:
+            problem = _handed_over(module, data, calibration, Path(folder))
+            for kind in ready:
+                facts = {"error": problem} if problem else _made(kind, Path(folder), place / kind.file)
+                if "error" in facts:
+                    missing.append(Missing(name=kind.name, file=kind.file, reason=facts["error"]))
+                else:
+                    written.append(DeviceFile(name=kind.name, file=kind.file, **facts))
+    for each in missing:
+        (place / each.file).unlink(missing_ok=True)
+    return written, missing
+
+
+def facts_of(written: Sequence[DeviceFile], missing: Sequence[Missing]) -> dict[str, Any]:
+    """Both in JSON values."""
+    return {"device_files": [asdict(one) for one in written], "device_files_missing": [asdict(one) for one in missing]}
+
+
+def _handed_over(module: nn.Module, data: Dataset, calibration: np.ndarray, folder: Path) -> str | None:
+    """Write what the other process reads: the program and the images. What torch cannot export is returned in words."""
+    try:
+        with quiet(), torch.no_grad():
+            program = torch.export.export(module, (torch.from_numpy(calibration[:1]),))
+            torch.export.save(program, folder / "program.pt2")
+    except Exception as error:
+        return f"torch.export cannot follow it ({first_line(error)})"
+    means, deviations = (moment.cpu().numpy() for moment in data.moments)
+    np.savez(
+        folder / "images.npz",
+        calibration=calibration,
+        images=data.test_images.cpu().numpy(),
+        labels=data.test_labels.cpu().numpy(),
+        means=means,
+        deviations=deviations,
+    )
+    return None
+
+
+def _made(kind: DeviceFormat, folder: Path, path: Path) -> Mapping[str, Any]:
+    """Facts of a file that another process made, or ``error``."""
+    answer = folder / "answer.json"
+    answer.unlink(missing_ok=True)
+    most = "" if kind.most_images is None else str(kind.most_images)
+    command = [sys.executable, "-m", "parlay.fit.device_exports", kind.exporter, str(folder), str(path), most]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=SECONDS, check=False, env=environment)
+    except subprocess.TimeoutExpired:
+        return {"error": f"it took more than {SECONDS / 60:.0f} minutes"}
+    try:
+        return json.loads(answer.read_bytes())
+    except (OSError, ValueError):
+        lines = done.stderr.decode(errors="replace").strip().splitlines() or ["without a word"]
+        return {"error": f"its process ended with {done.returncode} ({lines[-1].strip()[:200]})"}
+
+
+def first_line(error: BaseException) -> str:
+    r"""What an error says, in one line.
+
+    >>> first_line(ValueError("no kernel\nat line 3"))
+    'ValueError: no kernel'
+    """
+    lines = str(error).strip().splitlines() or [""]
+    return f"{type(error).__name__}: {lines[0][:200]}".removesuffix(": ")
