@@ -56,7 +56,7 @@ def adopt(study: Path, folder: Path, command: str) -> None:
         rows = list(csv.DictReader(io.StringIO((study / TRIALS).read_text(encoding="utf-8"))))
     except (OSError, ValueError) as error:
         raise InputError("fit", given=f"{study.name}: {error}", allowed="the folder of a finished fit") from None
-    result["files"] = [Path(file).name for file in result["files"]]
+    result["files"] = [f"winner/{Path(file).name}" for file in result["files"]]
     folder.mkdir(parents=True, exist_ok=True)
     write_atomically(folder / RESULT, document(result))
     write_atomically(folder / PLAN, plan)

@@ -29,6 +29,8 @@ def report(studies: tuple[Path, ...], out: Path, title: str | None, force: bool,
     if as_json:
         click.echo(written.document())
         return
-    for judged in written.page.judged:
+    for fit in written.page.fits:
+        click.echo(f"{fit.study}: {fit.verdict}")
+    for judged in written.page.questions:
         click.echo(f"{judged.panel.study}: {judged.panel.name}: {judged.verdict.finding}. {judged.verdict.headline}")
     click.echo(f"{out} ({written.size / 1e6:.1f} MB, opens in any browser, offline)")

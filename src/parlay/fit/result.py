@@ -108,7 +108,7 @@ class FitResult:
             "seeds": list(self.plan.seeds),
             "validation_images": self.plan.question["validation images"],
             "arms": [self._arm(found) for found in self.arms],
-            "files": [str(path) for path in self.files],
+            "files": [f"{path.parent.name}/{path.name}" for path in self.files],
             "winner_files": dict(self.winner_facts),
         }
 

@@ -37,12 +37,15 @@ class Judged:
         relations: their coefficients.
         verdict: the same in words.
         curves: identity of a trial -> its thinned learning curve; two studies may have the same trial.
+        is_fit: whether its trials are the arms of a fit, which has a verdict of its own: a handful of layouts chosen
+            by scores says nothing about scores.
     """
 
     panel: Panel
     relations: Relations
     verdict: Verdict
     curves: Mapping[str, list[float]]
+    is_fit: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +73,11 @@ class Page:
     weights: tuple[Weights, ...]
     provenance: tuple[Provenance, ...]
     fits: tuple[Fit, ...] = ()
+
+    @property
+    def questions(self) -> list[Judged]:
+        """The panels whose verdict is about a score."""
+        return [judged for judged in self.judged if not judged.is_fit]
 
     @property
     def rows(self) -> list[tuple[int, Row]]:
@@ -110,17 +118,19 @@ def gather(folders: Sequence[Path], *, title: str | None = None, command: str = 
     names = _names([folder for folder, _ in read])
     points = points_for(sum(len(rows) for _, rows in read))
     for (folder, rows), name in zip(read, names, strict=True):
-        panels = make_panels(name, rows)
+        fit = read_fit(folder, name)
+        panels = make_panels(name, rows, any_size=fit is not None)
         with Reader(folder) as reader:
             curves = {identity: thin(losses, points) for identity, losses in reader.curves() if losses}
         for panel in panels:
             relations = relations_of(panel)
             verdict = judge(panel, relations)
-            judged.append(Judged(panel=panel, relations=relations, verdict=verdict, curves=curves))
+            judged.append(
+                Judged(panel=panel, relations=relations, verdict=verdict, curves=curves, is_fit=fit is not None)
+            )
         provenance.append(provenance_of(name, folder, panels))
         found = read_weights(folder, name)
         weights += [] if found is None else [found]
-        fit = read_fit(folder, name)
         fits += [] if fit is None else [fit]
     return Page(
         title=title or _title(judged),

@@ -91,17 +91,23 @@ class Panel:
         return min(sizes), max(sizes)
 
 
-def make_panels(study: str, rows: Sequence[Row]) -> list[Panel]:
+def make_panels(study: str, rows: Sequence[Row], *, any_size: bool = False) -> list[Panel]:
     """The panels of a study, in the order in which they were planned.
 
     Trials of one panel agree in everything but layout and seed, and their sizes have no gap of more than 5 %: across
     sizes, a coefficient mostly says that larger networks are better.
+
+    Args:
+        study: its name.
+        rows: its trials.
+        any_size: keep trials of all sizes together: arms of a fit share limits, not a size.
     """
     groups: dict[str, list[Row]] = {}
     for row in rows:
         config = {key: value for key, value in row.trial.config.items() if key not in ("layout", "seed")}
         groups.setdefault(repr(sorted(config.items())), []).append(row)
-    return [Panel(study=study, rows=tuple(some)) for group in groups.values() for some in _by_size(group)]
+    parts = (some for group in groups.values() for some in ([group] if any_size else _by_size(group)))
+    return [Panel(study=study, rows=tuple(some)) for some in parts]
 
 
 def size_words(rows: Sequence[Row]) -> str:

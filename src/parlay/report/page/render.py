@@ -45,9 +45,10 @@ def render(page: Page) -> str:
         policy=policy,
         title=joined(page.title),
         about=joined(about),
-        summary=joined(sections.summary(page)),
-        verdicts=sections.verdicts(page),
-        coefficients=sections.coefficients(page),
+        verdict_link=element("a", "Verdict", href="#verdict") if page.questions else "",
+        verdict=_verdict(page),
+        coefficients_link=element("a", "Correlations", href="#coefficients") if page.questions else "",
+        coefficients=_coefficients(page),
         fits_link=element("a", "Fit", href="#fit") if page.fits else "",
         fits=_fits(page),
         weights_link=element("a", "Weights", href="#weights") if page.weights else "",
@@ -56,6 +57,36 @@ def render(page: Page) -> str:
         style=style,
         script=script,
         data=embedded_json(page.data()),
+    )
+
+
+def _verdict(page: Page) -> Html:
+    if not page.questions:
+        return Html("")
+    return element(
+        "section",
+        element("h2", "Verdict", id="verdict-title"),
+        element("p", sections.summary(page), class_="summary"),
+        element("div", sections.verdicts(page), class_="cards"),
+        id="verdict",
+        aria_labelledby="verdict-title",
+    )
+
+
+def _coefficients(page: Page) -> Html:
+    if not page.questions:
+        return Html("")
+    explained = (
+        "Over layouts, the seeds of each averaged first. Intervals: bootstrap over layouts. p: random pairings at least"
+        " as far from 0."
+    )
+    return element(
+        "section",
+        element("h2", "Correlations", id="coefficients-title"),
+        element("p", explained, class_="lead"),
+        sections.coefficients(page),
+        id="coefficients",
+        aria_labelledby="coefficients-title",
     )
 
 

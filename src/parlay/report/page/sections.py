@@ -25,21 +25,22 @@ SUMMARIES = {
 
 def summary(page: Page) -> str:
     """All verdicts in one sentence."""
-    counts = Counter(judged.verdict.finding for judged in page.judged)
-    if len(page.judged) == 1:
-        return page.judged[0].verdict.headline
+    asked = page.questions
+    counts = Counter(judged.verdict.finding for judged in asked)
+    if len(asked) == 1:
+        return asked[0].verdict.headline
     parts = [f"in {counts[finding]} {SUMMARIES[finding]}" for finding in Finding if counts[finding]]
-    return f"Of {len(page.judged)} questions: {'; '.join(parts)}."
+    return f"Of {len(asked)} questions: {'; '.join(parts)}."
 
 
 def verdicts(page: Page) -> Html:
     """One card a question."""
-    return joined(*(_card(judged, alone=len(page.judged) == 1) for judged in page.judged))
+    return joined(*(_card(judged, alone=len(page.questions) == 1) for judged in page.questions))
 
 
 def coefficients(page: Page) -> Html:
     """One table of coefficients a question, each with its interval drawn."""
-    return joined(*(_table_of(judged) for judged in page.judged))
+    return joined(*(_table_of(judged) for judged in page.questions))
 
 
 def weights(found: Sequence[Weights]) -> Html:
@@ -193,7 +194,9 @@ def _weights(place: int, found: Weights) -> Html:
 def _fit(fit: Fit) -> Html:
     body = [
         element(
-            "tr", element("th", cells[0], scope="row"), *(element("td", cell, class_="number") for cell in cells[1:])
+            "tr",
+            element("th", cells[0], scope="row"),
+            *(element("td", _breakable(cell), class_="number") for cell in cells[1:]),
         )
         for cells in fit.arms
     ]
@@ -207,6 +210,11 @@ def _fit(fit: Fit) -> Html:
         _commands(fit.files),
         *([element("ul", *(element("li", line) for line in fit.devices))] if fit.devices else []),
     )
+
+
+def _breakable(cell: str) -> str:
+    """A cell whose only place for a line break is before a bracket."""
+    return cell.replace(" ", "\u00a0").replace("\u00a0(", " (").replace("\u00a0[", " [")
 
 
 def _facts(facts: Iterable[tuple[str, str]]) -> Html:

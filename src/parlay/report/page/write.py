@@ -53,8 +53,9 @@ class Written:
                             {"between": line.label, **line.correlation.document()} for line in judged.relations.lines
                         ],
                     }
-                    for judged in self.page.judged
+                    for judged in self.page.questions
                 ],
+                "fits": [{"study": fit.study, "verdict": fit.verdict} for fit in self.page.fits],
             }
         )
 
