@@ -1,0 +1,62 @@
+"""What README and docs say of our own trainings is what results/ says: tables, counts and sentences are made again."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from types import ModuleType
+
+import pytest
+
+pytest.importorskip("torch")
+
+from doc_blocks import ROOT
+
+RESULTS = ROOT / "results"
+
+
+@pytest.fixture(scope="module")
+def made() -> ModuleType:
+    """docs/claims_table.py as a module."""
+    spec = importlib.util.spec_from_file_location("claims_table", ROOT / "docs" / "claims_table.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_claims_of_the_docs_are_those_of_the_results(made: ModuleType) -> None:
+    """docs/paper.md has every claim with an estimate, with the numbers that results/ gives, and no others."""
+    page = (ROOT / "docs" / "paper.md").read_text(encoding="utf-8")
+    lines = made.claims()
+    assert len(lines) > 15
+    for line in lines:
+        assert line in page.splitlines(), line
+    row = re.compile(r"\| (\d[a-d]|free\d|pairs) \| .* \| (holds|does|not)")
+    shown = [line for line in page.splitlines() if row.match(line)]
+    assert len(shown) == len([line for line in lines if line.startswith("|")]) - 2
+
+
+def test_the_fits_of_the_docs_are_those_of_the_results(made: ModuleType) -> None:
+    """docs/fit.md has the table and the verdict of every fit under results/fit."""
+    page = (ROOT / "docs" / "fit.md").read_text(encoding="utf-8").splitlines()
+    fits = made.tables(RESULTS / "fit")
+    assert len(fits) >= 2
+    for name, lines in fits.items():
+        for line in lines:
+            assert line in page, f"{name}: {line}"
+
+
+def test_the_readme_tells_the_claims_as_they_were_judged(made: ModuleType) -> None:
+    """Every estimate with an interval in README's section on our trainings is one of a claim."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    section = readme.split("## What our own trainings say")[1].split("\n## ")[0]
+    told = re.findall(r"([+-]?\d+\.\d\d) \[([+-]?\d+\.\d\d), ([+-]?\d+\.\d\d)\]", section)
+    assert len(told) >= 5
+    known = {
+        tuple(f"{value:.2f}" for value in (one.estimate.value, one.estimate.low, one.estimate.high))
+        for one in made.judged()
+        if one.estimate.low is not None
+    }
+    for numbers in told:
+        assert tuple(number.removeprefix("+") for number in numbers) in known, numbers
