@@ -235,6 +235,7 @@ def test_other_studies_are_refused(tmp_path: Path, spec: str, capsys: pytest.Cap
         (("--flash", "200", "--max-macs", "none"), "budget: got"),
         (("--n-seeds", "1"), "seeds: got 1; allowed: two or more"),
         (("--val", "0"), "--val: got 0"),
+        (("--steps", "0"), "--steps: got 0; allowed: 1 or more"),
     ],
 )
 def test_wrong_budgets_are_met_before_training(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -341,6 +342,11 @@ def test_command_text_and_files(capsys: pytest.CaptureFixture[str], nets: Path) 
     assert done.returncode == 0, done.stderr
     params = json.loads(Path("new/layout.json").read_text())["params"]
     assert done.stdout == f"{params} parameters\n"
+    shutil.copy(nets, "new")  # to another machine: the folder with the model's file in it
+    nets.rename("gone.py")
+    done = subprocess.run([sys.executable, "new/rebuild.py"], capture_output=True, text=True, check=False)
+    assert done.stdout == f"{params} parameters\n", done.stderr
+    Path("gone.py").rename(nets)
     code, _, err = ask(capsys, *words)
     assert (code, err.count("\n")) == (2, 1)
     assert "--overwrite" in err

@@ -183,7 +183,7 @@ def _print(result: FitResult, folder: Path) -> None:
 
     content = result.content()
     console = Console()
-    console = Console(width=max(console.width, 150))
+    console = Console(width=max(console.width, 175))
     table = Table(box=None, pad_edge=False)
     for place, head in enumerate(HEADS):
         table.add_column(head, justify="right" if place else "left", overflow="fold")

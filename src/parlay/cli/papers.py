@@ -160,7 +160,8 @@ def claims(
     from parlay.paper.judging import gather, judge_all
 
     rows = rows_from(studies, results)
-    judged = judge_all(gather(rows, recipe=recipe, steps=steps), rows)
+    panels = gather(rows, recipe=recipe, steps=steps)
+    judged = judge_all(panels, rows)
     counts = Counter(str(item.verdict) for item in judged)
     if as_json:
         click.echo(document({"trials": len(rows), "verdicts": dict(counts), "claims": [j.document() for j in judged]}))
@@ -171,6 +172,8 @@ def claims(
 
     Console().print(claims_table([item.document() for item in judged]))
     click.echo(f"\n{', '.join(f'{count} {name}' for name, count in counts.items())}; {len(rows)} trials")
+    if rows and not any(panel.points for panel in panels.values()):
+        click.echo("none of them is of a panel of the paper; 'parlay paper run' trains those")
 
 
 def _content(report: Report) -> dict[str, object]:

@@ -73,6 +73,8 @@ class Asked:
     time_limit: float | None = None
 
     def __post_init__(self) -> None:
+        if self.steps is not None and self.steps < 1:
+            raise InputError("--steps", given=self.steps, allowed="1 or more")
         if len(set(self.seeds)) < 2:
             raise InputError("seeds", given=len(set(self.seeds)), allowed="two or more: one has no spread")
         if self.data.multi_label:

@@ -205,6 +205,7 @@ def _sentence(
         return f"no better: {keep}; no other layout fits"
     return (
         f"no better: {keep}; {others[0].name}, the best other on validation, differs by {_points(test[others[0].name])}"
+        " on test"
     )
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import copy
+import io
 import logging
 import random
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
 from typing import Any
 
@@ -158,7 +159,7 @@ def undisturbed() -> Iterator[None]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """No warnings and log lines of torch about the tracing itself: what fails is raised."""
+    """No warnings, log lines and printed graphs of torch about the tracing itself: what fails is raised."""
     talking = [
         logger
         for name, logger in logging.root.manager.loggerDict.items()
@@ -167,7 +168,7 @@ def quiet() -> Iterator[None]:
     for logger in talking:
         logger.disabled = True
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), redirect_stderr(io.StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:

@@ -299,12 +299,17 @@ def _tensors(value: Any) -> list[Tensor]:
 def rebuild_script(origin: Origin) -> str:
     """A short Python file that builds the network again."""
     place, colon, attribute = origin.spec.rpartition(":")
-    spec, folder = origin.spec, ""
+    source, folder = repr(origin.spec), ""
     if colon and place.endswith(".py"):
-        spec = f"{Path(place).resolve()}:{attribute}"
+        known = str(Path(place).resolve())
+        folder = (
+            f"\nknown = Path({known!r})  # where the model was found; a copy beside this file goes first\n"
+            "beside = Path(__file__).with_name(known.name)\n"
+        )
+        source = f'f"{{beside if beside.is_file() else known}}:{attribute}"'
     elif colon:
         folder = f"\nsys.path.insert(0, {str(Path.cwd())!r})  # where the module was found"
-    return f'''"""Builds the network of layout.json, with the weights beside it. Written by parlay retrofit."""
+    return f'''"""Builds the network of layout.json, with the weights beside it. Written by parlay."""
 
 import sys
 from pathlib import Path
@@ -315,7 +320,7 @@ from parlay.graph.specs import load_model
 
 def original():
     """The model at its own widths; runs the code that its name stands for."""
-    return load_model({spec!r}, {dict(origin.kwargs)!r})
+    return load_model({source}, {dict(origin.kwargs)!r})
 
 
 def build():

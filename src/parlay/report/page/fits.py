@@ -75,6 +75,7 @@ def about(content: Mapping[str, Any]) -> str:
         f" {content['steps']:,} steps each; {content['validation_images']:,} validation images choose. Accuracy on"
         f" test images, mean ± standard deviation over seeds, of exported files in onnxruntime. Differences: of"
         f" {ships}, paired by seed, 95 % interval of Student's t for each arm alone; p of the paired t-test after Holm."
+        f" Latency: one image on this host; in brackets its ratio to the original, timed in turns."
         f" Flash and RAM: bytes ({content['dtype']}), predicted; in brackets, of the int8 file and of its run.{caveats}"
     )
 
@@ -88,7 +89,7 @@ def arm_cells(arm: Mapping[str, Any]) -> tuple[str, ...]:
         _bytes(arm["flash_bytes"], arm["int8_file_bytes"]),
         _bytes(arm["peak_activation_bytes"], arm["live_bytes"]),
         f"{arm['macs']:,}",
-        "–" if arm["latency_ms"] is None else f"{arm['latency_ms']:.2f} ms",
+        "–" if arm["latency_ms"] is None else f"{arm['latency_ms']:.2f} ms (× {arm['latency_ratio']:.2f})",
         _spread(arm["accuracy"]),
         "–" if arm["int8_accuracy"] is None else _spread(arm["int8_accuracy"]),
         "–" if found is None else f"{_points(found['mean'])} [{_points(found['low'])}, {_points(found['high'])}]",
