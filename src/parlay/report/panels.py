@@ -328,6 +328,10 @@ def _bars(ax: Axes, chart: Dumbbells) -> None:
             )
             drawn = True
     if drawn:
+        for y, pair in enumerate(chart.pairs):
+            if pair.low is None and pair.high is None:
+                place = ax.get_yaxis_transform()
+                ax.text(0.5, y, "not trained yet", transform=place, ha="center", va="center", color=GREY, fontsize=9)
         ax.margins(x=0.08)
         ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=2, frameon=False, fontsize=10)
     else:
