@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 
 import torch
 from torch import Tensor
@@ -22,6 +22,15 @@ from parlay.graph.specs import load_model
 MODELS = Path(__file__).resolve().parent.parent / "examples" / "mlperf_tiny.py"
 NETWORKS = {"resnet8": (3, 32, 32), "ds_cnn": (1, 49, 10), "mobilenet_v1": (3, 96, 96)}
 IMAGES = 50
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawn:
+    """Random images in the place of a data set, of any shape."""
+
+    test_images: Tensor
+    test_labels: Tensor
+    moments: tuple[Tensor, Tensor]
 
 
 def normalised(images: Tensor) -> Tensor:
@@ -43,10 +52,10 @@ def table(name: str, shape: tuple[int, ...]) -> None:
         test = draw[2 * IMAGES :]
         labels = module(normalised(test)).argmax(1)
     moments = (torch.full(shape[:1], 127.5), torch.full(shape[:1], 73.9))
-    data = SimpleNamespace(test_images=test, test_labels=labels, moments=moments)
+    data = Drawn(test_images=test, test_labels=labels, moments=moments)
     with tempfile.TemporaryDirectory() as folder:
         calibration = normalised(draw[IMAGES : 2 * IMAGES]).numpy()
-        written, missing = write_device_files(module, data, calibration, Path(folder))  # type: ignore[arg-type]
+        written, missing = write_device_files(module, data, calibration, Path(folder))
     predicted = graph.peak_activation_bytes(graph.layout)
     for found in written:
         arena = "–" if found.arena_bytes is None else f"{found.arena_bytes:,}"

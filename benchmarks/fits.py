@@ -54,6 +54,8 @@ def adopt(study: Path, folder: Path, command: str) -> None:
         result = json.loads((study / RESULT).read_text(encoding="utf-8"))
         plan = (study / PLAN).read_text(encoding="utf-8")
         rows = list(csv.DictReader(io.StringIO((study / TRIALS).read_text(encoding="utf-8"))))
+        if not rows:
+            raise ValueError(f"no trial in {TRIALS}")
     except (OSError, ValueError) as error:
         raise InputError("fit", given=f"{study.name}: {error}", allowed="the folder of a finished fit") from None
     result["files"] = [f"winner/{Path(file).name}" for file in result["files"]]

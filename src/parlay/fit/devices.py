@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -27,7 +27,7 @@ with Needs("exporting networks", extra="train"):
     from torch import nn
 
 if TYPE_CHECKING:
-    from parlay.data import Dataset
+    from torch import Tensor
 
 __all__ = ["FORMATS", "DeviceFile", "DeviceFormat", "Missing", "missing_packages", "write_device_files"]
 
@@ -35,6 +35,23 @@ SECONDS = 3600.0
 """Longest that one file may take, its measurement included."""
 REFERENCE_IMAGES = 500
 """Test images of a program whose operators run here only in Python, slowly."""
+
+
+class Tested(Protocol):
+    """What a file is measured on; a ``parlay.data.Dataset`` is such.
+
+    Attributes:
+        test_images: uint8 (N, C, H, W).
+        test_labels: classes, int64 (N,).
+        moments: mean and deviation of each channel, (C,) each, that images are normalised by.
+    """
+
+    @property
+    def test_images(self) -> Tensor: ...
+    @property
+    def test_labels(self) -> Tensor: ...
+    @property
+    def moments(self) -> tuple[Tensor, Tensor]: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,7 +146,7 @@ def missing_packages(kind: DeviceFormat) -> tuple[str, ...]:
 
 def write_device_files(
     module: nn.Module,
-    data: Dataset,
+    data: Tested,
     calibration: np.ndarray,
     place: Path,
     *,
@@ -176,7 +193,7 @@ def facts_of(written: Sequence[DeviceFile], missing: Sequence[Missing]) -> dict[
     return {"device_files": [asdict(one) for one in written], "device_files_missing": [asdict(one) for one in missing]}
 
 
-def _handed_over(module: nn.Module, data: Dataset, calibration: np.ndarray, folder: Path) -> str | None:
+def _handed_over(module: nn.Module, data: Tested, calibration: np.ndarray, folder: Path) -> str | None:
     """Write what the other process reads: the program and the images. What torch cannot export is returned in words."""
     try:
         with quiet(), torch.no_grad():

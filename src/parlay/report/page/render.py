@@ -63,14 +63,8 @@ def render(page: Page) -> str:
 def _verdict(page: Page) -> Html:
     if not page.questions:
         return Html("")
-    return element(
-        "section",
-        element("h2", "Verdict", id="verdict-title"),
-        element("p", sections.summary(page), class_="summary"),
-        element("div", sections.verdicts(page), class_="cards"),
-        id="verdict",
-        aria_labelledby="verdict-title",
-    )
+    summary = element("p", sections.summary(page), class_="summary")
+    return _section("verdict", "Verdict", summary, element("div", sections.verdicts(page), class_="cards"))
 
 
 def _coefficients(page: Page) -> Html:
@@ -80,26 +74,13 @@ def _coefficients(page: Page) -> Html:
         "Over layouts, the seeds of each averaged first. Intervals: bootstrap over layouts. p: random pairings at least"
         " as far from 0."
     )
-    return element(
-        "section",
-        element("h2", "Correlations", id="coefficients-title"),
-        element("p", explained, class_="lead"),
-        sections.coefficients(page),
-        id="coefficients",
-        aria_labelledby="coefficients-title",
-    )
+    return _section("coefficients", "Correlations", _lead(explained), sections.coefficients(page))
 
 
 def _fits(page: Page) -> Html:
     if not page.fits:
         return Html("")
-    return element(
-        "section",
-        element("h2", "Fit: which layout to ship", id="fit-title"),
-        sections.fits(page.fits),
-        id="fit",
-        aria_labelledby="fit-title",
-    )
+    return _section("fit", "Fit: which layout to ship", sections.fits(page.fits))
 
 
 def _weights(page: Page) -> Html:
@@ -109,14 +90,16 @@ def _weights(page: Page) -> Html:
         "What calibration on trained networks puts before ln ln n of each group. Dot: calibrated, with its 95 %"
         " interval; stroke: before."
     )
-    return element(
-        "section",
-        element("h2", "Calibrated weights", id="weights-title"),
-        element("p", explained, class_="lead"),
-        sections.weights(page.weights),
-        id="weights",
-        aria_labelledby="weights-title",
-    )
+    return _section("weights", "Calibrated weights", _lead(explained), sections.weights(page.weights))
+
+
+def _section(key: str, heading: str, *parts: Html) -> Html:
+    """A part of the page that links and screen readers find."""
+    return element("section", element("h2", heading, id=f"{key}-title"), *parts, id=key, aria_labelledby=f"{key}-title")
+
+
+def _lead(text: str) -> Html:
+    return element("p", text, class_="lead")
 
 
 def _digest(text: str) -> str:
