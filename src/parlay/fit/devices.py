@@ -51,7 +51,7 @@ class Tested(Protocol):
     @property
     def test_labels(self) -> Tensor: ...
     @property
-    def moments(self) -> tuple[Tensor, Tensor]: ...
+    def moments(self) -> Any: ...  # a cached_property of the data set, which is no property to the type checker
 
 
 @dataclass(frozen=True, kw_only=True)
