@@ -37,7 +37,7 @@ REFERENCE_IMAGES = 500
 """Test images of a program whose operators run here only in Python, slowly."""
 
 
-class Tested(Protocol):
+class ImageSet(Protocol):
     """What a file is measured on; a ``parlay.data.Dataset`` is such.
 
     Attributes:
@@ -146,7 +146,7 @@ def missing_packages(kind: DeviceFormat) -> tuple[str, ...]:
 
 def write_device_files(
     module: nn.Module,
-    data: Tested,
+    data: ImageSet,
     calibration: np.ndarray,
     place: Path,
     *,
@@ -193,7 +193,7 @@ def facts_of(written: Sequence[DeviceFile], missing: Sequence[Missing]) -> dict[
     return {"device_files": [asdict(one) for one in written], "device_files_missing": [asdict(one) for one in missing]}
 
 
-def _handed_over(module: nn.Module, data: Tested, calibration: np.ndarray, folder: Path) -> str | None:
+def _handed_over(module: nn.Module, data: ImageSet, calibration: np.ndarray, folder: Path) -> str | None:
     """Write what the other process reads: the program and the images. What torch cannot export is returned in words."""
     try:
         with quiet(), torch.no_grad():
