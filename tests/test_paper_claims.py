@@ -147,6 +147,18 @@ def test_protocols_are_never_mixed():
     assert gather_panel(get_experiment("3a"), [*short, *long], recipe="paper").points == ()
 
 
+def test_two_layouts_are_compared_where_both_were_trained():
+    """A protocol that has one of the two decides nothing: one that has both does, and is named."""
+    [claim] = [c for c in claims() if c.name == "two-free3"]
+    assert claim.layouts is not None
+    most = [row for row in trials("free3", rising, steps=20) if row.trial.layout != claim.layouts[1]]
+    assert "no run of 36-38-74" in judge(claim, gather(most)).reason
+    both = trials("free3", rising, steps=10, seeds=(0, 1), layouts=6)
+    judged = judge(claim, gather([*most, *both]))
+    assert (judged.protocol, judged.verdict) == ("fast, 10 steps, fp32", Outcome.HOLDS)
+    assert gather([*most, *both])["free3"].protocol == "fast, 20 steps, fp32"
+
+
 def test_short_and_long_recipe_are_compared_over_the_layouts_of_both():
     """Agreement is Spearman over shared layouts; four are too few."""
     rows = [*trials("3a", rising, layouts=8), *trials("3a", rising, layouts=8, recipe="paper")]

@@ -118,6 +118,8 @@ def judge(claim: Claim, panels: Mapping[str, PanelPoints], rows: Sequence[Row] =
     if claim.panel == "voc":
         return Judged(claim=claim, estimate=_voc(claim, rows))
     panel = panels[claim.panel]
+    if claim.layouts is not None:
+        panel = panel.where_all_ran(claim.layouts)
     return Judged(claim=claim, estimate=RULES[claim.rule](claim, panel), protocol=panel.protocol)
 
 

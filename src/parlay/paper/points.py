@@ -66,6 +66,15 @@ class PanelPoints:
         """The points by layout."""
         return {point.layout: point for point in self.points}
 
+    def where_all_ran(self, layouts: Iterable[Layout]) -> PanelPoints:
+        """This panel, or where it lacks one of the layouts its first other protocol that has them all, if there is one.
+
+        Args:
+            layouts: what a comparison needs, all trained alike.
+        """
+        wanted = set(layouts)
+        return next((one for one in (self, *self.others) if wanted <= one.by_layout.keys()), self)
+
     def of(self, role: Role) -> tuple[Measured, ...]:
         """The points of one role."""
         return tuple(point for point in self.points if point.role is role)
