@@ -43,8 +43,9 @@ bench: $(STAMP) ## measure the solver beside SCIP, CP-SAT and Gurobi into benchm
 zoo: $(STAMP) ## trace 150 CNNs and check them at random layouts, into docs/zoo.md (hours; resumable)
 	$(BIN)/python -m benchmarks.zoo
 
-paper: $(STAMP) ## every figure, table and verdict of the paper from results/ alone, into results/figures (no training)
+paper: $(STAMP) ## every figure, table and verdict of the paper, and the page, from results/ alone into results/figures (no training)
 	$(BIN)/parlay paper figures --results results --out results/figures --format png
+	$(BIN)/parlay report results --out results/figures/report.html
 
 docs: $(STAMP) ## the documentation as a site into site/; a warning is an error
 	$(BIN)/python -m sphinx -W --keep-going -q -b html -d build/doctrees docs site

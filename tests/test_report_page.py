@@ -22,7 +22,7 @@ from parlay.report.page.curves import points_for, thin, windows
 from parlay.report.page.panels import make_panels
 from parlay.report.page.verdict import Finding
 from parlay.report.page.weights import read_weights
-from parlay.study import Reader
+from parlay.study import Reader, csv_text
 
 NASTY = '</script><img src=x onerror="alert(1)"><!-- &amp; \' ${title} \u2028'
 
@@ -241,6 +241,29 @@ def test_several_studies_share_a_page(tmp_path: Path, folder: Path):
     assert text.count("Test Processor") == 2
     assert "12 complete, 2 failed, 2 planned" in text
     assert f"parlay study run {folder}" in text
+
+
+def test_trials_kept_as_text_have_a_page(tmp_path: Path, folder: Path, capsys: pytest.CaptureFixture[str]):
+    """A trials.csv alone gives the same coefficients; a folder of such folders gives a panel each, and no curves."""
+    with Reader(folder) as reader:
+        text = csv_text(reader.rows())
+    for name in ("one", "two"):
+        (tmp_path / "kept" / name).mkdir(parents=True)
+        (tmp_path / "kept" / name / "trials.csv").write_text(text, encoding="utf-8")
+    [study], kept = gather([folder]).judged, gather([tmp_path / "kept", tmp_path / "kept" / "one"])
+    assert [judged.panel.study for judged in kept.judged] == ["one", "two"]
+    for judged in kept.judged:
+        assert judged.relations.relation == study.relations.relation
+        assert judged.panel.means == study.panel.means and not judged.curves
+    page = Elements(render(kept)).text
+    assert "parlay evaluate" in page and "parlay study run" not in page
+    (tmp_path / "kept" / "two" / "trials.csv").write_text("layout\n4-6\n", encoding="utf-8")
+    assert run(["report", str(tmp_path / "kept"), "--out", str(tmp_path / "page.html")]) != 0
+    [line] = capsys.readouterr().err.strip().splitlines()
+    assert "two/trials.csv" in line and "a trials.csv of parlay's" in line
+    (tmp_path / "kept" / "two" / "trials.csv").write_text(text.splitlines()[0] + "\n", encoding="utf-8")
+    with pytest.raises(StudyError, match="holds no trial"):
+        gather([tmp_path / "kept"])
 
 
 def test_weights_beside_a_study_are_shown(tmp_path: Path):

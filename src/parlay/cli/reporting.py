@@ -21,7 +21,10 @@ __all__ = ["report"]
 @click.option("--force", is_flag=True, help="Replace a file that is no report.")
 @json_option
 def report(studies: tuple[Path, ...], out: Path, title: str | None, force: bool, as_json: bool) -> None:
-    """One page on studies that opens offline: the verdict, figures to explore, every trial, how it was run."""
+    """One page on studies that opens offline: the verdict, figures to explore, every trial, how it was run.
+
+    A STUDY may be kept as text: a folder with its trials.csv, or with folders that have one, such as results.
+    """
     from parlay.report.page import write_page
 
     words = ["parlay", "report", *map(str, studies), "--out", str(out), *(["--title", title] if title else [])]

@@ -11,16 +11,17 @@ from typing import Any
 
 from parlay import __version__
 from parlay.documents import finite
-from parlay.errors import InputError, StudyError
+from parlay.errors import InputError
 from parlay.layout import format_layout
-from parlay.report.page.curves import points_for, thin, windows
+from parlay.report.page.curves import points_for, windows
 from parlay.report.page.fits import Fit, read_fit
 from parlay.report.page.panels import Panel, log_path_energy, make_panels
 from parlay.report.page.provenance import Provenance, provenance_of
 from parlay.report.page.relations import Relations, relations_of
+from parlay.report.page.sources import find_sources
 from parlay.report.page.verdict import Finding, Verdict, judge
 from parlay.report.page.weights import Weights, read_weights
-from parlay.study import Reader, Row, strongest
+from parlay.study import Row, strongest
 
 __all__ = ["Judged", "Page", "gather"]
 
@@ -100,12 +101,13 @@ def gather(folders: Sequence[Path], *, title: str | None = None, command: str = 
     """Read studies, judge what they hold, and keep what a page needs.
 
     Args:
-        folders: the studies' folders; a name said twice counts once.
+        folders: the studies' folders; a name said twice counts once. A folder that holds only the trials.csv of a
+            study, or folders with one, is read too, as far as the paper's families go.
         title: heading of the page; networks and data without one.
         command: what makes the page again.
 
     Raises:
-        InputError: without a folder.
+        InputError: without a folder, or for a trials.csv that cannot be read.
         StudyError: when a study is not there, cannot be read, or holds no trial.
     """
     if not folders:
@@ -114,22 +116,21 @@ def gather(folders: Sequence[Path], *, title: str | None = None, command: str = 
     weights: list[Weights] = []
     provenance: list[Provenance] = []
     fits: list[Fit] = []
-    read = [_read(folder) for folder in dict.fromkeys(folders)]
-    names = _names([folder for folder, _ in read])
-    points = points_for(sum(len(rows) for _, rows in read))
-    for (folder, rows), name in zip(read, names, strict=True):
-        fit = read_fit(folder, name)
-        panels = make_panels(name, rows, any_size=fit is not None)
-        with Reader(folder) as reader:
-            curves = {identity: thin(losses, points) for identity, losses in reader.curves() if losses}
+    sources = find_sources(folders)
+    names = _names([source.folder for source in sources])
+    points = points_for(sum(len(source.rows) for source in sources))
+    for source, name in zip(sources, names, strict=True):
+        fit = read_fit(source.folder, name)
+        panels = make_panels(name, source.rows, any_size=fit is not None)
+        curves = source.curves(points)
         for panel in panels:
             relations = relations_of(panel)
             verdict = judge(panel, relations)
             judged.append(
                 Judged(panel=panel, relations=relations, verdict=verdict, curves=curves, is_fit=fit is not None)
             )
-        provenance.append(provenance_of(name, folder, panels))
-        found = read_weights(folder, name)
+        provenance.append(provenance_of(name, source.folder, panels, is_study=source.is_study))
+        found = read_weights(source.folder, name)
         weights += [] if found is None else [found]
         fits += [] if fit is None else [fit]
     return Page(
@@ -143,14 +144,6 @@ def gather(folders: Sequence[Path], *, title: str | None = None, command: str = 
         provenance=tuple(provenance),
         fits=tuple(fits),
     )
-
-
-def _read(folder: Path) -> tuple[Path, list[Row]]:
-    with Reader(folder) as reader:
-        rows = reader.rows()
-    if not rows:
-        raise StudyError(f"study {folder} holds no trial; 'parlay study new' plans some")
-    return folder, rows
 
 
 def _names(folders: Sequence[Path]) -> list[str]:

@@ -26,7 +26,7 @@ class Provenance:
         study: its name.
         facts: what and how, in order.
         recipes: name of a recipe -> its numbers.
-        commands: what goes on with the study.
+        commands: what goes on with the study, or judges what is kept of it.
     """
 
     study: str
@@ -35,8 +35,15 @@ class Provenance:
     commands: tuple[str, ...]
 
 
-def provenance_of(study: str, folder: Path, panels: Sequence[Panel]) -> Provenance:
-    """How the trials of a study were run; values that trials differ in are all there, with the number of trials."""
+def provenance_of(study: str, folder: Path, panels: Sequence[Panel], *, is_study: bool = True) -> Provenance:
+    """How the trials of a study were run; values that trials differ in are all there, with the number of trials.
+
+    Args:
+        study: its name.
+        folder: where it is.
+        panels: its trials.
+        is_study: whether it can be gone on with; a trials.csv alone can be judged.
+    """
     rows = [row for panel in panels for row in panel.rows]
     ended = [row for row in rows if row.has_ended]
     statuses = Counter(row.status for row in rows)
@@ -66,8 +73,10 @@ def provenance_of(study: str, folder: Path, panels: Sequence[Panel]) -> Provenan
         ),
         commands=(
             shlex.join(["parlay", "study", "run", str(folder)]),
-            f"parlay study export {shlex.quote(str(folder))}",
-        ),
+            shlex.join(["parlay", "study", "export", str(folder)]),
+        )
+        if is_study
+        else (shlex.join(["parlay", "evaluate", str(folder)]),),
     )
 
 
