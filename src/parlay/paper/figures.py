@@ -150,8 +150,8 @@ def _figures(panels: Mapping[str, PanelPoints]) -> Iterable[tuple[str, Figure]]:
         draw_dumbbells(
             _dumbbells(panels["pairs"]),
             title="Not in the paper: matched pairs of 4,288 kernels, four layers in free order",
-            note="Two layouts a line, of equal size, that agree in one quantity (within 2 %) and are far apart in the"
-            " other. Dots: mean over seeds; thin lines: lowest to highest seed.",
+            note="Two layouts a line, each name in the colour of its dot, of equal size, that agree in one quantity"
+            " (within 2 %) and are far apart in the other. Dots: mean over seeds; thin lines: lowest to highest seed.",
         ),
     )
 

@@ -301,10 +301,22 @@ def _bars(ax: Axes, chart: Dumbbells) -> None:
     ax.text(0, 1.03, chart.caption, transform=ax.transAxes, fontsize=9.5, color=GREY)
     ax.set_xlabel("test accuracy (%)", fontsize=10)
     ax.set_yticks(range(len(chart.pairs)))
-    ax.set_yticklabels([f"{pair.low_name}\n{pair.high_name}" for pair in chart.pairs], fontsize=8.5)
+    ax.set_yticklabels([])
     ax.set_ylim(len(chart.pairs) - 0.5, -0.5)
     drawn = False
     for y, pair in enumerate(chart.pairs):
+        for name, colour, place in ((pair.low_name, BLUE, "bottom"), (pair.high_name, RED, "top")):
+            ax.annotate(
+                name,
+                (0, y),
+                xycoords=ax.get_yaxis_transform(),
+                xytext=(-6, 0),
+                textcoords="offset points",
+                ha="right",
+                va=place,
+                fontsize=8.5,
+                color=colour,
+            )
         if pair.low is not None and pair.high is not None:
             ax.plot([pair.low[0], pair.high[0]], [y, y], color="#c4c4c4", linewidth=2.2, zorder=1)
         for found, colour, offset, label in (
