@@ -103,21 +103,30 @@ function drawScatter(panel, trials, options, width) {
   return root;
 }
 
-// Names at the most accurate mark and at both ends, where they do not cover each other.
+// Names at the most accurate mark and at both ends, each at the first place around its mark that covers nothing.
 function named(marks, axes) {
   if (!marks.length) return [];
   const best = marks.reduce((a, b) => (b.y > a.y ? b : a));
   const taken = [];
+  const covers = ({ from, to, up }) =>
+    taken.some((other) => Math.abs(other.up - up) < 13 && from < other.to && to > other.from) ||
+    marks.some((mark) => mark.at > from - 6 && mark.at < to + 6 && mark.up > up - 15 && mark.up < up + 7) ||
+    up - 10 < axes.top - 12 || up > axes.bottom;
   const labels = [];
   for (const mark of new Set([best, marks[0], marks[marks.length - 1]])) {
-    if (mark.first.layout.length > 28) continue;
-    const toLeft = mark.at > (axes.left + axes.right) / 2;
-    const up = mark === best ? mark.up - 11 : mark.up + 19;
-    const span = mark.first.layout.length * 6.6;
-    const from = toLeft ? mark.at - span : mark.at;
-    if (taken.some((other) => Math.abs(other.up - up) < 13 && from < other.to && from + span > other.from)) continue;
-    taken.push({ up, from, to: from + span });
-    labels.push(svg("text", { class: "named", x: mark.at + (toLeft ? 5 : -5), y: up, "text-anchor": toLeft ? "end" : "start", "aria-hidden": "true" }, mark.first.layout));
+    const text = mark.first.layout;
+    if (text.length > 28) continue;
+    const side = mark.at > (axes.left + axes.right) / 2 ? -1 : 1;
+    const span = text.length * 6.6;
+    const [above, below, beside] = [[-5, mark.up - 11], [-5, mark.up + 19], [11, mark.up + 4]];
+    for (const [away, up] of mark === best ? [above, beside, below] : [below, beside, above]) {
+      const x = mark.at + side * away;
+      const box = { up, from: side < 0 ? x - span : x, to: side < 0 ? x : x + span };
+      if (covers(box)) continue;
+      taken.push(box);
+      labels.push(svg("text", { class: "named", x, y: up, "text-anchor": side < 0 ? "end" : "start", "aria-hidden": "true" }, text));
+      break;
+    }
   }
   return labels;
 }
