@@ -165,7 +165,7 @@ def test_called_again_nothing_is_trained(
     folder, before = fitted
     monkeypatch.setattr("parlay.study.runner.perform", lambda *_: pytest.fail("trained again"))
     monkeypatch.setattr("parlay.fit.measure._measure", lambda *_, **__: pytest.fail("measured again"))
-    again = answer("fit", spec, *OPTIONS, "--flash", 1400, "--max-macs", "none", "--study", folder)
+    again = answer("fit", spec, *OPTIONS, "--flash", "1.4kB", "--max-macs", "none", "--study", folder)
     assert again["verdict"] == before["verdict"] and again["winner_files"] == before["winner_files"]
 
 

@@ -97,17 +97,24 @@ def read_plan(folder: Path) -> FitPlan | None:
         raise StudyError(f"{path} is no plan of this version's parlay fit, or damaged; use another folder") from None
 
 
-def refuse_others(plan: FitPlan, question: Mapping[str, Any], folder: Path) -> None:
+def refuse_others(plan: FitPlan, question: Mapping[str, Any], constraints: Sequence[str], folder: Path) -> None:
     """Refuse to answer another question in a folder.
+
+    Args:
+        plan: the folder's.
+        question: what is asked now.
+        constraints: its limits in words. Where they are the plan's, it does not matter how they were written: 64kb is
+            64KB.
+        folder: named in the error.
 
     Raises:
         StudyError: naming everything that differs.
     """
-    asked = json.loads(json.dumps(question))
+    before, asked = dict(plan.question), json.loads(json.dumps(question))
+    if tuple(constraints) == plan.constraints and asked["limits"]["dtype"] == plan.dtype:
+        before["limits"] = asked["limits"]
     differing = [
-        f"{name} was {_said(before)}, is {_said(now)}"
-        for name, before, now in _pairs(plan.question, asked)
-        if before != now
+        f"{name} was {_said(then)}, is {_said(now)}" for name, then, now in _pairs(before, asked) if then != now
     ]
     if differing:
         raise StudyError(f"study {folder} answers another question: {'; '.join(differing)}; use another folder")

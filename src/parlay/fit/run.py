@@ -156,7 +156,8 @@ def fit(
     data = asked.data.with_validation(asked.validation)
     plan = read_plan(folder)
     if plan is not None:
-        refuse_others(plan, asked.question(), folder)
+        limits = [str(constraint) for constraint in asked.limits.constraints(graph)]
+        refuse_others(plan, asked.question(), limits, folder)
     elif (folder / "study.sqlite").exists():
         raise StudyError(f"study {folder} was not made by parlay fit; use another folder")
     else:
