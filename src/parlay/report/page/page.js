@@ -38,6 +38,11 @@ function chart(holder, title, note, draw) {
   return { figure, fit: () => draw(Math.max(240, Math.floor(plot.clientWidth)), plot, figure) };
 }
 
+// Whether trials of the same networks stand in another question too, trained another way.
+function isAmbiguous(panel) {
+  return DATA.panels.some((other) => other !== panel && other.study === panel.study && other.name === panel.name);
+}
+
 function drawFigures() {
   tip.hide();
   const shown = TRIALS.filter(isShown);
@@ -48,7 +53,7 @@ function drawFigures() {
   const several = panels.length > 1;
   const charts = [];
   for (const [panel, trials] of panels) {
-    const title = several ? `${panel.study}: ${panel.name}` : panel.name;
+    const title = `${several ? `${panel.study}: ` : ""}${panel.name}${isAmbiguous(panel) ? `, ${panel.training}` : ""}`;
     const correlation = chosen.y === "accuracy" && panel.correlations[chosen.x];
     const over = chosen.seed === "all" ? "" : " (over all seeds)";
     charts.push(chart(scatters, title, correlation ? `${correlation}${over}` : panel.training, (width, plot) => plot.replaceChildren(drawScatter(panel, trials, chosen, width))));
