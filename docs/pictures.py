@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -88,15 +89,34 @@ def report() -> None:
     chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if chromium is None:
         raise SystemExit("report needs chromium on the path")
-    flags = ["--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--window-size=1000,1330"]
+    flags = ["--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--window-size=1000,1500"]
     photograph = folder / "report.png"
     command = [chromium, *flags, f"--user-data-dir={folder / 'profile'}", f"--screenshot={photograph}"]
     subprocess.run([*command, (folder / "report.html").as_uri()], check=True, capture_output=True)
     _shrunk(photograph, FOLDER / "report.png", width=800)
 
 
+def front() -> None:
+    """The first row of Figure 3 from results/, one panel below the other, as wide as a README."""
+    from parlay.paper.figures import panel_plot
+    from parlay.paper.judging import gather
+    from parlay.paper.results import read_results
+    from parlay.report.panels import draw_grid, rendered
+
+    panels = gather(read_results(ROOT / "results"))
+    note = (
+        "Left against energy, right against multiply-adds.\n"
+        "Above: rank correlation; then the same, the other taken out."
+    )
+    whole = [panel_plot(panels[name]) for name in ("3a", "3b")]
+    plots = [[replace(plot, points=tuple(p for p in plot.points if p.role != "not in the paper"))] for plot in whole]
+    figure = draw_grid(plots, title="One size, 4,288 kernels: does energy rank?", note=note)
+    (FOLDER / "paper-front.png").write_bytes(rendered(figure, "png"))
+
+
 def paper() -> None:
     """Figure 3 and the matched pairs from results/, as ``make paper`` draws them."""
+    front()
     folder = Path(tempfile.mkdtemp(prefix="parlay-pictures-"))
     command = ["paper", "figures", "--results", str(ROOT / "results"), "--out", str(folder), "--format", "png"]
     subprocess.run([sys.executable, "-m", "parlay", *command], check=True)

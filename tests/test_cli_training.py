@@ -113,7 +113,7 @@ def test_without_torch_train_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys
     for name in [name for name in sys.modules if name.startswith(("parlay.data", "parlay.nets", "parlay.train.loop"))]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "torch", None)
-    assert "pip install 'parlay[train]'" in complaint(capsys, "train", "4-5", "--data", "digits")
+    assert "pip install '.[train]'" in complaint(capsys, "train", "4-5", "--data", "digits")
 
 
 def test_a_study_from_the_command_line(data_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):

@@ -199,7 +199,7 @@ def test_without_torch_the_extra_is_named(module: str):
         f"try:\n    import {module}\nexcept MissingExtraError as error:\n    print(error)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "needs torch, which is not installed; pip install 'parlay[train]'" in done.stdout
+    assert "needs torch, which is not installed; pip install '.[train]'" in done.stdout
 
 
 def ramp(count: int = 64, channels: int = 2, side: int = 6) -> torch.Tensor:

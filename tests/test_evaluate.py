@@ -368,6 +368,20 @@ def test_a_study_of_two_kinds_has_two_panels(tmp_path: Path):
     assert found.verdict.count("plain of depth 2 on toy") == 2
 
 
+def test_a_panel_too_small_to_judge_is_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """Three layouts of another protocol do not keep the others from being judged, and are named; alone they are one."""
+    few = study_rows(lambda width, seed: width / 30, steps=200)[:6]
+    (tmp_path / "trials.csv").write_text(csv_text(study_rows(lambda width, seed: width / 30) + few))
+    command = ["evaluate", str(tmp_path), "--bin", "0.5", "--score", "min-width", "--resamples", "100"]
+    assert run(command) == 0
+    assert "200 steps: left out, 3 networks" in " ".join(capsys.readouterr().out.split())
+    assert run([*command, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [entry["networks"] for entry in found["too_small"]] == [3] and found["networks"] == 13
+    (tmp_path / "trials.csv").write_text(csv_text(few))
+    assert run(command) == 2 and "bins: got none" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("text", ["", "a,b\n1,2\n"])
 def test_a_folder_that_is_no_study(tmp_path: Path, text: str):
     """A trials.csv of something else, and one without a complete trial, are refused in one line."""

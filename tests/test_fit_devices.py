@@ -86,7 +86,7 @@ def test_without_packages_one_line_says_what_to_install(
     monkeypatch.setattr(devices, "_handed_over", lambda *_: pytest.fail("exported"))
     (tmp_path / kind.file).write_bytes(b"old")
     written, [missing] = write_device_files(network, data, calibration, tmp_path, formats=[kind])
-    assert missing.reason == "no_such_engine is not installed; pip install 'parlay[executorch]'"
+    assert missing.reason == "no_such_engine is not installed; pip install '.[executorch]' in parlay's checkout"
     assert not written and not (tmp_path / kind.file).exists()
 
 

@@ -57,14 +57,16 @@ class InputError(ParlayError, ValueError):
 class MissingExtraError(ParlayError, ImportError):
     """An optional package is not installed.
 
-    >>> raise MissingExtraError("training", package="torch", extra="train")
+    >>> raise MissingExtraError("training", package="torch", extra="train")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
     ...
-    parlay.errors.MissingExtraError: training needs torch, which is not installed; pip install 'parlay[train]'
+    parlay.errors.MissingExtraError: training needs torch, which is not installed; pip install '.[train]' ...
     """
 
     def __init__(self, purpose: str, *, package: str, extra: str) -> None:
-        super().__init__(f"{purpose} needs {package}, which is not installed; pip install 'parlay[{extra}]'")
+        super().__init__(
+            f"{purpose} needs {package}, which is not installed; pip install '.[{extra}]' in parlay's checkout"
+        )
 
 
 class StudyError(ParlayError):

@@ -14,11 +14,11 @@ class Needs:
 
     A missing module of parlay's own is our mistake, not a missing extra, and passes through.
 
-    >>> with Needs("training", extra="train"):
+    >>> with Needs("training", extra="train"):  # doctest: +ELLIPSIS
     ...     import no_such_package
     Traceback (most recent call last):
     ...
-    parlay.errors.MissingExtraError: training needs no_such_package, which is not installed; pip install 'parlay[train]'
+    parlay.errors.MissingExtraError: training needs no_such_package, which is not installed; pip install '.[train]' ...
     """
 
     def __init__(self, purpose: str, *, extra: str) -> None:

@@ -26,11 +26,13 @@ class Evaluation:
         panels: one a population, in the order given.
         resamples: bootstrap samples, and permutations.
         seed: fixes them.
+        too_small: name and number of networks of every population that has no bin and is left out.
     """
 
     panels: tuple[Panel, ...]
     resamples: int
     seed: int
+    too_small: tuple[tuple[str, int], ...] = ()
 
     @property
     def verdict(self) -> str:
@@ -46,6 +48,8 @@ class Evaluation:
         found = {**leading, "verdict": self.verdict, **first, "resamples": self.resamples, "seed": self.seed}
         if len(self.panels) > 1:
             found["panels"] = [{**panel.document(), "verdict": verdict(panel)} for panel in self.panels]
+        if self.too_small:
+            found["too_small"] = [{"name": name, "networks": networks} for name, networks in self.too_small]
         return found
 
     def document(self) -> str:
@@ -79,14 +83,15 @@ def evaluate(
     The reference is the recommended score where it is among those asked for, else the first.
 
     Args:
-        populations: panels; each is judged by itself, only Holm's correction sees all.
+        populations: panels; each is judged by itself, only Holm's correction sees all. One without a bin is left out
+            where another has one.
         scores: names; all that the populations have the numbers for where empty.
         binning: which networks are compared with each other.
         resamples: bootstrap samples, and permutations.
         seed: fixes them.
 
     Raises:
-        InputError: for an unknown score, a population without a bin, or too few resamples.
+        InputError: for an unknown score, no population with a bin, or too few resamples.
 
     >>> from parlay.evidence.table import Network, population_from
     >>> networks = [Network(widths=(8 + i, 40 - i), accuracy=(60 + i,), params=999, macs=i) for i in range(9)]
@@ -102,12 +107,38 @@ def evaluate(
         raise InputError("--resamples", given=resamples, allowed="an integer from 100 to 1000000")
     if seed < 0:
         raise InputError("--seed", given=seed, allowed="an integer of at least 0")
+    grouping = binning or Binning()
+    large, small = _by_bins(populations, grouping)
     panels: list[Panel] = []
-    for population in populations:
+    for population in large:
         names = tuple(dict.fromkeys(scores)) or default_scores(population)
         reference = RECOMMENDED if RECOMMENDED in names else names[0]
-        panels.append(judge(population, names, reference, binning=binning or Binning(), resamples=resamples, seed=seed))
-    return Evaluation(panels=_corrected(panels), resamples=resamples, seed=seed)
+        panels.append(judge(population, names, reference, binning=grouping, resamples=resamples, seed=seed))
+    return Evaluation(panels=_corrected(panels), resamples=resamples, seed=seed, too_small=small)
+
+
+def _by_bins(
+    populations: Sequence[Population], binning: Binning
+) -> tuple[list[Population], tuple[tuple[str, int], ...]]:
+    """The populations that have a bin, and name and size of the others.
+
+    Raises:
+        InputError: when none has.
+    """
+    large: list[Population] = []
+    small: list[tuple[str, int]] = []
+    refused: InputError | None = None
+    for population in populations:
+        try:
+            binning.of(population)
+        except InputError as error:
+            refused = refused or error
+            small.append((population.name, len(population.widths)))
+        else:
+            large.append(population)
+    if refused is not None and not large:
+        raise refused
+    return large, tuple(small)
 
 
 def _corrected(panels: Sequence[Panel]) -> tuple[Panel, ...]:

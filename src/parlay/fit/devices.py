@@ -170,7 +170,7 @@ def write_device_files(
         absent = missing_packages(kind)
         if absent:
             verb = "is" if len(absent) == 1 else "are"
-            reason = f"{', '.join(absent)} {verb} not installed; pip install 'parlay[{kind.extra}]'"
+            reason = f"{', '.join(absent)} {verb} not installed; pip install '.[{kind.extra}]' in parlay's checkout"
             missing.append(Missing(name=kind.name, file=kind.file, reason=reason))
         else:
             ready.append(kind)

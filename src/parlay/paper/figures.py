@@ -33,12 +33,16 @@ if TYPE_CHECKING:
 __all__ = ["FIGURES", "architecture", "panel_plot", "write_figures"]
 
 POOLED = "2×2 max pooling stands where we read Figure 2 to have it: behind each of the first three convolutions"
-BESIDE = (
-    "Each panel twice: against energy, and the same points against multiply-adds. Bars: lowest to highest seed.\n"
-    "Above each chart: rank correlation with accuracy, 95 % interval; second line: with the other quantity taken out."
+BESIDE = "Each panel twice: against energy, and the same points against multiply-adds."
+BARS = " Bars: lowest to highest seed."
+ABOVE = (
+    "\nAbove each chart: rank correlation with accuracy, 95 % interval; second line: with the other quantity taken out."
 )
 PRINTED = " Over the paper's layouts."
 RANDOM = " Over the random layouts alone; letters are optima."
+SEEDS = " Dots: mean over seeds; thin lines: lowest to highest seed."
+FREE = {"sampled": "random", "learned": "the energy's optimum", "other optima": "other scores' optima"}
+"""Role -> what it is in free order."""
 NUMBERS = {1: "n₁", 2: "n₂", 3: "n₃", 4: "n₄"}
 
 GRIDS: dict[str, tuple[str, tuple[tuple[str, ...], ...]]] = {
@@ -144,14 +148,18 @@ def _figures(panels: Mapping[str, PanelPoints]) -> Iterable[tuple[str, Figure]]:
     for name, (title, rows) in GRIDS.items():
         letters = iter("abcd")
         plots = [[panel_plot(panels[panel], f"({next(letters)})") for panel in row] for row in rows]
-        yield name, draw_grid(plots, title=title, note=BESIDE + (RANDOM if name == "free" else PRINTED))
+        spread = BARS if any(point.runs > 1 for row in plots for plot in row for point in plot.points) else ""
+        is_free = name == "free"
+        note = BESIDE + spread + ABOVE + (RANDOM if is_free else PRINTED)
+        yield name, draw_grid(plots, title=title, note=note, names=FREE if is_free else None)
+    repeated = any(len(point.accuracies) > 1 for point in panels["pairs"].points)
     yield (
         "pairs",
         draw_dumbbells(
             _dumbbells(panels["pairs"]),
             title="Not in the paper: matched pairs of 4,288 kernels, four layers in free order",
             note="Two layouts a line, each name in the colour of its dot, of equal size, that agree in one quantity"
-            " (within 2 %) and are far apart in the other. Dots: mean over seeds; thin lines: lowest to highest seed.",
+            f" (within 2 %) and are far apart in the other.{SEEDS if repeated else ''}",
         ),
     )
 

@@ -125,7 +125,7 @@ def _readme(experiment: Experiment, rows: Sequence[Row]) -> str:
         f"{experiment.family.title}, {experiment.kernels:,} kernels, {experiment.data}. Every line of `trials.csv` is"
         " one training run; its columns are those of `parlay study export`.",
         "",
-        "| trained how | layouts | runs | seconds a run | on | made by |",
+        "| trained how | layouts | runs | seconds a run | on | a command whose trials include these |",
         "|---|---:|---:|---:|---|---|",
     ]
     for some in groups.values():
@@ -159,7 +159,7 @@ def _command(experiment: Experiment, rows: Sequence[Row]) -> str:
     if seeds != list(range(experiment.seeds)):
         whole = seeds == list(range(len(seeds)))
         parts += [f"--n-seeds {len(seeds)}"] if whole else [f"--seed {seed}" for seed in seeds]
-    return " ".join(parts)
+    return " ".join([*parts, "--study runs/paper --results results"])
 
 
 def _first(experiment: Experiment, count: int) -> set[tuple[int, ...]]:

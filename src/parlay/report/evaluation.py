@@ -67,6 +67,10 @@ def evaluation_lines(evaluation: Evaluation) -> list[str]:
             f" {panel.pairs:,} pairs of exactly equal {panel.size_name}; gains over {picks}, accuracy {panel.unit};"
             f" intervals resample {panel.resampled}"
         )
+    lines += [
+        f"{name}: left out, {networks} network{'' if networks == 1 else 's'} and no bin of one size that counts"
+        for name, networks in evaluation.too_small
+    ]
     return lines
 
 

@@ -5,7 +5,7 @@ What is drawn is plain data, gathered elsewhere; only the functions that draw lo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,11 +18,12 @@ if TYPE_CHECKING:
 __all__ = ["Dumbbell", "Dumbbells", "PanelPlot", "PlotPoint", "draw_dumbbells", "draw_grid", "new_figure", "rendered"]
 
 BLUE, RED, GREEN, GREY, INK = "#2f6db3", "#c0392b", "#2e8b57", "#5f5f5f", "#222222"
+EXTRA = "not in the paper"
 STYLES = {
     "sampled": (BLUE, "o", 30),
     "learned": (RED, "o", 34),
     "other optima": (GREEN, "D", 30),
-    "not in the paper": ("#9a9a9a", "s", 24),
+    EXTRA: ("#9a9a9a", "s", 24),
 }
 FORMATS = ("pdf", "svg", "png")
 
@@ -130,13 +131,16 @@ def rendered(figure: Figure, kind: str) -> bytes:
     return stream.getvalue()
 
 
-def draw_grid(rows: Sequence[Sequence[PanelPlot]], *, title: str, note: str) -> Figure:
+def draw_grid(
+    rows: Sequence[Sequence[PanelPlot]], *, title: str, note: str, names: Mapping[str, str] | None = None
+) -> Figure:
     """Panels in rows and columns, each of two charts on one accuracy scale: against energy and against multiply-adds.
 
     Args:
         rows: the panels; every row has as many.
         title: of the figure.
         note: what the reader has to know, under the title.
+        names: role -> what the legend calls it here, where that is not its name.
 
     Raises:
         MissingExtraError: when matplotlib is not installed.
@@ -147,7 +151,7 @@ def draw_grid(rows: Sequence[Sequence[PanelPlot]], *, title: str, note: str) -> 
     head, body = whole[0], whole[1]
     head.text(0.012, 0.80, title, fontsize=15, fontweight="bold", va="center", color=INK)
     head.text(0.012, 0.42, note, fontsize=10.5, va="center", color=GREY)
-    _legend(head, {point.role for row in rows for panel in row for point in panel.points})
+    _legend(head, {point.role for row in rows for panel in row for point in panel.points}, names or {})
     cells = body.subfigures(len(rows), columns, squeeze=False, wspace=0.03, hspace=0.03)
     for r, row in enumerate(rows):
         for c, panel in enumerate(row):
@@ -155,8 +159,9 @@ def draw_grid(rows: Sequence[Sequence[PanelPlot]], *, title: str, note: str) -> 
             left, right = cell.subplots(1, 2, sharey=True)
             cell.suptitle(f"{panel.title}\n", fontsize=12, fontweight="bold", x=0.02, ha="left", color=INK)
             cell.text(0.02, 0.925, panel.subtitle, fontsize=9, color=GREY, va="top")
-            if _key(panel.points):
-                cell.supxlabel(_key(panel.points), fontsize=8.5, x=0.03, ha="left", color=INK)
+            below = "\n".join(part for part in (_key(panel.points), _left_out(panel.points)) if part)
+            if below:
+                cell.supxlabel(below, fontsize=8.5, x=0.03, ha="left", color=INK)
             _chart(left, panel, against_energy=True)
             _chart(right, panel, against_energy=False)
     return figure
@@ -178,7 +183,7 @@ def draw_dumbbells(charts: Sequence[Dumbbells], *, title: str, note: str) -> Fig
     return figure
 
 
-def _legend(head: object, roles: set[str]) -> None:
+def _legend(head: object, roles: set[str], names: Mapping[str, str]) -> None:
     from matplotlib.figure import SubFigure
     from matplotlib.lines import Line2D
 
@@ -189,12 +194,35 @@ def _legend(head: object, roles: set[str]) -> None:
         if role in roles
     ]
     if handles:
-        names = [role for role in STYLES if role in roles]
-        head.legend(handles, names, loc="center right", ncols=len(names), frameon=False, fontsize=11)
+        labels = [names.get(role, role) for role in STYLES if role in roles]
+        head.legend(handles, labels, loc="center right", ncols=len(labels), frameon=False, fontsize=11)
+
+
+def _framed(points: Sequence[PlotPoint]) -> tuple[tuple[PlotPoint, ...], tuple[PlotPoint, ...]]:
+    """The points that are drawn, and the grey ones that would squeeze the others: far below all of these."""
+    own = [point for point in points if point.role != EXTRA]
+    if not own:
+        return tuple(points), ()
+    floor = min(point.low for point in own) - 0.5 * (max(point.high for point in own) - min(point.low for point in own))
+    shown = tuple(point for point in points if point.role != EXTRA or point.accuracy >= floor)
+    return shown, tuple(point for point in points if point not in shown)
+
+
+def _left_out(points: Sequence[PlotPoint]) -> str:
+    """The points below the frame, in words; empty without any.
+
+    >>> from dataclasses import replace
+    >>> kept = PlotPoint(name="4-6", role="sampled", energy=2, macs=1, accuracy=50, low=50, high=60, runs=2)
+    >>> _left_out([kept, replace(kept, name="1-9", role="not in the paper", accuracy=10.0)])
+    'below the frame, grey: 1-9 10.0 %'
+    """
+    below = sorted(_framed(points)[1], key=lambda point: -point.accuracy)
+    listed = ", ".join(f"{point.name} {point.accuracy:.1f} %" for point in below)
+    return f"below the frame, grey: {listed}" if listed else ""
 
 
 def _chart(ax: Axes, panel: PanelPlot, *, against_energy: bool) -> None:
-    points = panel.points
+    points = _framed(panel.points)[0]
     _plain_axes(ax)
     unit, word = (1e6, "millions") if max((p.macs for p in points), default=10**6) >= 10**6 else (1e3, "thousands")
     ax.set_xlabel("energy (Eq. 3)" if against_energy else f"multiply-adds per image ({word})", fontsize=10)
@@ -248,10 +276,12 @@ def _key(points: Sequence[PlotPoint]) -> str:
 def _name(ax: Axes, points: Sequence[PlotPoint], place: Callable[[PlotPoint], float]) -> None:
     """Write beside the points that have a note (a letter), else beside the ends of the energies and the best one.
 
-    A label takes the line nearest to its point on which it covers neither a point nor another label.
+    A label takes the line nearest to its point on which it covers neither a point nor another label, and from which
+    nothing lies between the two. A thin line joins them where they are apart, or another point is as near.
     """
     letters = _letters(points)
-    ends = [points[0], points[-1], max(points, key=lambda point: point.accuracy)]
+    own = [point for point in points if point.role != EXTRA] or points
+    ends = [own[0], own[-1], max(own, key=lambda point: point.accuracy)]
     named = letters or {point: point.name for point in ends}
     (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()
     line, char = (top - bottom) * 0.056, (right - left) * 0.021
@@ -262,14 +292,17 @@ def _name(ax: Axes, points: Sequence[PlotPoint], place: Callable[[PlotPoint], fl
         reach = char * (len(text) + 0.8)
         low, high = (x - reach, x - char * 0.6) if back else (x + char * 0.6, x + reach)
 
-        def free(y: float, low: float = low, high: float = high) -> bool:
+        def free(y: float, low: float = low, high: float = high, x: float = x, own: float = point.accuracy) -> bool:
             inside = bottom + line / 2 < y < top
-            return inside and all(b < low or a > high or abs(y - c) >= 0.85 * line for a, b, c in boxes)
+            between = any(a < x < b and min(y, own) < c < max(y, own) for a, b, c in boxes)
+            return inside and not between and all(b < low or a > high or abs(y - c) >= 0.85 * line for a, b, c in boxes)
 
         tries = [point.accuracy + sign * k * line / 2 for k in range(13) for sign in (1, -1)]
         y = next((y for y in tries if free(y)), point.accuracy + line)
         boxes.append((low, high, y))
-        far = abs(y - point.accuracy) > 1.2 * line
+        off = abs(y - point.accuracy)
+        rivals = (p for p in points if p != point and abs(place(p) - x) < 1.5 * char)
+        far = off > 1.2 * line or (off > 0 and any(abs(p.accuracy - y) < off + 0.3 * line for p in rivals))
         label = ax.annotate(
             text,
             (x, point.accuracy),
@@ -280,7 +313,14 @@ def _name(ax: Axes, points: Sequence[PlotPoint], place: Callable[[PlotPoint], fl
             fontweight="bold" if letters else "normal",
             color=INK,
             zorder=6,
-            arrowprops={"arrowstyle": "-", "color": "#9a9a9a", "linewidth": 0.7, "shrinkA": 0, "shrinkB": 3}
+            arrowprops={
+                "arrowstyle": "-",
+                "color": "#9a9a9a",
+                "linewidth": 0.7,
+                "shrinkA": 0,
+                "shrinkB": 3,
+                "relpos": (1, 0.5) if back else (0, 0.5),
+            }
             if far
             else None,
         )
