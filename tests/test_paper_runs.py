@@ -62,7 +62,8 @@ def test_trials_are_kept_as_text_and_another_machine_goes_on_from_there(images, 
     more = answer(capsys, *here, "--study", tmp_path / "two", "--layouts", 3, *TWO[2:])["panels"]
     assert [(p["reused"], p["trained"], p["adopted"], p["kept"]) for p in more] == [(2, 1, 0, 3)]
     readme = (results / "3a" / "README.md").read_text()
-    assert "parlay paper run --panel 3a --recipe fast --steps 2 --layouts 3 --study runs/paper --results results`" in readme
+    command = "parlay paper run --panel 3a --recipe fast --steps 2 --layouts 3 --study runs/paper --results results"
+    assert f"`{command}`" in readme
     assert "host" in before and str(tmp_path) not in before + readme
     with Reader(tmp_path / "two") as reader:
         rows = reader.rows()
