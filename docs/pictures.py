@@ -101,15 +101,19 @@ def front() -> None:
     from parlay.paper.figures import panel_plot
     from parlay.paper.judging import gather
     from parlay.paper.results import read_results
-    from parlay.report.panels import draw_grid, rendered
+    from parlay.report.panels import PanelPlot, draw_grid, rendered
 
     panels = gather(read_results(ROOT / "results"))
     note = (
-        "Left against energy, right against multiply-adds.\n"
+        "Left against energy, right against multiply-adds. Bars: seeds.\n"
         "Above: rank correlation; then the same, the other taken out."
     )
-    whole = [panel_plot(panels[name]) for name in ("3a", "3b")]
-    plots = [[replace(plot, points=tuple(p for p in plot.points if p.role != "not in the paper"))] for plot in whole]
+    plots: list[list[PanelPlot]] = []
+    for name in ("3a", "3b"):
+        panel = replace(panels[name], points=panels[name].judging, others=())
+        plot = panel_plot(panel)
+        subtitle = f"{panel.protocol}: the paper's {len(panel.points)} layouts, {panel.runs} runs"
+        plots.append([replace(plot, subtitle=subtitle)])
     figure = draw_grid(plots, title="One size, 4,288 kernels: does energy rank?", note=note)
     (FOLDER / "paper-front.png").write_bytes(rendered(figure, "png"))
 

@@ -378,6 +378,9 @@ def test_a_panel_too_small_to_judge_is_left_out(tmp_path: Path, capsys: pytest.C
     assert run([*command, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert [entry["networks"] for entry in found["too_small"]] == [3] and found["networks"] == 13
+    alike = [replace(row, trial=replace(row.trial, precision="bf16", steps=100)) for row in few]
+    (tmp_path / "trials.csv").write_text(csv_text(study_rows(lambda width, seed: width / 30) + alike))
+    assert [population.name[-4:] for population in read_study(tmp_path)] == ["fp32", "bf16"]
     (tmp_path / "trials.csv").write_text(csv_text(few))
     assert run(command) == 2 and "bins: got none" in capsys.readouterr().err
 

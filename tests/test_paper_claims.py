@@ -157,6 +157,9 @@ def test_two_layouts_are_compared_where_both_were_trained():
     judged = judge(claim, gather([*most, *both]))
     assert (judged.protocol, judged.verdict) == ("fast, 10 steps, fp32", Outcome.HOLDS)
     assert gather([*most, *both])["free3"].protocol == "fast, 20 steps, fp32"
+    one = trials("free3", rising, steps=20)  # one run of each under the panel's protocol takes no verdict away
+    assert judge(claim, gather([*one, *both])) == judged
+    assert judge(claim, gather(one)).verdict is Outcome.OPEN
 
 
 def test_short_and_long_recipe_are_compared_over_the_layouts_of_both():

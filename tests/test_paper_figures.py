@@ -5,9 +5,12 @@ from __future__ import annotations
 import csv
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from matplotlib.axes import Axes
+from matplotlib.text import Text
 
 from parlay.cli.main import run
 from parlay.errors import InputError
@@ -18,7 +21,7 @@ from parlay.paper.listings import claims_markdown, listings
 from parlay.paper.panels import get_experiment
 from parlay.paper.results import write_results
 from parlay.paper.runs import Protocol, plan_panel
-from parlay.report.panels import PanelPlot, PlotPoint, draw_grid, rendered
+from parlay.report.panels import PanelPlot, PlotPoint, draw_grid, place_labels, rendered
 from parlay.study import Row
 
 
@@ -152,3 +155,49 @@ def test_claims_command_reads_results_and_prints_verdicts(drawn, capsys):
     first = document["claims"][0]
     assert (first["claim"], first["verdict"], first["n"]) == ("rises-3a", "holds", 24)
     assert first["interval"][0] > first["threshold"]
+
+
+FRAME = (0.0, 100.0, 0.0, 100.0)
+
+
+@pytest.mark.parametrize(
+    ("names", "others", "expected"),
+    [
+        ([("8-8-8", (20.0, 50.0))], [], [(False, 50.0, False)]),  # nothing in the way: beside its mark, into the room
+        ([("8-8-8", (90.0, 50.0))], [], [(True, 50.0, False)]),
+        ([("8-8-8", (20.0, 50.0))], [(25.0, 50.0)], [(False, 55.6, True)]),  # a mark there: above it, and joined
+        ([("8-8-8", (20.0, 50.0))], [(25.0, 50.0), (20.0, 53.0)], [(False, 44.4, True)]),  # nothing between the two
+    ],
+)
+def test_names_stand_beside_their_marks(
+    names: list[tuple[str, tuple[float, float]]],
+    others: list[tuple[float, float]],
+    expected: list[tuple[bool, float, bool]],
+):
+    """A name covers no mark, has nothing between itself and its mark, and is joined to it where another is as near."""
+    marks = [(x, y, y, y) for x, y in [*(mark for _, mark in names), *others]]
+    found = place_labels(names, marks, frame=FRAME)
+    assert [(label.is_left, round(label.y, 1), label.has_leader) for label in found] == expected
+
+
+def test_names_cover_no_bars_and_stay_in_the_frame():
+    """The bar of a mark counts as covered; where a side has no room the other is taken."""
+    [label] = place_labels([("8-8-8", (20.0, 50.0))], [(20.0, 50.0, 50.0, 50.0), (26.0, 80.0, 40.0, 90.0)], frame=FRAME)
+    assert label.y < 40 or label.is_left
+    [label] = place_labels([("8-8-8", (3.0, 50.0))], [(3.0, 50.0, 50.0, 50.0)], frame=FRAME)
+    assert not label.is_left
+
+
+def test_grey_points_far_below_do_not_squeeze_the_others():
+    """They are listed below the chart instead; one that is near is drawn."""
+    panel = gather(trials("3a", seeds=(0,)))["3a"]
+    plot = panel_plot(panel)
+    low = min(point.accuracy for point in plot.points if point.role == "sampled")
+    grey = [point for point in plot.points if point.role == "not in the paper"]
+    far = replace(
+        plot, points=tuple(replace(p, accuracy=1.0, low=1.0, high=1.0) if p == grey[0] else p for p in plot.points)
+    )
+    [figure] = [draw_grid([[far]], title="t", note="n")]
+    texts = [text.get_text() for text in figure.findobj(Text)]
+    assert f"below the frame, grey: {grey[0].name} 1.0 %" in texts
+    assert all(ax.get_ylim()[0] > low - 20 for ax in figure.findobj(Axes))

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import base64
+import csv
 import hashlib
+import io
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
@@ -19,10 +22,11 @@ from parlay.errors import InputError, StudyError
 from parlay.families import plain
 from parlay.report.page import gather, render, write_page
 from parlay.report.page.curves import points_for, thin, windows
-from parlay.report.page.panels import make_panels
-from parlay.report.page.verdict import Finding
+from parlay.report.page.panels import Panel, make_panels
+from parlay.report.page.relations import relations_of
+from parlay.report.page.verdict import Finding, judge
 from parlay.report.page.weights import read_weights
-from parlay.study import Reader, csv_text
+from parlay.study import Kind, Reader, csv_text
 
 NASTY = '</script><img src=x onerror="alert(1)"><!-- &amp; \' ${title} \u2028'
 
@@ -258,12 +262,63 @@ def test_trials_kept_as_text_have_a_page(tmp_path: Path, folder: Path, capsys: p
     page = Elements(render(kept)).text
     assert "parlay evaluate" in page and "parlay study run" not in page
     (tmp_path / "kept" / "two" / "trials.csv").write_text("layout\n4-6\n", encoding="utf-8")
-    assert run(["report", str(tmp_path / "kept"), "--out", str(tmp_path / "page.html")]) != 0
+    assert run(["report", str(tmp_path / "kept"), "--out", str(tmp_path / "page.html")]) == 2
     [line] = capsys.readouterr().err.strip().splitlines()
     assert "two/trials.csv" in line and "a trials.csv of parlay's" in line
     (tmp_path / "kept" / "two" / "trials.csv").write_text(text.splitlines()[0] + "\n", encoding="utf-8")
-    with pytest.raises(StudyError, match="holds no trial"):
+    with pytest.raises(StudyError, match="holds no complete trial"):
         gather([tmp_path / "kept"])
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda cells: {**cells, "macs": "1"}, "macs 1, but"),
+        (lambda cells: {**cells, "accuracy": ""}, "without an accuracy"),
+        (lambda cells: {**cells, "error": "x" * 140_000}, "field larger than field limit"),
+    ],
+)
+def test_tables_that_were_changed_are_refused(tmp_path: Path, folder: Path, change: Any, words: str):
+    """Costs are counted again, and a complete trial has an accuracy: a cell that says otherwise is one line."""
+    with Reader(folder) as reader:
+        complete = [row for row in reader.rows() if row.status == "complete"]
+    first, *rest = csv.DictReader(io.StringIO(csv_text(complete)))
+    out = io.StringIO()
+    writer = csv.DictWriter(out, list(first))
+    writer.writeheader()
+    writer.writerows([change(first), *rest])
+    (tmp_path / "trials.csv").write_text(out.getvalue(), encoding="utf-8")
+    with pytest.raises(InputError, match=words):
+        gather([tmp_path])
+
+
+def test_a_folder_of_studies_and_tables_is_a_page_of_all(tmp_path: Path, folder: Path):
+    """Studies and tables inside a folder are all read; what a table leaves out is told."""
+    make_study(tmp_path / "b", LAYOUTS[:6], data_name="other", seeds=(0,))
+    with Reader(folder) as reader:
+        (tmp_path / "a").mkdir()
+        (tmp_path / "a" / "trials.csv").write_text(csv_text(reader.rows()), encoding="utf-8")
+    page = gather([tmp_path])
+    assert [(found.study, dict(found.facts).get("Left out", "")[:1]) for found in page.provenance] == [
+        ("a", "4"),
+        ("b", ""),
+    ]
+
+
+def test_chosen_layouts_beside_random_ones_are_told(tmp_path: Path):
+    """The coefficient over random layouts alone stands beside that over all; without chosen ones nothing is said."""
+    accuracies = dict(zip(LAYOUTS, (0.9, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7), strict=True))
+    place = make_study(tmp_path / "s", accuracy=lambda row: accuracies[row.trial.layout], seeds=(0,))
+    [judged] = gather([place]).judged
+    rows = judged.panel.rows
+    random = [replace(row, kinds=frozenset({Kind.SAMPLE})) for row in rows]
+    mixed = Panel(study="s", rows=(replace(rows[0], kinds=frozenset({Kind.TOP})), *random[1:]))
+    cautions = judge(mixed, relations_of(mixed)).cautions
+    assert [
+        text for text in cautions if text.startswith("7 of 8 layouts were drawn at random, the others chosen; over")
+    ]
+    whole = Panel(study="s", rows=tuple(random))
+    assert not [text for text in judge(whole, relations_of(whole)).cautions if "drawn at random" in text]
 
 
 def test_weights_beside_a_study_are_shown(tmp_path: Path):

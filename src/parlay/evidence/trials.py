@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import json
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from parlay.errors import InputError, StudyError
@@ -49,6 +50,7 @@ class _Run:
         layout, seed, accuracy: of the trial.
         costs: weights, params, macs, peak_activation_bytes; None where there is no number.
         data, steps: for the title.
+        training: what may tell two populations of the same title apart.
     """
 
     alike: str
@@ -59,6 +61,7 @@ class _Run:
     costs: Mapping[str, int | None]
     data: str
     steps: int
+    training: str
 
 
 def read_study(folder: Path | str) -> list[Population]:
@@ -104,6 +107,7 @@ def from_rows(rows: Iterable[Row], *, name: str = "study") -> list[Population]:
             costs=row.costs,
             data=row.data_name,
             steps=trial.steps,
+            training=_training(trial.recipe.name, trial.precision, trial.validation),
         )
         runs.append(run)
     return _populations(runs, name)
@@ -143,7 +147,14 @@ def _csv_run(record: dict[str, str]) -> _Run:
         costs={name: int(record[name]) if record[name] else None for name in costs},
         data=record["data"],
         steps=int(record["steps"]),
+        training=_training(record.get("recipe"), record.get("precision"), int(record.get("validation") or 0)),
     )
+
+
+def _training(recipe: str | None, precision: str | None, validation: int) -> str:
+    """Recipe, precision and held out images in words, as far as they are known."""
+    held = f"{validation:,} images held out" if validation else ""
+    return ", ".join(part for part in (f"recipe {recipe}" if recipe else "", precision, held) if part)
 
 
 def _family(record: dict[str, str]) -> Family:
@@ -166,6 +177,13 @@ def _populations(runs: Sequence[_Run], name: str) -> list[Population]:
     if not groups:
         raise InputError("study", given=f"{name} without a complete trial", allowed="at least one complete trial")
     found = [_population(group, name if len(groups) == 1 else "") for group in groups.values()]
+    repeated = Counter(population.name for population in found)
+    found = [
+        replace(population, name=f"{population.name}, {group[0].training}")
+        if repeated[population.name] > 1
+        else population
+        for population, group in zip(found, groups.values(), strict=True)
+    ]
     return sorted(found, key=lambda population: -len(population))
 
 

@@ -18,8 +18,8 @@ on the other side, and everything else, no interval at all included, is **not en
 * ``gain``: mean accuracy of the learned layouts minus that of the sampled ones, above 0.
 * ``best``: the most accurate learned layout minus the most accurate sampled one, above 0.
 * ``near``: neighbours in energy (within 2 %) differ by less than a quarter of the panel's whole range on average.
-* ``two``: accuracy of one layout minus that of another, above half of what the paper states, or above 0; where the
-  panel's protocol lacks one of them, under another protocol that has both.
+* ``two``: accuracy of one layout minus that of another, above half of what the paper states, or above 0; under the
+  first protocol, most layouts first, that has two runs of both, else the first that has both.
 * ``matched``: mean over the pairs of accuracy of the layout that has more minus that of the other, above 0.
 * ``agreement``: Spearman of the accuracies under two recipes, above 0.7.
 """

@@ -67,13 +67,15 @@ class PanelPoints:
         return {point.layout: point for point in self.points}
 
     def where_all_ran(self, layouts: Iterable[Layout]) -> PanelPoints:
-        """This panel, or where it lacks one of the layouts its first other protocol that has them all, if there is one.
+        """The first protocol that has two runs of each layout; else the first that has them all; else this one.
 
         Args:
             layouts: what a comparison needs, all trained alike.
         """
         wanted = set(layouts)
-        return next((one for one in (self, *self.others) if wanted <= one.by_layout.keys()), self)
+        having = [one for one in (self, *self.others) if wanted <= one.by_layout.keys()]
+        repeated = (one for one in having if all(len(one.by_layout[layout].accuracies) > 1 for layout in wanted))
+        return next(repeated, having[0] if having else self)
 
     def of(self, role: Role) -> tuple[Measured, ...]:
         """The points of one role."""

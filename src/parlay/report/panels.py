@@ -26,6 +26,8 @@ STYLES = {
     EXTRA: ("#9a9a9a", "s", 24),
 }
 FORMATS = ("pdf", "svg", "png")
+LEAST_MARGIN = 2.0
+"""Points of accuracy by which a grey point may lie below all others and still be drawn."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,7 +161,7 @@ def draw_grid(
             left, right = cell.subplots(1, 2, sharey=True)
             cell.suptitle(f"{panel.title}\n", fontsize=12, fontweight="bold", x=0.02, ha="left", color=INK)
             cell.text(0.02, 0.925, panel.subtitle, fontsize=9, color=GREY, va="top")
-            below = "\n".join(part for part in (_key(panel.points), _left_out(panel.points)) if part)
+            below = "\n".join(part for part in (_key(_framed(panel.points)[0]), _left_out(panel.points)) if part)
             if below:
                 cell.supxlabel(below, fontsize=8.5, x=0.03, ha="left", color=INK)
             _chart(left, panel, against_energy=True)
@@ -199,12 +201,16 @@ def _legend(head: object, roles: set[str], names: Mapping[str, str]) -> None:
 
 
 def _framed(points: Sequence[PlotPoint]) -> tuple[tuple[PlotPoint, ...], tuple[PlotPoint, ...]]:
-    """The points that are drawn, and the grey ones that would squeeze the others: far below all of these."""
+    """The points that are drawn, and the grey ones that would squeeze the others.
+
+    Left out is what lies below all others by more than half their range, and by more than ``LEAST_MARGIN``.
+    """
     own = [point for point in points if point.role != EXTRA]
     if not own:
         return tuple(points), ()
-    floor = min(point.low for point in own) - 0.5 * (max(point.high for point in own) - min(point.low for point in own))
-    shown = tuple(point for point in points if point.role != EXTRA or point.accuracy >= floor)
+    low, high = min(point.low for point in own), max(point.high for point in own)
+    floor = low - max(0.5 * (high - low), LEAST_MARGIN)
+    shown = tuple(point for point in points if point.role != EXTRA or point.low >= floor)
     return shown, tuple(point for point in points if point not in shown)
 
 
@@ -213,7 +219,7 @@ def _left_out(points: Sequence[PlotPoint]) -> str:
 
     >>> from dataclasses import replace
     >>> kept = PlotPoint(name="4-6", role="sampled", energy=2, macs=1, accuracy=50, low=50, high=60, runs=2)
-    >>> _left_out([kept, replace(kept, name="1-9", role="not in the paper", accuracy=10.0)])
+    >>> _left_out([kept, replace(kept, name="1-9", role="not in the paper", accuracy=10.0, low=10.0)])
     'below the frame, grey: 1-9 10.0 %'
     """
     below = sorted(_framed(points)[1], key=lambda point: -point.accuracy)
@@ -273,58 +279,121 @@ def _key(points: Sequence[PlotPoint]) -> str:
     return "\n".join(lines)
 
 
-def _name(ax: Axes, points: Sequence[PlotPoint], place: Callable[[PlotPoint], float]) -> None:
-    """Write beside the points that have a note (a letter), else beside the ends of the energies and the best one.
+@dataclass(frozen=True, kw_only=True)
+class Label:
+    """Where a name stands.
 
-    A label takes the line nearest to its point on which it covers neither a point nor another label, and from which
-    nothing lies between the two. A thin line joins them where they are apart, or another point is as near.
+    Attributes:
+        text: the name.
+        mark: (x, y) of the mark that it names.
+        x, y: of its end beside the mark, and of its middle line.
+        is_left: whether it stands to the left of the mark.
+        has_leader: whether a thin line joins it to its mark.
     """
+
+    text: str
+    mark: tuple[float, float]
+    x: float
+    y: float
+    is_left: bool
+    has_leader: bool
+
+
+def place_labels(
+    names: Sequence[tuple[str, tuple[float, float]]],
+    marks: Sequence[tuple[float, float, float, float]],
+    *,
+    frame: tuple[float, float, float, float],
+) -> list[Label]:
+    """Places for names beside their marks, highest mark first.
+
+    A name takes the line nearest to its mark, on the side with more room and then on the other, where it covers no
+    mark, no bar and no name, and where nothing lies between the two; else one with something between; else the line
+    above. A thin line joins the two where they are apart, or where another mark is as near to the name.
+
+    Args:
+        names: text and (x, y) of its mark.
+        marks: every mark as x, y and both ends of its bar.
+        frame: left, right, bottom, top of the chart.
+
+    >>> lone = place_labels([("4-6", (5.0, 5.0))], [(5.0, 5.0, 5.0, 5.0)], frame=(0, 10, 0, 10))[0]
+    >>> (lone.y, lone.has_leader)
+    (5.0, False)
+    """
+    left, right, bottom, top = frame
+    line, char = (top - bottom) * 0.056, (right - left) * 0.021
+    boxes = [(x - char / 2, x + char / 2, y, y) for x, y, _, _ in marks]
+    boxes += [(x - char / 4, x + char / 4, low, high) for x, _, low, high in marks if high > low]
+    found: list[Label] = []
+    for text, (x, own) in sorted(names, key=lambda name: -name[1][1]):
+        reach = char * (len(text) + 0.8)
+
+        def span(is_left: bool, x: float = x, reach: float = reach) -> tuple[float, float]:
+            return (x - reach, x - char * 0.6) if is_left else (x + char * 0.6, x + reach)
+
+        def is_free(low: float, high: float, y: float) -> bool:
+            inside = bottom + line / 2 < y < top and left < low and high < right
+            return inside and all(
+                b < low or a > high or y < under - 0.85 * line or y > over + 0.85 * line for a, b, under, over in boxes
+            )
+
+        def is_between(y: float, x: float = x, own: float = own) -> bool:
+            ends = sorted((y, own))
+            return any(a < x < b and ends[0] < (under + over) / 2 < ends[1] for a, b, under, over in boxes)
+
+        side = x > (left + right) / 2
+        tries = [
+            (is_left, own + sign * step * line / 2)
+            for is_left in (side, not side)
+            for step in range(13)
+            for sign in (1, -1)
+        ]
+        free = [(is_left, y) for is_left, y in tries if is_free(*span(is_left), y)]
+        clear = [(is_left, y) for is_left, y in free if not is_between(y)]
+        is_left, y = next(iter(clear or free), (side, own + line))
+        low, high = span(is_left)
+        boxes.append((low, high, y, y))
+        off = abs(y - own)
+        rivals = (b for a, b, _, _ in marks if (a, b) != (x, own) and low - char <= a <= high + char)
+        leads = off > 1.2 * line or (off > 0 and any(abs(b - y) < off + 0.3 * line for b in rivals))
+        end = x - 0.7 * char if is_left else x + 0.7 * char
+        found.append(Label(text=text, mark=(x, own), x=end, y=y, is_left=is_left, has_leader=leads))
+    return found
+
+
+def _name(ax: Axes, points: Sequence[PlotPoint], place: Callable[[PlotPoint], float]) -> None:
+    """Write beside the points that have a note (a letter), else beside the ends of the energies and the best one."""
     letters = _letters(points)
     own = [point for point in points if point.role != EXTRA] or points
     ends = [own[0], own[-1], max(own, key=lambda point: point.accuracy)]
     named = letters or {point: point.name for point in ends}
-    (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()
-    line, char = (top - bottom) * 0.056, (right - left) * 0.021
-    boxes = [(place(p) - char / 2, place(p) + char / 2, p.accuracy) for p in points]
-    for point, text in sorted(named.items(), key=lambda item: -item[0].accuracy):
-        x = place(point)
-        back = x > (left + right) / 2
-        reach = char * (len(text) + 0.8)
-        low, high = (x - reach, x - char * 0.6) if back else (x + char * 0.6, x + reach)
-
-        def free(y: float, low: float = low, high: float = high, x: float = x, own: float = point.accuracy) -> bool:
-            inside = bottom + line / 2 < y < top
-            between = any(a < x < b and min(y, own) < c < max(y, own) for a, b, c in boxes)
-            return inside and not between and all(b < low or a > high or abs(y - c) >= 0.85 * line for a, b, c in boxes)
-
-        tries = [point.accuracy + sign * k * line / 2 for k in range(13) for sign in (1, -1)]
-        y = next((y for y in tries if free(y)), point.accuracy + line)
-        boxes.append((low, high, y))
-        off = abs(y - point.accuracy)
-        rivals = (p for p in points if p != point and abs(place(p) - x) < 1.5 * char)
-        far = off > 1.2 * line or (off > 0 and any(abs(p.accuracy - y) < off + 0.3 * line for p in rivals))
-        label = ax.annotate(
-            text,
-            (x, point.accuracy),
-            xytext=(x - 0.7 * char if back else x + 0.7 * char, y),
-            ha="right" if back else "left",
+    labels = place_labels(
+        [(text, (place(point), point.accuracy)) for point, text in named.items()],
+        [(place(point), point.accuracy, point.low, point.high) for point in points],
+        frame=(*ax.get_xlim(), *ax.get_ylim()),
+    )
+    for label in labels:
+        leader = {
+            "arrowstyle": "-",
+            "color": "#9a9a9a",
+            "linewidth": 0.7,
+            "shrinkA": 0,
+            "shrinkB": 3,
+            "relpos": (1, 0.5) if label.is_left else (0, 0.5),
+        }
+        written = ax.annotate(
+            label.text,
+            label.mark,
+            xytext=(label.x, label.y),
+            ha="right" if label.is_left else "left",
             va="center",
             fontsize=8.5,
             fontweight="bold" if letters else "normal",
             color=INK,
             zorder=6,
-            arrowprops={
-                "arrowstyle": "-",
-                "color": "#9a9a9a",
-                "linewidth": 0.7,
-                "shrinkA": 0,
-                "shrinkB": 3,
-                "relpos": (1, 0.5) if back else (0, 0.5),
-            }
-            if far
-            else None,
+            arrowprops=leader if label.has_leader else None,
         )
-        label.set_in_layout(False)
+        written.set_in_layout(False)
 
 
 def _plain_axes(ax: Axes) -> None:

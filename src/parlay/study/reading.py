@@ -35,9 +35,9 @@ COSTS = ("kernels", "weights", "params", "macs", "peak_activation_bytes")
 def rows_from_csv(text: str, *, precision: str | None = None, note: str = "") -> list[Row]:
     """The complete trials of a trials.csv, of networks of a family; failed ones and traced models are left out.
 
-    Every trial's identity is computed again and must be the one in the file. Tables written before precision was a
-    column are read too, if ``precision`` says what it was: the identity that they state was made in another way, so it
-    is not compared, and the trial gets the one it has now.
+    Every trial's identity is computed again and must be the one in the file, and what its layout costs is counted
+    again. Tables written before precision was a column are read too, if ``precision`` says what it was: the identity
+    that they state was made in another way, so it is not compared, and the trial gets the one it has now.
 
     Args:
         text: the file's content, as ``csv_text`` writes it.
@@ -45,7 +45,8 @@ def rows_from_csv(text: str, *, precision: str | None = None, note: str = "") ->
         note: kept in ``versions`` of every row under ``note``: where a table comes from that does not say so itself.
 
     Raises:
-        InputError: for a table that lacks columns, a value that cannot be read, or an identity that does not fit.
+        InputError: for a table that lacks columns, a value that cannot be read, an identity or a cost that does not
+            fit.
 
     >>> from parlay.families import plain
     >>> from parlay.study import Kind, csv_text, make_plan
@@ -56,7 +57,10 @@ def rows_from_csv(text: str, *, precision: str | None = None, note: str = "") ->
     True
     """
     reader = csv.DictReader(io.StringIO(text))
-    columns = set(reader.fieldnames or ())
+    try:
+        columns, records = set(reader.fieldnames or ()), list(reader)
+    except csv.Error as error:
+        raise InputError("trials table", given=str(error), allowed="a trials.csv of parlay's") from None
     needed = {"trial", "layout", "seed", "steps", "accuracy", "status", "recipe_numbers", "data_sha256", "family"}
     if not needed <= columns:
         raise InputError(
@@ -69,7 +73,7 @@ def rows_from_csv(text: str, *, precision: str | None = None, note: str = "") ->
             "trials table", given="no column precision", allowed="tables that have one, or a precision said besides"
         )
     rows: list[Row] = []
-    for line, record in enumerate(reader, start=2):
+    for line, record in enumerate(records, start=2):
         if record["status"] != COMPLETE or not record["family"]:
             continue
         try:
@@ -108,13 +112,13 @@ def _row(record: Mapping[str, str], precision: str | None, note: str) -> Row:
         validation=int(record.get("validation") or 0),
         precision=record.get("precision") or precision or "",
     )
-    figures = {
-        "layout": list(trial.layout),
-        "energy": _number(record, "energy"),
-        "log_energy": _number(record, "log_energy"),
-        **{name: int(record[name]) if record.get(name) else None for name in COSTS},
-    }
+    figures = trial.network.figures(trial.layout)
+    for name in COSTS:
+        if record.get(name) and int(record[name]) != figures[name]:
+            raise ValueError(f"{name} {record[name]}, but {record['layout']} has {figures[name]}")
     measured: dict[str, Any] = {name: _number(record, name) for name in FLOATS}
+    if measured["accuracy"] is None and measured["mean_average_precision"] is None:
+        raise ValueError("a complete trial without an accuracy")
     return Row(
         trial=trial,
         kinds=split_kinds(record["kinds"]),

@@ -2,7 +2,7 @@
 
 const MOST_CURVES = 200;
 
-function drawCurves(panel, trials, ends, width) {
+function drawCurves(panel, title, trials, ends, width) {
   const all = trials.filter((trial) => trial.curve);
   if (!all.length) return null;
   const rank = (trial) => (trial.layout === ends.best ? 2 : trial.layout === ends.worst ? 1 : 0);
@@ -15,7 +15,7 @@ function drawCurves(panel, trials, ends, width) {
   const axes = frame(width, height, [0, steps[steps.length - 1] * 1.02], [low * 0.93, high * 1.05], {
     xTitle: "step", yTitle: "training loss (nats)", xText: compact, yText: (value) => number(value), log: true,
   });
-  const root = svg("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "group", "aria-label": `${panel.name}: ${drawn.length} learning curves` }, axes.root);
+  const root = svg("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "group", "aria-label": `${title}: ${drawn.length} learning curves` }, axes.root);
   const lines = drawn.map((trial) => {
     const at = trial.curve.map((value, place) => (value > 0 ? `${axes.x(steps[place]).toFixed(1)} ${axes.y(value).toFixed(1)}` : null));
     const kind = ["", " worst", " best"][rank(trial)];

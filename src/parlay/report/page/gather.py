@@ -129,7 +129,7 @@ def gather(folders: Sequence[Path], *, title: str | None = None, command: str = 
             judged.append(
                 Judged(panel=panel, relations=relations, verdict=verdict, curves=curves, is_fit=fit is not None)
             )
-        provenance.append(provenance_of(name, source.folder, panels, is_study=source.is_study))
+        provenance.append(provenance_of(name, source, panels))
         found = read_weights(source.folder, name)
         weights += [] if found is None else [found]
         fits += [] if fit is None else [fit]

@@ -56,12 +56,12 @@ function drawFigures() {
     const title = `${several ? `${panel.study}: ` : ""}${panel.name}${isAmbiguous(panel) ? `, ${panel.training}` : ""}`;
     const correlation = chosen.y === "accuracy" && panel.correlations[chosen.x];
     const over = chosen.seed === "all" ? "" : " (over all seeds)";
-    charts.push(chart(scatters, title, correlation ? `${correlation}${over}` : panel.training, (width, plot) => plot.replaceChildren(drawScatter(panel, trials, chosen, width))));
+    charts.push(chart(scatters, title, correlation ? `${correlation}${over}` : isAmbiguous(panel) ? "" : panel.training, (width, plot) => plot.replaceChildren(drawScatter(panel, title, trials, chosen, width))));
     const order = ranked(trials);
     const ends = { best: order[0]?.layout, worst: order.length > 1 ? order[order.length - 1].layout : null };
     if (trials.some((trial) => trial.curve)) {
-      charts.push(chart(losses, title, panel.training, (width, plot) => {
-        const found = drawCurves(panel, trials, ends, width);
+      charts.push(chart(losses, title, isAmbiguous(panel) ? "" : panel.training, (width, plot) => {
+        const found = drawCurves(panel, title, trials, ends, width);
         plot.replaceChildren(found.root, html("p", { class: "note" }, found.note), found.table);
       }));
     }

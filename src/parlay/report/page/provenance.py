@@ -6,9 +6,9 @@ import shlex
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from parlay.report.page.panels import Panel
+from parlay.report.page.sources import Source
 from parlay.report.status import duration
 from parlay.study import Row
 
@@ -35,19 +35,21 @@ class Provenance:
     commands: tuple[str, ...]
 
 
-def provenance_of(study: str, folder: Path, panels: Sequence[Panel], *, is_study: bool = True) -> Provenance:
+def provenance_of(study: str, source: Source, panels: Sequence[Panel]) -> Provenance:
     """How the trials of a study were run; values that trials differ in are all there, with the number of trials.
 
     Args:
         study: its name.
-        folder: where it is.
+        source: where they come from; a study can be gone on with, a trials.csv alone can be judged.
         panels: its trials.
-        is_study: whether it can be gone on with; a trials.csv alone can be judged.
     """
+    folder = source.folder
     rows = [row for panel in panels for row in panel.rows]
     ended = [row for row in rows if row.has_ended]
     statuses = Counter(row.status for row in rows)
     facts = [("Trials", ", ".join(f"{count:,} {status}" for status, count in statuses.most_common()))]
+    if source.left_out:
+        facts.append(("Left out", f"{source.left_out:,} lines of the table: failed trials, or trials of other models"))
     facts.append(("Networks", _each(row.trial.network.title for row in rows)))
     facts.append(("Data", _each(f"{row.data_name} (SHA-256 {row.trial.data[:12]}…)" for row in rows)))
     facts.append(("Training", _each(panel.training for panel in panels for _ in panel.rows)))
@@ -75,7 +77,7 @@ def provenance_of(study: str, folder: Path, panels: Sequence[Panel], *, is_study
             shlex.join(["parlay", "study", "run", str(folder)]),
             shlex.join(["parlay", "study", "export", str(folder)]),
         )
-        if is_study
+        if source.is_study
         else (shlex.join(["parlay", "evaluate", str(folder)]),),
     )
 

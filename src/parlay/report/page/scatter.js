@@ -62,7 +62,7 @@ function shapeOf(mark, at, up, size) {
   return svg("path", { class: "point top", d: `M${at} ${up - wide}l${wide} ${wide}l${-wide} ${wide}l${-wide} ${-wide}z` });
 }
 
-function drawScatter(panel, trials, options, width) {
+function drawScatter(panel, title, trials, options, width) {
   const marks = gathered(trials, options);
   const lost = marks.filter((mark) => mark.lost);
   const found = marks.filter((mark) => !mark.lost);
@@ -75,7 +75,7 @@ function drawScatter(panel, trials, options, width) {
       yText: (value) => number(value), below: lost.length ? 24 : 0,
     },
   );
-  const label = `${panel.name}: ${found.length} marks, ${acrossTitle(options.x, panel)} against ${UP[options.y]}`;
+  const label = `${title}: ${found.length} marks, ${acrossTitle(options.x, panel)} against ${UP[options.y]}`;
   const root = svg("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "group", "aria-label": label }, axes.root);
   const shapes = marks.map((mark) => {
     mark.at = axes.x(mark.x);
@@ -103,7 +103,8 @@ function drawScatter(panel, trials, options, width) {
   return root;
 }
 
-// Names at the most accurate mark and at both ends, each at the first place around its mark that covers nothing.
+// Names at the most accurate mark and at both ends, each at the first place around its mark that covers no mark, range
+// or name and lies inside the figure; none where there is no such place.
 function named(marks, axes) {
   if (!marks.length) return [];
   const best = marks.reduce((a, b) => (b.y > a.y ? b : a));
@@ -111,7 +112,8 @@ function named(marks, axes) {
   const covers = ({ from, to, up }) =>
     taken.some((other) => Math.abs(other.up - up) < 13 && from < other.to && to > other.from) ||
     marks.some((mark) => mark.at > from - 6 && mark.at < to + 6 && mark.up > up - 15 && mark.up < up + 7) ||
-    up - 10 < axes.top - 12 || up > axes.bottom;
+    marks.some((mark) => mark.high > mark.low && mark.at > from && mark.at < to && axes.y(100 * mark.high) < up + 2 && axes.y(100 * mark.low) > up - 10) ||
+    up - 10 < axes.top - 12 || up > axes.bottom || from < 0 || to > axes.right + 8;
   const labels = [];
   for (const mark of new Set([best, marks[0], marks[marks.length - 1]])) {
     const text = mark.first.layout;

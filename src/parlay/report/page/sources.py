@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,11 +27,13 @@ class Source:
         folder: where.
         rows: every trial; of a table only the complete ones of the paper's families.
         is_study: whether a study lies there, which can be gone on with and knows learning curves; a table does not.
+        left_out: lines of a table that are failed trials or trials of other models.
     """
 
     folder: Path
     rows: tuple[Row, ...]
     is_study: bool = True
+    left_out: int = 0
 
     def curves(self, points: int) -> dict[str, list[float]]:
         """Identity of a trial -> its learning curve of at most so many points; none of a table.
@@ -44,7 +48,7 @@ class Source:
 
 
 def find_sources(folders: Iterable[Path]) -> list[Source]:
-    """What the folders hold, each once: a study, else a trials.csv, else the trials.csv of every folder inside.
+    """What the folders hold, each once: a study, else a trials.csv, else the studies and tables of the folders inside.
 
     Args:
         folders: as the user named them.
@@ -58,25 +62,32 @@ def find_sources(folders: Iterable[Path]) -> list[Source]:
 
 
 def _places(folder: Path) -> Iterator[Path]:
-    """The folder itself, or those inside it that hold a table, where it has neither study nor table."""
+    """The folder itself, or those inside it that hold a study or a table, where it has neither."""
     inside: Sequence[Path] = ()
     if not (folder / FILE).exists() and not (folder / TABLE).is_file():
-        inside = sorted(path.parent for path in folder.glob(f"*/{TABLE}") if not (path.parent / FILE).exists())
+        inside = sorted({path.parent for name in (FILE, TABLE) for path in folder.glob(f"*/{name}")})
     yield from inside or (folder,)
 
 
 def _read(folder: Path) -> Source:
     table = folder / TABLE
-    is_study = (folder / FILE).exists() or not table.is_file()
-    if is_study:
+    if (folder / FILE).exists() or not table.is_file():
         with Reader(folder) as reader:
             rows = reader.rows()
-    else:
-        try:
-            rows = rows_from_csv(table.read_text(encoding="utf-8"))
-        except (InputError, OSError, UnicodeDecodeError) as error:
-            raise InputError("study", given=str(table), allowed="a trials.csv of parlay's", remedy=str(error)) from None
+        if not rows:
+            raise StudyError(f"study {folder} holds no trial; 'parlay study new' plans some")
+        return Source(folder=folder, rows=tuple(rows))
+    try:
+        text = table.read_text(encoding="utf-8")
+        rows = rows_from_csv(text)
+    except (InputError, UnicodeDecodeError) as error:
+        raise InputError("study", given=str(table), allowed="a trials.csv of parlay's", remedy=str(error)) from None
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InputError("study", given=str(table), allowed="a file that can be read", remedy=reason) from None
+    left_out = sum(1 for _ in csv.reader(io.StringIO(text))) - 1 - len(rows)
     if not rows:
-        plans = "'parlay study new' plans some" if is_study else "only complete ones of the paper's families count"
-        raise StudyError(f"study {folder} holds no trial; {plans}")
-    return Source(folder=folder, rows=tuple(rows), is_study=is_study)
+        raise StudyError(
+            f"{table} holds no complete trial of the paper's families; those of other models need the study itself"
+        )
+    return Source(folder=folder, rows=tuple(rows), is_study=False, left_out=left_out)

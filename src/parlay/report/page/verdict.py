@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from parlay.evidence import Correlation
-from parlay.layout import format_layout
+from parlay.evidence import Correlation, correlate
+from parlay.layout import Layout, format_layout
 from parlay.report.page.panels import Panel
-from parlay.report.page.relations import Relations
-from parlay.study import Row
+from parlay.report.page.relations import LOWEST, Relations
+from parlay.study import Kind, Row
 from parlay.study.row import FAILED
 
 __all__ = ["Finding", "Verdict", "judge"]
@@ -154,12 +154,30 @@ def _cautions(panel: Panel) -> Iterator[str]:
         )
     elif panel.means:
         yield "One run each: how far a run strays by chance is not known here."
+    yield from _chosen(panel)
     if LEAST <= len(panel.means) < ROUGH:
         yield f"With {len(panel.means)} layouts the intervals are rough."
     low, high = panel.size_range
     if high > low * SIZES_DIFFER:
         yield f"Sizes differ by {100 * (high / low - 1):.0f} %; larger networks may simply be better."
     yield from _unfinished(panel.rows)
+
+
+def _chosen(panel: Panel) -> Iterator[str]:
+    """What layouts that were chosen, beside random ones, do to the coefficient."""
+    kinds: dict[Layout, set[Kind]] = {}
+    for row in panel.complete:
+        kinds.setdefault(row.trial.layout, set()).update(row.kinds)
+    drawn = [layout for layout, reasons in kinds.items() if Kind.SAMPLE in reasons]
+    if not drawn or len(drawn) == len(kinds):
+        return
+    begin = f"{len(drawn)} of {len(kinds)} layouts were drawn at random, the others chosen"
+    energies = [max(panel.by_layout[layout].log_energy, LOWEST) for layout in drawn]
+    alone = correlate(energies, [panel.means[layout] for layout in drawn])
+    if len(drawn) < LEAST or alone.value is None:
+        yield f"{begin}."
+    else:
+        yield f"{begin}; over the random ones alone: {_figures(alone)}."
 
 
 def _unfinished(rows: tuple[Row, ...]) -> Iterator[str]:
