@@ -124,7 +124,7 @@ def paper() -> None:
     folder = Path(tempfile.mkdtemp(prefix="parlay-pictures-"))
     command = ["paper", "figures", "--results", str(ROOT / "results"), "--out", str(folder), "--format", "png"]
     subprocess.run([sys.executable, "-m", "parlay", *command], check=True)
-    for name in ("figure3", "free", "pairs"):
+    for name in ("figure3", "figure4", "figure5", "free", "pairs"):
         _shrunk(folder / f"{name}.png", FOLDER / f"paper-{name}.png", width=1_400)
 
 
