@@ -186,7 +186,7 @@ def test_a_download_that_fails_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch):
     """Without scikit-learn the digits say which extra brings it."""
     monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
-    with pytest.raises(MissingExtraError, match=r"sklearn.*parlay\[train\]"):
+    with pytest.raises(MissingExtraError, match=r"sklearn.*'\.\[train\]'"):
         load("digits")
 
 

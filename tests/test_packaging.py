@@ -144,7 +144,7 @@ def test_installed_training_says_that_torch_is_missing(installed, tmp_path, argu
     assert outcome.stdout == ""
     assert len(outcome.stderr.splitlines()) == 1
     assert list(tmp_path.iterdir()) == []
-    assert re.search(r"needs (torch|sklearn|scikit-learn)\b.*pip install 'parlay\[train\]'", outcome.stderr)
+    assert re.search(r"needs (torch|sklearn|scikit-learn)\b.*pip install '\.\[train\]'", outcome.stderr)
 
 
 def test_importing_parlay_loads_nothing_heavy(record_property):

@@ -95,7 +95,7 @@ def test_one_panel_stands_alone_and_leaves_pyplot_alone():
 def test_without_matplotlib_the_extra_is_named(monkeypatch: pytest.MonkeyPatch):
     """Drawing says which extra brings the plotting library."""
     monkeypatch.setitem(sys.modules, "matplotlib.backends.backend_agg", None)
-    with pytest.raises(MissingExtraError, match=r"parlay\[train\]"):
+    with pytest.raises(MissingExtraError, match=r"'\.\[train\]' in parlay's checkout"):
         draw_scatter(scatter_data(rows()))
 
 
