@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from doc_blocks import ROOT
 from page_studies import LAYOUTS, make_model_study, make_study
 from parlay.report.page import Page, gather, render
 from parlay.report.page.gather import Judged
@@ -119,6 +120,25 @@ def test_every_layout_is_a_mark(show: Callable[..., Any]):
     assert len(found(driver, "#losses .curve")) == 12 + 6
     assert len(found(driver, "#layouts svg")) == 12
     assert len(found(driver, ".weights-drawing circle")) == 3
+
+
+@pytest.mark.parametrize("width", [360, 1440])
+def test_names_cover_no_mark(show: Callable[..., Any], width: int):
+    """The names written into the figures lie over no mark, inside the figure."""
+    driver = show(width, content=gather([ROOT / "results" / name for name in ("3a", "3b", "pairs")]))
+    covering = """
+        return [...document.querySelectorAll("text.named")].filter((name) => {
+            const box = name.getBoundingClientRect(), frame = name.ownerSVGElement.getBoundingClientRect();
+            const points = [...name.ownerSVGElement.querySelectorAll(".point")];
+            const marks = points.map((point) => point.getBoundingClientRect());
+            return box.left < frame.left - 1 || box.right > frame.right + 1 || marks.some((mark) => {
+                const x = mark.x + mark.width / 2, y = mark.y + mark.height / 2;
+                return x > box.left && x < box.right && y > box.top && y < box.bottom;
+            });
+        }).map((name) => name.textContent);
+    """
+    assert len(found(driver, "text.named")) >= 6
+    assert driver.execute_script(covering) == []
 
 
 def test_hovering_tells_a_layout_and_its_numbers(show: Callable[..., Any]):

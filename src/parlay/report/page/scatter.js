@@ -120,7 +120,8 @@ function named(marks, axes) {
     if (text.length > 28) continue;
     const side = mark.at > (axes.left + axes.right) / 2 ? -1 : 1;
     const span = text.length * 6.6;
-    const [above, below, beside] = [[-5, mark.up - 11], [-5, mark.up + 19], [11, mark.up + 4]];
+    const [top, bottom] = [Math.min(mark.up - 5, axes.y(100 * mark.high)), Math.max(mark.up + 5, axes.y(100 * mark.low))];
+    const [above, below, beside] = [[-5, top - 6], [-5, bottom + 14], [11, mark.up + 4]];
     for (const [away, up] of mark === best ? [above, beside, below] : [below, beside, above]) {
       const x = mark.at + side * away;
       const box = { up, from: side < 0 ? x - span : x, to: side < 0 ? x : x + span };
