@@ -292,6 +292,18 @@ def test_tables_that_were_changed_are_refused(tmp_path: Path, folder: Path, chan
         gather([tmp_path])
 
 
+def test_a_table_that_was_cut_short_is_refused(tmp_path: Path, folder: Path):
+    """Half a line is no failed trial; and the file's own name is no folder."""
+    with Reader(folder) as reader:
+        text = csv_text(reader.rows())
+    path = tmp_path / "trials.csv"
+    path.write_text(text[:-200], encoding="utf-8")
+    with pytest.raises(InputError, match="too few or too many cells"):
+        gather([tmp_path])
+    with pytest.raises(InputError, match="the file's own is"):
+        gather([path])
+
+
 def test_a_folder_of_studies_and_tables_is_a_page_of_all(tmp_path: Path, folder: Path):
     """Studies and tables inside a folder are all read; what a table leaves out is told."""
     make_study(tmp_path / "b", LAYOUTS[:6], data_name="other", seeds=(0,))

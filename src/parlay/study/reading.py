@@ -74,6 +74,13 @@ def rows_from_csv(text: str, *, precision: str | None = None, note: str = "") ->
         )
     rows: list[Row] = []
     for line, record in enumerate(records, start=2):
+        if None in record.values() or None in record:
+            raise InputError(
+                f"line {line} of the trials table",
+                given="too few or too many cells",
+                allowed=f"{len(columns)}, one a column",
+                remedy="restore the file",
+            )
         if record["status"] != COMPLETE or not record["family"]:
             continue
         try:

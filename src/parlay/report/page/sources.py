@@ -54,7 +54,7 @@ def find_sources(folders: Iterable[Path]) -> list[Source]:
         folders: as the user named them.
 
     Raises:
-        InputError: for a table that cannot be read.
+        InputError: for a file instead of a folder, or a table that cannot be read.
         StudyError: when there is neither, or no trial in it.
     """
     found = dict.fromkeys(place for folder in folders for place in _places(folder))
@@ -63,6 +63,8 @@ def find_sources(folders: Iterable[Path]) -> list[Source]:
 
 def _places(folder: Path) -> Iterator[Path]:
     """The folder itself, or those inside it that hold a study or a table, where it has neither."""
+    if folder.is_file():
+        raise InputError("study", given=str(folder), allowed="a folder", remedy=f"the file's own is {folder.parent}")
     inside: Sequence[Path] = ()
     if not (folder / FILE).exists() and not (folder / TABLE).is_file():
         inside = sorted({path.parent for name in (FILE, TABLE) for path in folder.glob(f"*/{name}")})
@@ -85,7 +87,7 @@ def _read(folder: Path) -> Source:
     except OSError as error:
         reason = error.strerror or str(error)
         raise InputError("study", given=str(table), allowed="a file that can be read", remedy=reason) from None
-    left_out = sum(1 for _ in csv.reader(io.StringIO(text))) - 1 - len(rows)
+    left_out = sum(1 for line in csv.reader(io.StringIO(text)) if line) - 1 - len(rows)
     if not rows:
         raise StudyError(
             f"{table} holds no complete trial of the paper's families; those of other models need the study itself"
