@@ -17,8 +17,8 @@ from typing import Any
 from parlay import Order, Problem, Resource
 from parlay.problem import Result
 from parlay.solver import solve
-from parlay.solver.bounds import bounded_windows
-from parlay.solver.chain import Chain, compile_chain
+from parlay.solver.chain.bounds import bounded_windows
+from parlay.solver.chain.chain import Chain, compile_chain
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,9 +12,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from parlay import plain, solve
-from parlay.solver.bounds import bounded_windows
-from parlay.solver.chain import compile_chain
-from parlay.solver.grid import Grid
+from parlay.solver.chain.bounds import bounded_windows
+from parlay.solver.chain.cells import Grid
+from parlay.solver.chain.chain import compile_chain
 
 SLACK = 0.05
 

@@ -26,9 +26,9 @@ from parlay.energy import EnergyGroup, EnergyLayer, PairHarmonic
 from parlay.layout import Connection, Order, WidthGroup, WidthSpace
 from parlay.problem import Dual, End
 from parlay.solver import Progress, StopSolvingError, bindings, conflict, fences_reached, reachable
-from parlay.solver.dual import separate
-from parlay.solver.general import compile_general
-from parlay.solver.relax import relax
+from parlay.solver.general.dual import separate
+from parlay.solver.general.general import compile_general
+from parlay.solver.general.interior_point import relax
 
 LARGEST = {1: 60, 2: 40, 3: 20, 4: 10, 5: 8, 6: 6, 7: 5}
 

@@ -15,11 +15,11 @@ from parlay import Constraint, InputError, Problem, Resource, Status, get_score,
 from parlay.energy import EnergyGroup, GroupTerm, Score, Terms
 from parlay.layout import Layout, Order, WidthGroup, WidthSpace
 from parlay.solver import StopSolvingError
-from parlay.solver.bounds import bounded_windows
-from parlay.solver.chain import Chain, compile_chain, is_chain
-from parlay.solver.grid import best_partners
-from parlay.solver.labels import push_labels
-from parlay.solver.relaxation import Relaxation, relaxed_optimum
+from parlay.solver.chain import bounds, labels, solve_chain
+from parlay.solver.chain.bounds import bounded_windows
+from parlay.solver.chain.cells import best_partners
+from parlay.solver.chain.chain import Chain, compile_chain, is_chain
+from parlay.solver.chain.newton import Relaxation, relaxed_optimum
 
 TABLE_5 = {
     4_288: [
@@ -119,8 +119,8 @@ def test_equals_brute_force(block: int) -> None:
 @pytest.mark.parametrize("block", range(8))
 def test_equals_brute_force_by_bounds_alone(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same when small problems get no exhaustive shortcut, so that cells and labels carry the proof."""
-    monkeypatch.setattr(sys.modules[solve.__module__], "EXHAUSTIVE_PAIRS", 0)
-    monkeypatch.setattr(sys.modules[solve.__module__], "SMALL_LAYER", 0)
+    monkeypatch.setattr(solve_chain, "EXHAUSTIVE_PAIRS", 0)
+    monkeypatch.setattr(solve_chain, "SMALL_LAYER", 0)
     for seed in range(1000 + 20 * block, 1000 + 20 * block + 20):
         check_against_brute_force(seed)
 
@@ -136,8 +136,8 @@ def test_equals_brute_force_at_length(block: int) -> None:
 @pytest.mark.parametrize("block", range(4))
 def test_equals_brute_force_where_everything_merges(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same with merging switched on for the smallest tables."""
-    monkeypatch.setattr(sys.modules[push_labels.__module__], "WORTH_MERGING", 1)
-    monkeypatch.setattr(sys.modules[solve.__module__], "SMALL_LAYER", 0 if block % 2 else 20_000)
+    monkeypatch.setattr(labels, "WORTH_MERGING", 1)
+    monkeypatch.setattr(solve_chain, "SMALL_LAYER", 0 if block % 2 else 20_000)
     for seed in range(2000 + 25 * block, 2000 + 25 * block + 25):
         check_against_brute_force(seed)
 
@@ -187,9 +187,9 @@ def test_windows_do_not_rest_on_the_guess(price: float, monkeypatch: pytest.Monk
         wrong = [max(2.0, centre * (0.6 if g % 2 else 1.5)) for g, centre in enumerate(guess.centres)]
         return Relaxation(price=guess.price * price, centres=wrong, spreads=[0.01] * len(wrong))
 
-    monkeypatch.setattr(sys.modules[bounded_windows.__module__], "relaxed_optimum", astray)
-    monkeypatch.setattr(sys.modules[solve.__module__], "EXHAUSTIVE_PAIRS", 0)
-    monkeypatch.setattr(sys.modules[solve.__module__], "SMALL_LAYER", 0)
+    monkeypatch.setattr(bounds, "relaxed_optimum", astray)
+    monkeypatch.setattr(solve_chain, "EXHAUSTIVE_PAIRS", 0)
+    monkeypatch.setattr(solve_chain, "SMALL_LAYER", 0)
     for order in Order:
         problem = plain(depth=3).problem(kernels=4_288, order=order)
         everything = list_layouts(problem)
@@ -199,8 +199,8 @@ def test_windows_do_not_rest_on_the_guess(price: float, monkeypatch: pytest.Monk
 @pytest.mark.parametrize("block", range(4))
 def test_bounds_find_what_listing_finds(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Spaces of thousands of layouts, far beyond the oracle's: the best k by bounds alone are the head of the list."""
-    monkeypatch.setattr(sys.modules[solve.__module__], "EXHAUSTIVE_PAIRS", 0)
-    monkeypatch.setattr(sys.modules[solve.__module__], "SMALL_LAYER", 0)
+    monkeypatch.setattr(solve_chain, "EXHAUSTIVE_PAIRS", 0)
+    monkeypatch.setattr(solve_chain, "SMALL_LAYER", 0)
     rng = random.Random(block)
     sizes = {2: 20_000, 3: 4_000, 4: 1_000, 5: 400}
     for _ in range(12):
@@ -292,7 +292,7 @@ def test_sizes_below_the_smallest_network() -> None:
 def test_time_limit_gives_a_feasible_layout_with_a_true_gap(monkeypatch: pytest.MonkeyPatch) -> None:
     """A limit too short for the proof still gives a layout of the exact size and a bound above the optimum."""
     for name in ("SHORTEST_GRACE", "LONGEST_GRACE"):  # a busy machine must not decide what this test sees
-        monkeypatch.setattr(sys.modules[solve.__module__], name, 600.0)
+        monkeypatch.setattr(solve_chain, name, 600.0)
     problem = plain(depth=31).problem(kernels=66_304, order="free")
     result = solve(problem, time_limit=1e-6)
     assert result.status in (Status.FEASIBLE, Status.UNKNOWN)

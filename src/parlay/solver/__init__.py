@@ -1,20 +1,19 @@
 """Exact solving: the best layouts of a problem, all of them, how many there are, and some drawn at random.
 
-``front`` poses the question. On a chain with one size ``chain`` brings it into integers, ``relaxation`` guesses where
-to look, ``grid`` and ``bounds`` exclude widths, ``labels`` enumerates what is left. On any other graph ``general``
-holds it, ``relax``, ``dual`` and ``eliminate`` bound it, ``moves`` and ``neighbours`` find layouts, ``boxes``,
-``tables``, ``cuts`` and ``branch`` prove, ``answer`` says what is known. ``ranking`` orders ties, ``nearest`` and
-``explain`` explain an empty answer, ``pareto`` asks level by level; ``counting``, ``sampling`` and ``listing`` treat
-the whole space; ``certify`` and ``recompute`` share none of these.
+``solve`` poses the question to one of two solvers and has the answer certified; ``progress`` is what both report.
+``chain/`` solves a chain with one size, ``general/`` any other graph; ``ranking`` orders ties, ``explain`` says why an
+answer is empty and what holds the best one back, ``pareto`` asks level by level. ``space/`` counts, samples and lists
+all layouts. ``proof/`` checks answers and imports none of the others.
 """
 
-from parlay.solver.certify import Certificate, certify
-from parlay.solver.counting import count_layouts
 from parlay.solver.explain import Binding, Conflict, Reach, bindings, conflict, fences_reached, reachable
-from parlay.solver.front import Progress, StopSolvingError, solve
-from parlay.solver.listing import list_layouts, stream_layouts
 from parlay.solver.pareto import ParetoPoint, pareto, pareto_levels
-from parlay.solver.sampling import Sampler, sample_layouts
+from parlay.solver.progress import Progress, StopSolvingError
+from parlay.solver.proof.certify import Certificate, certify
+from parlay.solver.solve import solve
+from parlay.solver.space.counting import count_layouts
+from parlay.solver.space.listing import list_layouts, stream_layouts
+from parlay.solver.space.sampling import Sampler, sample_layouts
 
 __all__ = [
     "Binding",

@@ -10,7 +10,8 @@ from parlay.errors import InputError
 from parlay.layout import Layout, Order, WidthGroup
 from parlay.problem import Constraint, Problem, Result, Status
 from parlay.resources import PeakResource, Resource
-from parlay.solver.answer import GeneralRun
+from parlay.solver.general.solve_general import GeneralRun
+from parlay.solver.progress import Progress, StopSolvingError
 
 __all__ = ["Binding", "Conflict", "Reach", "bindings", "conflict", "fences_reached", "reachable"]
 
@@ -177,23 +178,15 @@ class _Asking:
         if left <= 0:
             return None, False
 
-        def enough(_seconds: float, best: float | None, _bound: float | None) -> None:
-            if best is not None:
-                raise _FoundError
+        def enough(so_far: Progress) -> None:
+            if so_far.best is not None:
+                raise StopSolvingError
 
-        run = GeneralRun(
-            problem=problem,
-            top_k=1,
-            time_limit=min(self.each, left),
-            report=enough,
-            starts=(),
-            stops=(_FoundError,),
-        )
+        run = GeneralRun(problem=problem, top_k=1, time_limit=min(self.each, left), progress=enough)
         try:
             result = run.run()
-        except (
-            InputError
-        ):  # without this part nothing limits the widths: a layout there is, unless the least is too much
+        except InputError:
+            # without this part nothing limits the widths: a layout there is, unless the least is too much
             least = _least(problem)
             limits = ((c.resource(least), c.maximum) for c in problem.constraints)
             if any(most is not None and amount > most for amount, most in limits):
@@ -207,10 +200,6 @@ class _Asking:
         """Whether there is a layout; None when that was not settled."""
         layout, is_settled = self.layout_of(problem)
         return True if layout is not None else (False if is_settled else None)
-
-
-class _FoundError(Exception):
-    """A layout is enough."""
 
 
 @dataclass(frozen=True, kw_only=True)

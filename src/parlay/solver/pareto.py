@@ -11,7 +11,8 @@ from parlay.layout import Layout
 from parlay.problem import Constraint, Problem, Status
 from parlay.resources import PeakResource, Resource
 from parlay.solver.explain import reachable
-from parlay.solver.front import Progress, solve
+from parlay.solver.progress import Progress
+from parlay.solver.solve import solve
 
 __all__ = ["ParetoPoint", "pareto", "pareto_levels"]
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from parlay.solver.chain import Chain
+from parlay.solver.chain.chain import Chain
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

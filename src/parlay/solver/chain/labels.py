@@ -17,8 +17,8 @@ import numpy as np
 
 from parlay.errors import InputError
 from parlay.layout import Layout
-from parlay.solver.chain import Chain
-from parlay.solver.grid import Grid
+from parlay.solver.chain.cells import Grid
+from parlay.solver.chain.chain import Chain
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

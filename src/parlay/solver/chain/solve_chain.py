@@ -1,23 +1,26 @@
-"""The front door: ``solve`` answers a problem and has the answer certified."""
+"""A chain with one size: windows below the bound are widened until they hold the best, or everything."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from inspect import signature
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from parlay.errors import CertificateError, InputError
-from parlay.families import Family
+from parlay.errors import InputError
 from parlay.layout import Layout, Order
 from parlay.problem import Nearest, Problem, Proof, Result, Solution, Status
-from parlay.solver.answer import GeneralRun
-from parlay.solver.beginning import (
+from parlay.solver.chain.bounds import Windows, bounded_windows, quick_bound
+from parlay.solver.chain.cells import Grid
+from parlay.solver.chain.chain import Chain, compile_chain
+from parlay.solver.chain.labels import EPSILON, LARGEST_LAYER, LabelLimitError, LabelPass, Lattice, push_labels
+from parlay.solver.chain.nearest import nearest_amounts
+from parlay.solver.chain.newton import relaxed_optimum
+from parlay.solver.chain.start import (
     DEEP,
     LARGEST_SLACK,
     SMALL_LAYER,
@@ -26,23 +29,16 @@ from parlay.solver.beginning import (
     seems_small,
     without_zeros,
 )
-from parlay.solver.bounds import Windows, bounded_windows, quick_bound
-from parlay.solver.certify import certify
-from parlay.solver.chain import Chain, compile_chain, is_chain
-from parlay.solver.grid import Grid
-from parlay.solver.labels import EPSILON, LARGEST_LAYER, LabelLimitError, LabelPass, Lattice, push_labels
-from parlay.solver.nearest import nearest_amounts
+from parlay.solver.progress import OutOfTimeError, Progress, StopSolvingError
 from parlay.solver.ranking import ranked
-from parlay.solver.relaxation import relaxed_optimum
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     IntArray = NDArray[np.int64]
 
-__all__ = ["Progress", "StopSolvingError", "solve"]
+__all__ = ["ChainRun"]
 
-LARGEST_TOP_K = 1_000_000
 PRICE_FACTORS = (1.0, 0.97, 1.03, 0.93, 1.07, 0.87, 1.14, 0.8, 1.25)
 FEW_PRICES = 3
 """Prices that bound the labels of chains that are not deep."""
@@ -60,7 +56,6 @@ WIDE_SLACK = {Order.FREE: 4e-3, Order.NONDECREASING: 3e-2, Order.INCREASING: 3e-
 """How far below the root such a search looks."""
 
 AROUND_LAYER = 400_000
-QUICK_CERTIFICATE = 600
 NEAREST_SECONDS = 4.0
 SHORTEST_GRACE, LONGEST_GRACE = 1.0, 3.0
 """Seconds in which a search that was stopped may still look for a layout, at most."""
@@ -68,109 +63,8 @@ SHORTEST_GRACE, LONGEST_GRACE = 1.0, 3.0
 METHOD = "Lagrangian bounds over cells, then exact labels on the chain"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Progress:
-    """What a long solve reports: seconds so far, the best log-energy found and the bound, where known."""
-
-    seconds: float
-    best: float | None
-    bound: float | None
-
-
-class StopSolvingError(Exception):
-    """Raised by a ``progress`` callback to end a solve: the best found so far is returned, with its true gap."""
-
-
-class _OutOfTimeError(Exception):
-    """The time limit passed."""
-
-
-def solve(
-    question: Problem | Family,
-    *,
-    top_k: int = 1,
-    time_limit: float | None = None,
-    progress: Callable[[Progress], None] | None = None,
-    start: Sequence[Layout] = (),
-    **size_and_fences: Any,
-) -> Result:
-    """The ``top_k`` layouts of highest score, proven.
-
-    Args:
-        question: a problem, or a family together with a size and fences as ``Family.problem`` takes them.
-        top_k: how many layouts, at least 1.
-        time_limit: seconds; when they pass, the best found so far is returned as FEASIBLE with a true gap. Without one,
-            a problem on a chain with one size is solved to the end, any other for at most a minute (``PATIENCE``).
-        progress: called now and then while solving; raises ``StopSolvingError`` to end it early.
-        start: layouts to begin with, such as today's; the answer is never worse than one that keeps everything.
-        **size_and_fences: ``kernels=4288``, ``order="free"``, ...; only with a family.
-
-    Returns:
-        A ``Result``: OPTIMAL means that all the solutions listed are proven best, in order.
-
-    Raises:
-        InputError: for a question that cannot be posed.
-        CertificateError: when the answer fails its recount, which would be a bug of parlay.
-
-    >>> from parlay import plain, solve
-    >>> result = solve(plain(depth=4), kernels=4288, top_k=2)
-    >>> result.status.value, [solution.layout for solution in result.solutions]
-    ('OPTIMAL', [(35, 36, 37, 43), (33, 35, 37, 47)])
-    """
-    if isinstance(question, Family):
-        unknown = sorted(set(size_and_fences) - set(signature(question.problem).parameters))
-        if unknown:
-            known = ", ".join(signature(question.problem).parameters)
-            raise InputError("option", given=", ".join(unknown), allowed=known)
-        question = question.problem(**size_and_fences)
-    elif size_and_fences:
-        raise InputError(
-            "solve", given=", ".join(size_and_fences), allowed="sizes and fences together with a family only"
-        )
-    if type(top_k) is not int or not 1 <= top_k <= LARGEST_TOP_K:
-        raise InputError("top-k", given=top_k, allowed=f"an integer from 1 to {LARGEST_TOP_K}")
-    is_number = isinstance(time_limit, int | float)
-    if time_limit is not None and not (is_number and math.isfinite(time_limit) and time_limit > 0):
-        raise InputError("time limit", given=repr(time_limit), allowed="seconds above 0")
-    if is_chain(question):
-        result = _Run(problem=question, top_k=top_k, time_limit=time_limit, progress=progress).run()
-    else:
-        result = _general(question, top_k, time_limit, progress, start)
-    certificate = certify(question, result, effort=QUICK_CERTIFICATE)
-    if not certificate.holds:
-        raise CertificateError("; ".join(certificate.findings))
-    return result
-
-
-def _general(
-    problem: Problem,
-    top_k: int,
-    time_limit: float | None,
-    progress: Callable[[Progress], None] | None,
-    start: Sequence[Layout],
-) -> Result:
-    """Answer a problem on any graph, under any number of constraints."""
-    for layout in start:
-        if len(layout) != len(problem.space):
-            raise InputError("start", given=f"{len(layout)} widths", allowed=f"{len(problem.space)}, one a group")
-
-    def report(seconds: float, best: float | None, bound: float | None) -> None:
-        if progress is not None:
-            progress(Progress(seconds=seconds, best=best, bound=bound))
-
-    run = GeneralRun(
-        problem=problem,
-        top_k=top_k,
-        time_limit=time_limit,
-        report=report,
-        starts=tuple(tuple(layout) for layout in start),
-        stops=(StopSolvingError,),
-    )
-    return run.run()
-
-
 @dataclass(kw_only=True)
-class _Run:
+class ChainRun:
     """One solve: its clock and what is known so far."""
 
     problem: Problem
@@ -195,7 +89,7 @@ class _Run:
                 self.bound = -math.inf
                 return self._exhausted(chain, [])
             return self._prove(chain, positive)
-        except (_OutOfTimeError, StopSolvingError, LabelLimitError, MemoryError):
+        except (OutOfTimeError, StopSolvingError, LabelLimitError, MemoryError):
             return self._unproven(positive)
 
     def tick(self) -> None:
@@ -203,10 +97,10 @@ class _Run:
         now = time.perf_counter() - self.started
         if self.grace is not None:
             if now > self.grace:
-                raise _OutOfTimeError
+                raise OutOfTimeError
             return
         if self.time_limit is not None and now > self.time_limit:
-            raise _OutOfTimeError
+            raise OutOfTimeError
         if self.progress is not None:
             self.progress(Progress(seconds=now, best=self.best, bound=self.bound))
 
@@ -351,7 +245,7 @@ class _Run:
             seconds = started + allowed - time.perf_counter()
             if seconds <= 0:
                 raise TimeoutError
-            run = _Run(problem=problem, top_k=1, time_limit=seconds, progress=self.progress, seek_nearest=False)
+            run = ChainRun(problem=problem, top_k=1, time_limit=seconds, progress=self.progress, seek_nearest=False)
             try:
                 result = run.run()
             except InputError:  # sizes beyond 64-bit sums
@@ -403,7 +297,7 @@ class _Run:
                         self._around(windows, reach)
                     else:
                         self._pass(lattice, windows, max(windows.threshold, self.root - 1.0), beam)
-        except (_OutOfTimeError, LabelLimitError, MemoryError):
+        except (OutOfTimeError, LabelLimitError, MemoryError):
             return
 
     def _near_relaxation(self, positive: Chain) -> None:

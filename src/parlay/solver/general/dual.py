@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from parlay.problem import Dual
-from parlay.solver.general import General
-from parlay.solver.relax import Relaxed
+from parlay.solver.general.general import General
+from parlay.solver.general.interior_point import Relaxed
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 
 from parlay.layout import Order
-from parlay.solver.chain import Chain
+from parlay.solver.chain.chain import Chain
 
 __all__ = ["DEEP", "LARGEST_SLACK", "SMALL_LAYER", "first_steps", "pair_count", "seems_small", "without_zeros"]
 

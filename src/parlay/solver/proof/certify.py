@@ -22,7 +22,7 @@ from parlay.formal import decimal_value
 from parlay.layout import Layout, Order, WidthSpace, format_layout
 from parlay.problem import Constraint, Problem, Result, Status
 from parlay.resources import PeakResource, Resource
-from parlay.solver.recompute import recompute
+from parlay.solver.proof.replay import recompute
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

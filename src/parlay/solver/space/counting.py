@@ -17,8 +17,8 @@ import numpy as np
 
 from parlay.errors import InputError
 from parlay.problem import Problem
-from parlay.solver.chain import compile_chain
-from parlay.solver.labels import Lattice
+from parlay.solver.chain.chain import compile_chain
+from parlay.solver.chain.labels import Lattice
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

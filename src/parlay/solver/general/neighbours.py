@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from parlay.solver.boxes import list_box, tightened
-from parlay.solver.dual import separate
-from parlay.solver.eliminate import eliminate
-from parlay.solver.general import General
-from parlay.solver.relax import Relaxed
-from parlay.solver.tables import best_in_box
+from parlay.solver.general.best_in_box import best_in_box
+from parlay.solver.general.boxes import list_box, tightened
+from parlay.solver.general.dual import separate
+from parlay.solver.general.eliminate import eliminate
+from parlay.solver.general.general import General
+from parlay.solver.general.interior_point import Relaxed
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -11,9 +11,10 @@ import numpy as np
 
 from parlay.layout import Layout
 from parlay.problem import Problem, Proof, Result, Solution, Status
-from parlay.solver.boxes import tightened
-from parlay.solver.branch import TIE, Search
-from parlay.solver.general import General, compile_general
+from parlay.solver.general.boxes import tightened
+from parlay.solver.general.branch import TIE, Search
+from parlay.solver.general.general import General, compile_general
+from parlay.solver.progress import OutOfTimeError, Progress, StopSolvingError
 from parlay.solver.ranking import ranked
 
 __all__ = ["PATIENCE", "GeneralRun", "positive", "zero_boxes"]
@@ -24,10 +25,6 @@ PATIENCE = ((1e-4, 2.0), (1e-3, 5.0), (1e-2, 15.0), (math.inf, 60.0))
 """Without a time limit a search ends once the gap is at most the first number after the second number of seconds."""
 
 
-class _StoppedError(Exception):
-    """The time limit passed, or the gap is small enough."""
-
-
 @dataclass(kw_only=True)
 class GeneralRun:
     """One solve on a general graph.
@@ -36,17 +33,15 @@ class GeneralRun:
         problem: the question.
         top_k: how many layouts.
         time_limit: seconds; None for ``PATIENCE``.
-        report: called with seconds, best and bound now and then; may raise one of ``stops`` to end the search.
+        progress: called now and then; raises ``StopSolvingError`` to end the search with what it has.
         starts: layouts to begin with; those that keep everything are the least that is returned.
-        stops: exceptions that end the search with what it has.
     """
 
     problem: Problem
     top_k: int
     time_limit: float | None
-    report: Callable[[float, float | None, float | None], None] | None
-    starts: Sequence[Layout]
-    stops: tuple[type[BaseException], ...]
+    progress: Callable[[Progress], None] | None
+    starts: Sequence[Layout] = ()
     started: float = field(default_factory=time.perf_counter)
     search: Search | None = None
 
@@ -61,7 +56,7 @@ class GeneralRun:
                 search.run(self.starts)
             if len(search.pool) < self.top_k and not whole.is_empty:
                 zeros = self._zero_energy(whole, self.top_k - len(search.pool))
-        except (*self.stops, _StoppedError, MemoryError):
+        except (StopSolvingError, OutOfTimeError, MemoryError):
             return self._unproven()
         solutions = ranked(self.problem, search.pool, self.top_k)
         complete = len(solutions) < self.top_k
@@ -77,15 +72,15 @@ class GeneralRun:
         search = self.search
         best = max(search.pool.values(), default=None) if search is not None else None
         bound = search.bound if search is not None and math.isfinite(search.bound) else None
-        if self.report is not None:
-            self.report(seconds, best, bound)
+        if self.progress is not None:
+            self.progress(Progress(seconds=seconds, best=best, bound=bound))
         if self.time_limit is not None:
             if seconds > self.time_limit:
-                raise _StoppedError
+                raise OutOfTimeError
             return
         gap = math.inf if best is None or bound is None else max(bound - best, 0.0)
         if any(gap <= accepted and seconds > least for accepted, least in PATIENCE):
-            raise _StoppedError
+            raise OutOfTimeError
 
     def _unproven(self) -> Result:
         search = self.search

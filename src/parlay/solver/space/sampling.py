@@ -18,7 +18,7 @@ import numpy as np
 from parlay.errors import InputError
 from parlay.layout import Layout
 from parlay.problem import Problem
-from parlay.solver.counting import MEMORY, CountTable, count_table
+from parlay.solver.space.counting import MEMORY, CountTable, count_table
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -16,15 +16,14 @@ import numpy as np
 
 from parlay.layout import Layout
 from parlay.problem import Dual, End, Split
-from parlay.solver.boxes import about_how_many, list_box, solved_group, tightened
-from parlay.solver.cuts import cut, volume
-from parlay.solver.dual import LARGEST_GROUP, Separated, document_of, separate
-from parlay.solver.eliminate import Eliminated, eliminate, improved, kept_products
-from parlay.solver.general import General
-from parlay.solver.moves import Climber
-from parlay.solver.neighbours import Neighbourhoods
-from parlay.solver.relax import Relaxed, relax
-from parlay.solver.tables import best_in_box
+from parlay.solver.general.best_in_box import best_in_box
+from parlay.solver.general.boxes import about_how_many, cut, list_box, solved_group, tightened, volume
+from parlay.solver.general.climb import Climber
+from parlay.solver.general.dual import LARGEST_GROUP, Separated, document_of, separate
+from parlay.solver.general.eliminate import Eliminated, eliminate, improved, kept_products
+from parlay.solver.general.general import General
+from parlay.solver.general.interior_point import Relaxed, relax
+from parlay.solver.general.neighbours import Neighbourhoods
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from parlay.layout import Order
-from parlay.solver.chain import Chain
-from parlay.solver.grid import INFEASIBLE, Dual, Grid
-from parlay.solver.relaxation import Relaxation, relaxed_optimum
+from parlay.solver.chain.cells import INFEASIBLE, Dual, Grid
+from parlay.solver.chain.chain import Chain
+from parlay.solver.chain.newton import Relaxation, relaxed_optimum
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

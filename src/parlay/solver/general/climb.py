@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from parlay.solver.general import General
+from parlay.solver.general.general import General
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

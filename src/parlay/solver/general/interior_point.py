@@ -17,7 +17,7 @@ import numpy as np
 
 from parlay.calibrated import WeightedLogLog
 from parlay.energy import LogLog
-from parlay.solver.general import General
+from parlay.solver.general.general import General
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -10,8 +10,8 @@ import numpy as np
 from parlay.errors import InputError
 from parlay.layout import Layout
 from parlay.problem import Problem, Solution
-from parlay.solver.chain import compile_chain
-from parlay.solver.labels import LabelLimitError, Lattice, push_labels
+from parlay.solver.chain.chain import compile_chain
+from parlay.solver.chain.labels import LabelLimitError, Lattice, push_labels
 from parlay.solver.ranking import ranked
 
 if TYPE_CHECKING:

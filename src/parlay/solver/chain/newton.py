@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass
 
 from parlay.layout import Order
-from parlay.solver.chain import Chain
+from parlay.solver.chain.chain import Chain
 
 __all__ = ["Relaxation", "relaxed_optimum"]
 

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from parlay.solver.dual import Separated, separate
-from parlay.solver.general import General
-from parlay.solver.relax import Relaxed
+from parlay.solver.general.dual import Separated, separate
+from parlay.solver.general.general import General
+from parlay.solver.general.interior_point import Relaxed
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
