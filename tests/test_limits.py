@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from parlay import Status, plain, solve
+from parlay import Status
 from parlay.cli.main import run
 from parlay.report.pareto import plot_pareto
-from parlay.solver import ParetoPoint, pareto, pareto_levels
+from parlay.solver import ParetoPoint
 
 FRONT = "pareto --depth 4 --kernels 4288 --level 3000000 --level 5000000".split()
 
@@ -106,19 +106,6 @@ def test_pareto_goes_on_where_it_stopped(
     code, _, err = ask(capsys, *FRONT, "--level", "4000000", "--out", str(folder))
     assert code == 2
     assert "one of the same question" in err
-
-
-def test_pareto_levels_span_the_front() -> None:
-    """From the least multiply-adds any layout of the size has to those of the best one; scores fall with the level."""
-    net = plain(depth=3)
-    problem = net.problem(kernels=400)
-    levels = pareto_levels(problem, net.macs, 4)
-    assert (levels[0], levels[-1]) == (396_488, net.macs(solve(problem).best.layout))
-    points = list(pareto(problem, net.macs, levels))
-    assert [point.level for point in points] == levels[::-1]
-    assert all(point.status is Status.OPTIMAL and (point.amount or 0) <= point.level for point in points)
-    scores = [point.log_energy for point in points]
-    assert scores == sorted(scores, reverse=True)
 
 
 def test_the_plot_shows_points_and_bounds() -> None:
