@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from parlay import Status
+from parlay import Status, plain, solve
 from parlay.cli.main import run
 from parlay.report.pareto import plot_pareto
 from parlay.solver import ParetoPoint
