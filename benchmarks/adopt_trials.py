@@ -14,7 +14,7 @@ import click
 
 from parlay.errors import ParlayError
 from parlay.paper.results import write_results
-from parlay.study.reading import rows_from_csv
+from parlay.study.reading import read_csv
 
 NOTE = "trained by an earlier parlay whose tables did not record versions or hardware"
 
@@ -29,7 +29,7 @@ NOTE = "trained by an earlier parlay whose tables did not record versions or har
 def adopt(table: Path, precision: str, results: Path, note: str) -> None:
     """Add the complete trials of TABLE to the panels they are points of."""
     try:
-        rows = rows_from_csv(table.read_text(encoding="utf-8"), precision=precision, note=note)
+        rows = read_csv(table, precision=precision, note=note).rows
         results.mkdir(parents=True, exist_ok=True)
         held = write_results(results, rows)
     except ParlayError as error:

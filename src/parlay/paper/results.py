@@ -12,15 +12,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from parlay.documents import write_atomically
-from parlay.errors import InputError
 from parlay.paper.panels import EXPERIMENTS, Experiment
 from parlay.study import FamilyNetwork, Row, Trial, csv_text
-from parlay.study.reading import rows_from_csv
+from parlay.study.reading import read_csv
 from parlay.study.row import COMPLETE
+from parlay.study.table import TABLE
 
 __all__ = ["belongs", "protocol", "protocol_key", "read_results", "write_results"]
-
-TABLE = "trials.csv"
 
 
 def belongs(row: Row, experiment: Experiment) -> bool:
@@ -60,11 +58,7 @@ def read_results(folder: Path) -> list[Row]:
     """
     found: dict[str, Row] = {}
     for path in sorted(folder.glob(f"*/{TABLE}")):
-        try:
-            rows = rows_from_csv(path.read_text(encoding="utf-8"))
-        except (InputError, UnicodeDecodeError) as error:
-            raise InputError(f"{path.parent.name}/{TABLE} of the results: {error}") from None
-        for row in rows:
+        for row in read_csv(path).rows:
             found.setdefault(row.trial.identity, row)
     return list(found.values())
 
@@ -92,7 +86,7 @@ def write_results(folder: Path, rows: Iterable[Row], panels: Sequence[str] | Non
         place = folder / name
         kept: dict[str, Row] = {}
         if (place / TABLE).is_file():
-            kept = {row.trial.identity: row for row in read_results_of(place)}
+            kept = {row.trial.identity: row for row in read_csv(place / TABLE).rows}
         for row in rows:
             if row.trial.identity not in kept and belongs(row, experiment):
                 kept[row.trial.identity] = replace(row, host=None, traceback=None)
@@ -107,11 +101,6 @@ def write_results(folder: Path, rows: Iterable[Row], panels: Sequence[str] | Non
                 write_atomically(path, text)
         written[name] = len(order)
     return written
-
-
-def read_results_of(place: Path) -> list[Row]:
-    """The trials of one panel's folder."""
-    return rows_from_csv((place / TABLE).read_text(encoding="utf-8"))
 
 
 def _readme(experiment: Experiment, rows: Sequence[Row]) -> str:

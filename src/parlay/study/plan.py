@@ -33,6 +33,9 @@ class Kind(StrEnum):
 
 
 PRECISIONS = ("fp32", "bf16")
+"""What a trial can be trained in."""
+UNRECORDED = "unrecorded precision"
+"""Of a trial in a table that was written before precision was a column: such trials are alike among themselves only."""
 
 
 def strongest(kinds: Iterable[Kind]) -> Kind:
@@ -56,7 +59,8 @@ class Trial:
         steps: batches.
         seed: of initial weights, order of the data and augmentation.
         validation: images held out of the training images to choose by.
-        precision: arithmetic of the forward and backward pass, ``fp32`` or ``bf16``.
+        precision: arithmetic of the forward and backward pass, ``fp32`` or ``bf16``; ``UNRECORDED`` in a table that
+            does not say.
     """
 
     network: Network
@@ -72,7 +76,7 @@ class Trial:
         self.network.check(self.layout)
         if type(self.validation) is not int or self.validation < 0:
             raise InputError("validation images", given=repr(self.validation), allowed="an integer of at least 0")
-        if self.precision not in PRECISIONS:
+        if self.precision not in (*PRECISIONS, UNRECORDED):
             raise InputError("precision", given=repr(self.precision), allowed=", ".join(PRECISIONS))
 
     @cached_property
@@ -130,13 +134,16 @@ def make_plan(
         precision: ``fp32`` or ``bf16``.
 
     Raises:
-        InputError: for no seed, a seed or a number of steps out of range, or layouts that do not fit the network.
+        InputError: for no seed, a seed or a number of steps out of range, another precision, or layouts that do not fit
+            the network.
     """
     count = recipe.steps if steps is None else steps
     if type(count) is not int or not 1 <= count <= 10**9:
         raise InputError("steps", given=repr(count), allowed=f"an integer from 1 to {10**9}")
     if not seeds or not all(type(seed) is int and 0 <= seed < 2**63 for seed in seeds):
         raise InputError("seeds", given=tuple(seeds), allowed="at least one integer from 0 to 2^63 - 1")
+    if precision not in PRECISIONS:
+        raise InputError("precision", given=repr(precision), allowed=", ".join(PRECISIONS))
     network = FamilyNetwork(family=network) if isinstance(network, Family) else network
     return tuple(
         Planned(

@@ -1,4 +1,4 @@
-"""trials.csv read back into trials, so that a study goes on from what another machine has trained."""
+"""The one reader of kept trials: a study, or the trials.csv of one; every cost in a table is counted again."""
 
 from __future__ import annotations
 
@@ -6,148 +6,294 @@ import csv
 import io
 import math
 import re
-from collections.abc import Mapping
-from typing import Any
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
 
 from parlay.errors import InputError
 from parlay.families import get_family
 from parlay.layout import parse_layout
 from parlay.study.network import FamilyNetwork
-from parlay.study.plan import Trial
-from parlay.study.row import COMPLETE, Row, split_kinds
+from parlay.study.plan import UNRECORDED, Trial
+from parlay.study.row import COMPLETE, STATUSES, Row, split_kinds
+from parlay.study.schema import FILE
+from parlay.study.store import Reader
+from parlay.study.table import TABLE
 from parlay.train.recipe import Recipe
 
-__all__ = ["rows_from_csv"]
+__all__ = ["Trials", "read_csv", "read_trials"]
 
+# fmt: off
+NEEDED = (
+    "trial", "kinds", "layout", "seed", "steps", "accuracy", "status", "data", "data_sha256", "recipe",
+    "recipe_numbers", "family", "depth", "kernel_sizes", "in_channels", "image", "classes",
+)
+"""Columns without which a line is no trial; every table that parlay ever wrote has them."""
 FLOATS = (
-    "accuracy",
-    "loss",
-    "mean_average_precision",
-    "validation_accuracy",
-    "validation_loss",
-    "train_loss",
-    "seconds",
+    "accuracy", "loss", "mean_average_precision", "validation_accuracy", "validation_loss", "train_loss", "seconds",
     "images_per_second",
 )
-COSTS = ("kernels", "weights", "params", "macs", "peak_activation_bytes")
+COSTS = ("energy", "log_energy", "kernels", "weights", "params", "macs", "peak_activation_bytes")
+# fmt: on
+SAME = 1e-9
+"""Relative difference up to which two energies are one: the logarithms of two machines differ in their last bits."""
+
+NOT_COMPLETE = "not complete"
+OF_A_MODEL = "of a model, which only the study itself knows"
+
+Value = TypeVar("Value")
 
 
-def rows_from_csv(text: str, *, precision: str | None = None, note: str = "") -> list[Row]:
-    """The complete trials of a trials.csv, of networks of a family; failed ones and traced models are left out.
+@dataclass(frozen=True, kw_only=True)
+class Trials:
+    """What a folder holds of a study.
 
-    Every trial's identity is computed again and must be the one in the file, and what its layout costs is counted
-    again. Tables written before precision was a column are read too, if ``precision`` says what it was: the identity
-    that they state was made in another way, so it is not compared, and the trial gets the one it has now.
+    Attributes:
+        path: the file that was read: a study.sqlite or a trials.csv.
+        rows: every trial of a study; of a table the complete ones of the paper's families.
+        left_out: why a line of a table is not among them -> how many such lines.
+    """
 
-    Args:
-        text: the file's content, as ``csv_text`` writes it.
-        precision: ``fp32`` or ``bf16``, of a table without that column.
-        note: kept in ``versions`` of every row under ``note``: where a table comes from that does not say so itself.
+    path: Path
+    rows: tuple[Row, ...]
+    left_out: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def is_study(self) -> bool:
+        """Whether it is a study, which can be gone on with and knows learning curves; a table does not."""
+        return self.path.name == FILE
+
+
+def read_trials(folder: Path) -> Trials:
+    """The trials of a folder: those of its study.sqlite, or else of its trials.csv.
 
     Raises:
-        InputError: for a table that lacks columns, a value that cannot be read, an identity or a cost that does not
-            fit.
+        InputError: for a folder that has neither, a file instead of a folder, or as ``read_csv``.
+        StudyError: for a study that cannot be read.
 
+    >>> from tempfile import TemporaryDirectory
     >>> from parlay.families import plain
     >>> from parlay.study import Kind, csv_text, make_plan
     >>> from parlay.train import get_recipe
     >>> [planned] = make_plan(plain(2), {(4, 6): frozenset({Kind.GIVEN})}, data="d" * 64, recipe=get_recipe("fast"))
     >>> row = Row(trial=planned.trial, kinds=planned.kinds, data_name="cifar10", status="complete", accuracy=0.5)
-    >>> rows_from_csv(csv_text([row]))[0].trial == row.trial
+    >>> with TemporaryDirectory() as folder:
+    ...     _ = (Path(folder) / "trials.csv").write_text(csv_text([row]))
+    ...     read_trials(Path(folder)).rows[0].trial == row.trial
     True
     """
-    reader = csv.DictReader(io.StringIO(text))
-    try:
-        columns, records = set(reader.fieldnames or ()), list(reader)
-    except csv.Error as error:
-        raise InputError("trials table", given=str(error), allowed="a trials.csv of parlay's") from None
-    needed = {"trial", "layout", "seed", "steps", "accuracy", "status", "recipe_numbers", "data_sha256", "family"}
-    if not needed <= columns:
+    if folder.is_file():
+        raise InputError("study", given=str(folder), allowed="a folder", remedy=f"the file's own is {folder.parent}")
+    if (folder / FILE).exists():
+        with Reader(folder) as reader:
+            return Trials(path=folder / FILE, rows=tuple(reader.rows()))
+    if not (folder / TABLE).exists():
         raise InputError(
-            "trials table",
-            given=f"no column {', '.join(sorted(needed - columns))}",
-            allowed="a trials.csv, as 'parlay study export' writes it",
+            "study",
+            given=str(folder),
+            allowed=f"a folder with a {FILE} or a {TABLE}",
+            remedy="'parlay study run' writes both",
         )
-    if "precision" not in columns and precision is None:
-        raise InputError(
-            "trials table", given="no column precision", allowed="tables that have one, or a precision said besides"
-        )
+    return read_csv(folder / TABLE)
+
+
+def read_csv(path: Path, *, precision: str = UNRECORDED, note: str = "") -> Trials:
+    """The complete trials of a trials.csv, of networks of a family; what is left out is counted.
+
+    Every trial's identity is computed again and must be the one in the file, and what its layout costs is counted
+    again. Tables written before precision was a column are read too; the identity that they state was made in another
+    way, so it is not compared, and the trial gets the one it has now.
+
+    Args:
+        path: the file, as ``csv_text`` writes it.
+        precision: ``fp32`` or ``bf16``, of a table without that column.
+        note: kept in ``versions`` of every row under ``note``: where a table comes from that does not say so itself.
+
+    Raises:
+        InputError: for a file that cannot be read or lacks columns, a value that cannot be read, an identity or a cost
+            that does not belong to its layout: with path, line, column, what is there and what should be.
+    """
+    records = _records(path)
+    columns = records[0].cells.keys() if records else ()
     rows: list[Row] = []
-    for line, record in enumerate(records, start=2):
-        if None in record.values() or None in record:
+    lines: dict[str, int] = {}
+    left_out: Counter[str] = Counter()
+    for record in records:
+        if record.read("status", str) not in STATUSES:
+            raise record.wrong("status", ", ".join(STATUSES))
+        if record.cells["status"] != COMPLETE:
+            left_out[NOT_COMPLETE] += 1
+            continue
+        if not record.cells["family"]:
+            left_out[OF_A_MODEL] += 1
+            continue
+        row = _row(record, precision, note)
+        identity = row.trial.identity
+        if "precision" in columns and identity != record.cells["trial"]:
+            raise record.wrong("trial", f"{identity}, which its configuration makes")
+        if identity in lines:
             raise InputError(
-                f"line {line} of the trials table",
+                record.where,
+                given=f"the trial of line {lines[identity]} again",
+                allowed="each trial once",
+                remedy="remove one of the two lines",
+            )
+        lines[identity] = record.line
+        rows.append(row)
+    return Trials(path=path, rows=tuple(rows), left_out=left_out)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Record:
+    """One line of a table.
+
+    Attributes:
+        path: of the table.
+        line: its number, from 1; the header is the first.
+        cells: column -> text.
+    """
+
+    path: Path
+    line: int
+    cells: Mapping[str, str]
+
+    @property
+    def where(self) -> str:
+        return f"{self.path}, line {self.line}"
+
+    def wrong(self, column: str, allowed: str) -> InputError:
+        """What is said of a cell."""
+        return InputError(
+            f"{self.where}, column {column}",
+            given=self.cells[column] or "nothing",
+            allowed=allowed,
+            remedy="restore the file",
+        )
+
+    def read(self, column: str, kind: Callable[[str], Value], allowed: str = "") -> Value:
+        """The value of a cell.
+
+        Raises:
+            InputError: for a text that is none of its kind.
+        """
+        try:
+            return kind(self.cells[column])
+        except (ValueError, KeyError, TypeError):
+            raise self.wrong(column, allowed or ALLOWED[kind]) from None
+
+    def known(self, column: str, kind: Callable[[str], Value]) -> Value | None:
+        """The same, or None for an empty cell and for a column that the table has not."""
+        return self.read(column, kind) if self.cells.get(column) else None
+
+
+def _number(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError
+    return value
+
+
+ALLOWED: dict[Callable[[str], Any], str] = {int: "a whole number", _number: "a finite number"}
+
+
+def _records(path: Path) -> list[_Record]:
+    """The lines of a table.
+
+    Raises:
+        InputError: for a file that is no whole table of trials.
+    """
+    allowed = f"a {TABLE} of parlay's, as 'parlay study export' writes it"
+    try:
+        reader = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"), newline=""))
+        columns = reader.fieldnames or ()
+        missing = [name for name in NEEDED if name not in columns]
+        if missing:
+            raise InputError(str(path), given=f"no column {', '.join(missing)}", allowed=allowed)
+        records = [_Record(path=path, line=line, cells=cells) for line, cells in enumerate(reader, start=2)]
+    except OSError as error:
+        raise InputError(str(path), given=error.strerror or str(error), allowed="a file that can be read") from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(str(path), given=str(error), allowed=allowed) from None
+    for record in records:
+        if None in record.cells.values() or None in record.cells:
+            raise InputError(
+                record.where,
                 given="too few or too many cells",
                 allowed=f"{len(columns)}, one a column",
                 remedy="restore the file",
             )
-        if record["status"] != COMPLETE or not record["family"]:
-            continue
-        try:
-            row = _row(record, precision, note)
-        except (ValueError, KeyError, TypeError) as error:
-            reason = " ".join(str(error).split())
-            raise InputError(
-                f"line {line} of the trials table", given=reason, allowed="a line that parlay wrote"
-            ) from None
-        if "precision" in columns and row.trial.identity != record["trial"]:
-            raise InputError(
-                f"line {line} of the trials table",
-                given=f"trial {record['trial'][:12]}",
-                allowed=f"{row.trial.identity[:12]}, which its configuration makes",
-                remedy="restore the file",
-            )
-        rows.append(row)
-    return rows
+    return records
 
 
-def _row(record: Mapping[str, str], precision: str | None, note: str) -> Row:
-    family = get_family(record["family"])(
-        int(record["depth"]),
-        kernel_size=tuple(parse_layout(record["kernel_sizes"])),
-        in_channels=int(record["in_channels"]),
-        image=int(record["image"]),
-        classes=int(record["classes"]),
-    )
-    trial = Trial(
-        network=FamilyNetwork(family=family),
-        layout=parse_layout(record["layout"]),
-        data=record["data_sha256"],
-        recipe=_recipe(record["recipe"], int(record["steps"]), record["recipe_numbers"]),
-        steps=int(record["steps"]),
-        seed=int(record["seed"]),
-        validation=int(record.get("validation") or 0),
-        precision=record.get("precision") or precision or "",
-    )
-    figures = trial.network.figures(trial.layout)
+def _row(record: _Record, precision: str, note: str) -> Row:
+    """A complete trial, its costs counted again."""
+    trial = _trial(record, precision)
+    costs = trial.network.figures(trial.layout)
     for name in COSTS:
-        if record.get(name) and int(record[name]) != figures[name]:
-            raise ValueError(f"{name} {record[name]}, but {record['layout']} has {figures[name]}")
-    measured: dict[str, Any] = {name: _number(record, name) for name in FLOATS}
+        if name in record.cells:
+            _check_cost(record, name, costs[name])
+    measured: dict[str, Any] = {name: record.known(name, _number) for name in FLOATS}
     if measured["accuracy"] is None and measured["mean_average_precision"] is None:
-        raise ValueError("a complete trial without an accuracy")
+        raise record.wrong("accuracy", "a number in a complete trial")
     return Row(
         trial=trial,
-        kinds=split_kinds(record["kinds"]),
-        data_name=record["data"],
+        kinds=record.read("kinds", split_kinds, "reasons joined by +, such as top+all"),
+        data_name=record.cells["data"],
         status=COMPLETE,
-        attempts=int(record.get("attempts") or 1),
-        figures=figures,
-        threads=int(record["threads"]) if record.get("threads") else None,
-        device=record.get("device") or None,
-        host=record.get("host") or None,
-        started=record.get("started") or None,
-        finished=record.get("finished") or None,
-        versions={**_versions(record.get("versions") or ""), **({"note": note} if note else {})},
+        attempts=record.known("attempts", int) or 1,
+        figures=costs,
+        threads=record.known("threads", int),
+        device=record.cells.get("device") or None,
+        host=record.cells.get("host") or None,
+        started=record.cells.get("started") or None,
+        finished=record.cells.get("finished") or None,
+        versions={**_versions(record.cells.get("versions") or ""), **({"note": note} if note else {})},
         **measured,
     )
 
 
-def _number(record: Mapping[str, str], name: str) -> float | None:
-    value = float(record[name]) if record.get(name) else None
-    if value is not None and not math.isfinite(value):
-        raise ValueError(f"{name} is {value}")
-    return value
+def _check_cost(record: _Record, name: str, counted: float | None) -> None:
+    """Refuse a cost that is not the one of the line's layout."""
+    stated = record.known(name, _number)
+    same = stated == counted or (
+        stated is not None and isinstance(counted, float) and math.isclose(stated, counted, rel_tol=SAME)
+    )
+    if not same:
+        counted_text = "nothing" if counted is None else f"{counted:,}"
+        raise record.wrong(name, f"{counted_text}, which {record.cells['layout']} costs")
+
+
+def _trial(record: _Record, precision: str) -> Trial:
+    numbers = {name: record.read(name, int) for name in ("depth", "in_channels", "image", "classes", "steps", "seed")}
+    sizes = record.read("kernel_sizes", parse_layout, "kernel sizes joined by -")
+    layout = record.read("layout", parse_layout, "widths joined by -")
+    recipe = record.read(
+        "recipe_numbers",
+        lambda text: _recipe(record.cells["recipe"], numbers["steps"], text),
+        "key=value joined by spaces",
+    )
+    try:
+        family = get_family(record.cells["family"])(
+            numbers["depth"],
+            kernel_size=tuple(sizes),
+            in_channels=numbers["in_channels"],
+            image=numbers["image"],
+            classes=numbers["classes"],
+        )
+        return Trial(
+            network=FamilyNetwork(family=family),
+            layout=layout,
+            data=record.cells["data_sha256"],
+            recipe=recipe,
+            steps=numbers["steps"],
+            seed=numbers["seed"],
+            validation=record.known("validation", int) or 0,
+            precision=record.cells.get("precision") or precision,
+        )
+    except InputError as error:
+        raise InputError(f"{record.where}: {error}", remedy="restore the file") from None
 
 
 def _recipe(name: str, steps: int, text: str) -> Recipe:

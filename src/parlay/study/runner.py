@@ -20,7 +20,7 @@ from parlay.study.executors.serial import SerialExecutor
 from parlay.study.plan import Planned
 from parlay.study.row import COMPLETE, FAILED, PLANNED, RUNNING, Row
 from parlay.study.store import DataSource, Store
-from parlay.study.table import csv_text
+from parlay.study.table import TABLE, csv_text
 from parlay.study.work import STOPPED, Task, described, now, perform
 from parlay.study.workspace import Beat, Workspace
 
@@ -144,7 +144,7 @@ def run_study(
 def write_table(store: Store, rows: Sequence[Row] | None = None) -> None:
     """Write trials.csv, all of it or nothing: the trials that ended."""
     ended = [row for row in (store.rows() if rows is None else rows) if row.has_ended]
-    write_atomically(store.folder / "trials.csv", csv_text(ended))
+    write_atomically(store.folder / TABLE, csv_text(ended))
 
 
 @dataclass(kw_only=True, eq=False)

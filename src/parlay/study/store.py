@@ -23,6 +23,7 @@ from parlay.errors import StudyError
 from parlay.study.plan import Kind, Planned
 from parlay.study.row import COMPLETE, FIELDS, PLANNED, RUNNING, Row, join_kinds, pack, split_kinds, unpack
 from parlay.study.schema import FILE, connect, connect_for_reading
+from parlay.study.table import TABLE
 
 __all__ = ["Added", "DataSource", "Reader", "Store"]
 
@@ -158,7 +159,7 @@ class Store(Reader):
     def __init__(self, folder: Path | str) -> None:
         self.folder = Path(folder)
         self.path = self.folder / FILE
-        others = [name for name in ("trials.csv", "scatter.png") if (self.folder / name).exists()]
+        others = [name for name in (TABLE, "scatter.png") if (self.folder / name).exists()]
         if others and not self.path.exists():
             raise StudyError(
                 f"study {self.folder}: there is a {others[0]} but no {FILE}, so it is not a study of"

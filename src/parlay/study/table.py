@@ -12,7 +12,10 @@ from parlay.layout import format_layout
 from parlay.study.plan import strongest
 from parlay.study.row import PLAIN, Row
 
-__all__ = ["COLUMNS", "csv_text", "table_row"]
+__all__ = ["COLUMNS", "TABLE", "csv_text", "table_row"]
+
+TABLE = "trials.csv"
+"""Name of the file in a study's folder."""
 
 # fmt: off
 COLUMNS: tuple[str, ...] = (

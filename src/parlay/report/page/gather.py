@@ -18,7 +18,7 @@ from parlay.report.page.fits import Fit, read_fit
 from parlay.report.page.panels import Panel, log_path_energy, make_panels
 from parlay.report.page.provenance import Provenance, provenance_of
 from parlay.report.page.relations import Relations, relations_of
-from parlay.report.page.sources import find_sources
+from parlay.report.page.sources import curves_of, find_sources
 from parlay.report.page.verdict import Finding, Verdict, judge
 from parlay.report.page.weights import Weights, read_weights
 from parlay.study import Row, strongest
@@ -117,12 +117,12 @@ def gather(folders: Sequence[Path], *, title: str | None = None, command: str = 
     provenance: list[Provenance] = []
     fits: list[Fit] = []
     sources = find_sources(folders)
-    names = _names([source.folder for source in sources])
+    names = _names([source.path.parent for source in sources])
     points = points_for(sum(len(source.rows) for source in sources))
     for source, name in zip(sources, names, strict=True):
-        fit = read_fit(source.folder, name)
+        fit = read_fit(source.path.parent, name)
         panels = make_panels(name, source.rows, any_size=fit is not None)
-        curves = source.curves(points)
+        curves = curves_of(source, points)
         for panel in panels:
             relations = relations_of(panel)
             verdict = judge(panel, relations)
@@ -130,7 +130,7 @@ def gather(folders: Sequence[Path], *, title: str | None = None, command: str = 
                 Judged(panel=panel, relations=relations, verdict=verdict, curves=curves, is_fit=fit is not None)
             )
         provenance.append(provenance_of(name, source, panels))
-        found = read_weights(source.folder, name)
+        found = read_weights(source.path.parent, name)
         weights += [] if found is None else [found]
         fits += [] if fit is None else [fit]
     return Page(

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from parlay.report.page.panels import Panel
-from parlay.report.page.sources import Source
 from parlay.report.status import duration
 from parlay.study import Row
+from parlay.study.reading import Trials
 
 __all__ = ["Provenance", "provenance_of"]
 
@@ -35,7 +35,7 @@ class Provenance:
     commands: tuple[str, ...]
 
 
-def provenance_of(study: str, source: Source, panels: Sequence[Panel]) -> Provenance:
+def provenance_of(study: str, source: Trials, panels: Sequence[Panel]) -> Provenance:
     """How the trials of a study were run; values that trials differ in are all there, with the number of trials.
 
     Args:
@@ -43,13 +43,13 @@ def provenance_of(study: str, source: Source, panels: Sequence[Panel]) -> Proven
         source: where they come from; a study can be gone on with, a trials.csv alone can be judged.
         panels: its trials.
     """
-    folder = source.folder
+    folder = source.path.parent
     rows = [row for panel in panels for row in panel.rows]
     ended = [row for row in rows if row.has_ended]
     statuses = Counter(row.status for row in rows)
     facts = [("Trials", ", ".join(f"{count:,} {status}" for status, count in statuses.most_common()))]
-    if source.left_out:
-        facts.append(("Left out", f"{source.left_out:,} lines of the table: failed trials, or trials of other models"))
+    left_out = "; ".join(f"{count:,} {why}" for why, count in source.left_out.items())
+    facts.append(("Left out", left_out and f"lines of the table: {left_out}"))
     facts.append(("Networks", _each(row.trial.network.title for row in rows)))
     facts.append(("Data", _each(f"{row.data_name} (SHA-256 {row.trial.data[:12]}…)" for row in rows)))
     facts.append(("Training", _each(panel.training for panel in panels for _ in panel.rows)))
