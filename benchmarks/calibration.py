@@ -16,9 +16,10 @@ from unittest.mock import patch
 
 import numpy as np
 
+from benchmarks.pool import Pool
 from parlay.energy import get_score
 from parlay.evidence import posterior as model
-from parlay.evidence.designs import Pool, space_of
+from parlay.evidence.fitting import space_of
 from parlay.evidence.resampling import cluster_draws, interval, resampled_means
 from parlay.evidence.scores import RECOMMENDED
 from parlay.evidence.statistics import spearmans
@@ -27,6 +28,18 @@ from parlay.evidence.table import Population, bins, read_table
 LAYERS = (3, 1, 1, 1, 3, 1, 1)
 COUNTS = (4, 8, 16, 32)
 RESAMPLES = 2000
+
+
+def read_resnets(table: Path) -> Population:
+    """The networks of Channel-Bench-Macro's ResNet table."""
+    return read_table(
+        table,
+        widths=[f"c{g}" for g in range(7)],
+        layers=LAYERS,
+        accuracy=["acc1", "acc2", "acc3"],
+        params="params",
+        macs="flops",
+    )
 
 
 def ranked(population: Population, rows: list[np.ndarray], count: int, repetitions: int, prior: str, power: float):
@@ -71,14 +84,7 @@ def main() -> None:
     parser.add_argument("--prior", default=RECOMMENDED)
     parser.add_argument("--min-bin", type=int, default=100)
     arguments = parser.parse_args()
-    population = read_table(
-        arguments.table,
-        widths=[f"c{g}" for g in range(7)],
-        layers=LAYERS,
-        accuracy=["acc1", "acc2", "acc3"],
-        params="params",
-        macs="flops",
-    )
+    population = read_resnets(arguments.table)
     rows = bins(population, 0.01, least=arguments.min_bin)
     space = space_of(population.group_names, population.layers)
     print(f"{len(rows)} bins of {arguments.min_bin} networks or more, {arguments.repetitions} draws each\n")

@@ -90,12 +90,6 @@ JSON_COMMANDS = {
         str(ROOT / "tests" / "networks.csv"),
         *"--widths a,b,c --accuracy first,second --params params --macs macs".split(),
     ],
-    "search": [
-        "--replay",
-        str(ROOT / "tests" / "networks.csv"),
-        *"--widths a,b,c --accuracy first,second --params params --macs macs --method top --method random".split(),
-        *"--min-bin 5 --n-trials 3 --repetitions 2".split(),
-    ],
     "paper check": [],
     "paper run": None,  # trains; test_paper_runs.py has it
     "paper figures": None,  # test_paper_figures.py has it

@@ -36,22 +36,15 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 DATA = "digits, cifar10, cifar100, folder:PATH, voc2007:PATH, or a Keras-style .npz file."
 
 
-def training_options(*, required: bool, val: str = "", network: bool = True) -> Callable[[Command], Command]:
+def training_options(*, required: bool, network: bool = True) -> Callable[[Command], Command]:
     """Add the options that say what to train and how; all of them are part of a trial's identity.
 
     Args:
         required: whether the data must be named.
-        val: how many images are set aside without a word, where that is for the command to say; 0 without it.
         network: whether the network and the number of validation images are among them.
     """
     chosen = (
-        click.option(
-            "--val",
-            type=int,
-            default=None if val else 0,
-            show_default=val or True,
-            help="Training images set aside to choose by.",
-        ),
+        click.option("--val", type=int, default=0, show_default=True, help="Training images set aside to choose by."),
         click.option("--model", help="A PyTorch model instead of a family, as in 'parlay trace'."),
         model_arg_option,
     )

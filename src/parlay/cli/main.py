@@ -31,7 +31,6 @@ COMMANDS = {
     "study": "parlay.cli.studies:study",
     "evaluate": "parlay.cli.evidence:evaluate",
     "calibrate": "parlay.cli.calibration:calibrate",
-    "search": "parlay.cli.searches:search",
     "report": "parlay.cli.reporting:report",
     "paper": "parlay.cli.papers:paper",
     "demo": "parlay.cli.demos:demo",

@@ -19,7 +19,6 @@ __all__ = [
     "json_option",
     "limit_options",
     "model_arg_option",
-    "other_limit_options",
     "problem_from",
     "problem_options",
 ]
@@ -97,7 +96,8 @@ problem_options = _stack(
 )
 """What fixes a problem within a family."""
 
-other_limit_options = _stack(
+limit_options = _stack(
+    click.option("--params", type=int, help="Exactly this many parameters."),
     click.option("--max-params", type=int, help="At most this many parameters."),
     click.option("--max-macs", type=int, help="At most this many multiply-adds for one image."),
     click.option("--max-peak-memory", type=int, help="At most this many bytes of activations live at once."),
@@ -107,9 +107,6 @@ other_limit_options = _stack(
     click.option("--min-macs", type=int, help="At least this many multiply-adds."),
     click.option("--dtype", default="int8", show_default=True, help=f"Activations: {', '.join(ELEMENT_BYTES)}."),
 )
-"""What a device limits besides, but for the exact number of parameters, which some commands read otherwise."""
-
-limit_options = _stack(click.option("--params", type=int, help="Exactly this many parameters."), other_limit_options)
 """What a device limits besides."""
 
 json_option = click.option(

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from parlay.layout import format_layout
-from parlay.study import Kind, Planned, Row, Trial, Watcher
+from parlay.study import Planned, Row, Trial, Watcher
 
 __all__ = ["ProgressBar"]
 
@@ -49,8 +49,6 @@ class ProgressBar(Watcher):
         self._places[identity] = f"[{place}/{total}] "
         if self._all is None and total > 1:
             self._all = self._progress.add_task("trials", total=total, note="")
-        if self._all is not None:
-            self._progress.update(self._all, total=total)  # a search learns how many there are as it goes
         self._drop(identity)
         self._running[identity] = self._progress.add_task(_name(planned.trial), total=planned.trial.steps, note="")
 
@@ -65,7 +63,7 @@ class ProgressBar(Watcher):
         self._drop(row.trial.identity)
         if self._all is not None:
             self._progress.advance(self._all)
-        result = row.error if row.accuracy is None else _result(row, row.accuracy)
+        result = row.error if row.accuracy is None else f"{100 * row.accuracy:.2f} %"
         seconds = "" if row.seconds is None else f", {row.seconds:.1f} s"
         self.say(f"{self._places.get(row.trial.identity, '')}{_name(row.trial)}: {result}{seconds}")
 
@@ -82,13 +80,6 @@ class ProgressBar(Watcher):
         task = self._running.pop(identity, None)
         if task is not None:
             self._progress.remove_task(task)
-
-
-def _result(row: Row, accuracy: float) -> str:
-    """The accuracy; of a trial of a search what chooses, so that nobody chooses by what is to judge."""
-    if row.kinds == {Kind.SEARCH} and row.validation_accuracy is not None:
-        return f"{100 * row.validation_accuracy:.2f} % of the validation images"
-    return f"{100 * accuracy:.2f} %"
 
 
 def _name(trial: Trial) -> str:

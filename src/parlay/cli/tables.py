@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from parlay.evidence.panel import Binning
     from parlay.evidence.table import Population
 
-__all__ = ["binning_from", "bin_options", "other_table_options", "populations_from", "table_options"]
+__all__ = ["binning_from", "bin_options", "populations_from", "table_options"]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -53,6 +53,7 @@ _columns = (
     click.option("--widths", type=Names(), help="Columns with the widths, such as c0,c1,c2."),
     click.option("--layers", type=Counts(), help="Convolutions that every width sets, such as 3,1,1; default 1 each."),
     click.option("--accuracy", type=Names(), help="Columns with the accuracies, one a run; an empty cell is no run."),
+    click.option("--params", help="Column with the parameters."),
     click.option("--macs", help="Column with the multiply-adds."),
     click.option("--peak-memory", help="Column with the most activation memory; optional."),
 )
@@ -65,11 +66,6 @@ _bins = (
 
 def table_options(command: Command) -> Command:
     """Add the options that name a table's columns."""
-    return click.option("--params", help="Column with the parameters.")(other_table_options(command))
-
-
-def other_table_options(command: Command) -> Command:
-    """Add them but for --params, which some commands read otherwise as well."""
     for option in reversed(_columns):
         command = option(command)
     return command

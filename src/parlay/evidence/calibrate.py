@@ -13,8 +13,7 @@ from parlay.calibrated import KIND, CalibratedScore, GroupWeight
 from parlay.documents import document
 from parlay.energy import LogLog, Score, get_score
 from parlay.errors import InputError
-from parlay.evidence.designs import Pool, population_space, prior_values
-from parlay.evidence.fitting import Sample, fit
+from parlay.evidence.fitting import Sample, fit, population_space, prior_values
 from parlay.evidence.heldout import HeldOut, hold_out
 from parlay.evidence.posterior import Posterior
 from parlay.evidence.scores import RECOMMENDED
@@ -36,7 +35,6 @@ __all__ = [
     "Rest",
     "calibrate",
     "calibrate_population",
-    "weighted_scores",
 ]
 
 LEAST = 4
@@ -160,9 +158,7 @@ class Calibration:
         return document(self.content())
 
 
-def calibrate(
-    sample: Sample, *, space: WidthSpace, prior: str = RECOMMENDED, seed: int = 0, pool: Pool | None = None
-) -> Calibration:
+def calibrate(sample: Sample, *, space: WidthSpace, prior: str = RECOMMENDED, seed: int = 0) -> Calibration:
     """Fit the weights of a score to trained networks.
 
     Args:
@@ -170,14 +166,12 @@ def calibrate(
         space: their width groups, with how many layers each sets, and connections where the score needs them.
         prior: name of the score to start from, one that ``solve`` can maximise.
         seed: of the draws that the intervals rest on, and of the pairs left out.
-        pool: layouts whose spread sets the units of the prior; with networks of one label the weights are then those
-            of ``Pool.learn``. The sample's own spread where None.
 
     Raises:
         InputError: for fewer than four networks, sizes with one network only, or a score that tells none apart.
 
     >>> import numpy as np
-    >>> from parlay.evidence.designs import space_of
+    >>> from parlay.evidence.fitting import space_of
     >>> widths = np.array([(a, 64 - a) for a in range(8, 57, 4)])
     >>> accuracy = np.log(np.log(widths)) @ np.array([3.0, 1.0]) + 0.01 * (np.arange(13) % 3)
     >>> sample = Sample(widths=widths, accuracy=accuracy, sizes=np.zeros(13, dtype=int))
@@ -195,11 +189,11 @@ def calibrate(
         raise InputError("networks", given="sizes with one network each", allowed="several of one size to compare")
     score = get_score(prior)
     values = prior_values(score, space, sample.widths)
-    found = fit(sample, values, space, pool=pool)
+    found = fit(sample, values, space)
     rng = np.random.default_rng([seed, 0])
     draws = found.draw(rng, DRAWS)
     weights = _weights(space, _counts(score, space), found, draws.scale[0], draws.extra[0])
-    held_out = hold_out(sample, values, space, np.random.default_rng([seed, 1]), pool=pool)
+    held_out = hold_out(sample, values, space, np.random.default_rng([seed, 1]))
     return Calibration(
         prior=prior,
         weights=weights,
@@ -280,33 +274,6 @@ def calibrate_population(
     both = [prior_values(score, space, judged.widths) for score in (found.score(), get_score(prior))]
     weighed, before = spearmans(np.array(both), judged.mean_accuracy)
     return replace(found, rest=Rest(networks=len(others), calibrated=float(weighed), prior=float(before)))
-
-
-def weighted_scores(
-    scale: FloatArray, extra: FloatArray, *, space: WidthSpace, prior: str, name: str = "calibrated"
-) -> list[CalibratedScore]:
-    """Scores that ``solve`` maximises, from means or draws of a posterior.
-
-    Args:
-        scale: s, (S,).
-        extra: s d_g, (S, g).
-        space: the groups.
-        prior: name of the score that the weights start from.
-        name: what the scores are called.
-
-    Returns:
-        One score a draw; each ranks the layouts of ``space`` as s p + sum_g s d_g f_g does.
-    """
-    before = _counts(get_score(prior), space)
-    found: list[CalibratedScore] = []
-    for added in (extra / scale[:, None]).tolist():
-        groups = zip(space.groups, before, added, strict=True)
-        weights = [
-            GroupWeight(group=group.name, layers=group.multiplicity, prior=b, weight=round(b + a, 6))
-            for group, b, a in groups
-        ]
-        found.append(CalibratedScore(name=name, prior=prior, weights=weights))
-    return found
 
 
 def _members(population: Population, rows: Sequence[IntArray], size: int | None) -> IntArray:

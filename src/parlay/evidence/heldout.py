@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING
 
-from parlay.evidence.designs import Pool, log_log
-from parlay.evidence.fitting import Sample, fit
+from parlay.evidence.fitting import Sample, fit, log_log
 from parlay.layout import WidthSpace
 
 if TYPE_CHECKING:
@@ -47,9 +46,7 @@ class HeldOut:
     high: float
 
 
-def hold_out(
-    sample: Sample, values: FloatArray, space: WidthSpace, rng: np.random.Generator, *, pool: Pool | None = None
-) -> HeldOut | None:
+def hold_out(sample: Sample, values: FloatArray, space: WidthSpace, rng: np.random.Generator) -> HeldOut | None:
     """Order of pairs left out together, by the weights fitted without them and by the score before."""
     import numpy as np
 
@@ -61,7 +58,7 @@ def hold_out(
         kept = np.setdiff1d(np.arange(len(sample)), block)
         if len(kept) < 3:
             continue
-        found = fit(sample.take(kept), values[kept], space, pool=pool)
+        found = fit(sample.take(kept), values[kept], space)
         rated = found.scale[0] * values[block] + log_log(sample.widths[block]) @ found.extra[0]
         a, b = _pairs_of(len(block), most, rng)
         i, j = block[a], block[b]

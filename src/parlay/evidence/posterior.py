@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     FloatArray = NDArray[np.float64]
     IntArray = NDArray[np.int64]
 
-__all__ = ["TAU", "Draws", "Posterior", "posterior", "prior_only"]
+__all__ = ["TAU", "Draws", "Posterior", "posterior"]
 
 SHARES = (0.03, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.97)
 SCALES = (0.4, 0.54, 0.74, 1.0, 1.36, 1.84, 2.5)
@@ -42,12 +42,10 @@ class Draws:
     Attributes:
         scale: s, (R, S).
         extra: s d_g, (R, S, g).
-        noise: variance of one accuracy, (R, S).
     """
 
     scale: FloatArray
     extra: FloatArray
-    noise: FloatArray
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -83,11 +81,7 @@ class Posterior:
         at = at.clip(max=steps.shape[1] - 1)  # R, S
         centre, spread = self._centre[sets, at], self._spread[sets, at]
         along = centre + spread * rng.standard_normal(centre.shape)
-        return Draws(
-            scale=self.scales[sets, at],
-            extra=np.einsum("rij,rsj->rsi", self._axes, along),
-            noise=self.noises[sets, at],
-        )
+        return Draws(scale=self.scales[sets, at], extra=np.einsum("rij,rsj->rsi", self._axes, along))
 
 
 def posterior(
@@ -140,25 +134,4 @@ def posterior(
         _axes=axes,
         _centre=centre,
         _spread=np.sqrt(gain * noise[..., None]),
-    )
-
-
-def prior_only(sets: int, *, reach: FloatArray, spread: float) -> Posterior:
-    """What is believed before two networks are trained, with s = 1 and as much noise as signal."""
-    import numpy as np
-
-    taus = np.array(TAUS)
-    shape = (sets, len(taus))
-    weights = np.exp(-0.5 * (taus / TAU) ** 2)
-    axes = np.broadcast_to(np.diag(reach), (sets, len(reach), len(reach)))
-    return Posterior(
-        weights=np.broadcast_to(weights / weights.sum(), shape),
-        scales=np.ones(shape),
-        noises=np.full(shape, spread**2),
-        taus=taus,
-        scale=np.ones(sets),
-        extra=np.zeros((sets, len(reach))),
-        _axes=axes,
-        _centre=np.zeros((*shape, len(reach))),
-        _spread=np.broadcast_to(taus[:, None], (*shape, len(reach))),
     )

@@ -28,8 +28,6 @@ class Kind(StrEnum):
     SAMPLE = "sample"
     ALL = "all"
     ORIGINAL = "original"
-    CONTROL = "control"
-    SEARCH = "search"
 
 
 PRECISIONS = ("fp32", "bf16")

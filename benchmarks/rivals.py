@@ -8,18 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from parlay.extras import Needs
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+__all__ = ["RIVALS", "levels_of"]
 
-    FloatArray = NDArray[np.float64]
-    IntArray = NDArray[np.int64]
-
-__all__ = ["RIVALS", "evolution", "levels_of", "random_search", "tpe"]
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
 
 POPULATION, TOURNAMENT = 6, 3
 """Of the evolution: the 100 and 25 of Real et al. are for 20,000 trainings; these leave 10 of 16 to evolve."""
@@ -32,8 +31,6 @@ def levels_of(widths: IntArray) -> IntArray:
     >>> levels_of(np.array([[8, 64], [16, 64], [8, 32]])).tolist()
     [[0, 1], [1, 1], [0, 0]]
     """
-    import numpy as np
-
     columns = [np.unique(widths[:, g], return_inverse=True)[1] for g in range(widths.shape[1])]
     return np.stack(columns, axis=1).astype(np.int64)
 
@@ -71,9 +68,7 @@ def tpe(levels: IntArray, accuracy: FloatArray, count: int, rng: np.random.Gener
     Raises:
         MissingExtraError: when optuna is not installed.
     """
-    import numpy as np
-
-    with Needs("the rival TPE", extra="search"):
+    with Needs("the rival TPE", extra="bench"):
         import optuna
 
     highest = levels.max(axis=0)
@@ -108,15 +103,13 @@ def _quiet() -> Iterator[None]:
 
 def _nearest(levels: IntArray, wanted: IntArray, trained: list[int], rng: np.random.Generator) -> int:
     """The nearest layout that was not trained yet; one of several at random."""
-    import numpy as np
-
     far = np.abs(levels - wanted).sum(axis=1)
     far[trained] = np.iinfo(far.dtype).max
     nearest = np.flatnonzero(far == far.min())
     return int(nearest[rng.integers(len(nearest))])
 
 
-Rival = Callable[["IntArray", "FloatArray", int, "np.random.Generator"], list[int]]
+Rival = Callable[[IntArray, FloatArray, int, np.random.Generator], list[int]]
 
 RIVALS: dict[str, Rival] = {"random": random_search, "evolution": evolution, "tpe": tpe}
 """Searches by name."""
