@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 
 from parlay.cli.main import run
-from parlay.report.status import duration, gather
 from parlay.study import Store
+from parlay.study.status import duration, gather
 from parlay.study.workspace import Beat, Workspace
 
 PLAN = ("--layouts", "4-6,5-5", "--data", "digits", "--steps", "4", "--n-seeds", "2")

@@ -13,9 +13,9 @@ from parlay.errors import MissingExtraError
 from parlay.evidence import relate
 from parlay.families import plain
 from parlay.report import draw_scatter, plot_scatter, relation_table, save_scatter, scatter_data, trials_table
-from parlay.report.studies import alike
 from parlay.report.tables import display_energy
 from parlay.study import Kind, Row, make_plan
+from parlay.study.conduct import alike
 from parlay.train import get_recipe
 
 FAMILY = plain(3, in_channels=1, image=8)

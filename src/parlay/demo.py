@@ -8,8 +8,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from parlay.problem import Problem
-from parlay.report.studies import Conducted, conduct
+from parlay.report.scatter import scatter_into
 from parlay.study import DataSource, Watcher, make_plan, select
+from parlay.study.conduct import Conducted, conduct
 from parlay.train.recipe import get_recipe
 
 __all__ = ["run_demo"]
@@ -54,6 +55,6 @@ def run_demo(folder: Path, *, seeds: int = SEEDS, watcher: Watcher | None = None
     source = DataSource(name=data.name, spec="digits")
     before = set_threads(THREADS)
     try:
-        return conduct(folder, plan, data, problem=problem, source=source, watcher=watcher)
+        return conduct(folder, plan, data, problem=problem, source=source, watcher=watcher, draw=scatter_into(folder))
     finally:
         set_threads(before)

@@ -8,8 +8,8 @@ from pathlib import Path
 import click
 
 from parlay.cli.progress import ProgressBar
-from parlay.report.studies import Conducted
 from parlay.study import Watcher
+from parlay.study.conduct import Conducted
 
 __all__ = ["INTERRUPTED", "finish"]
 
@@ -26,13 +26,18 @@ def finish(context: click.Context, folder: Path, as_json: bool, work: Callable[[
             bar.say(f"stopped: every trial that ended is kept in {folder}; run the same command again to go on")
             context.exit(INTERRUPTED)
         bar.say(done.summary())
+    from parlay.evidence import relate
+
+    relation = relate(done.rows)
     if as_json:
-        click.echo(done.document())
+        click.echo(done.document(relation.document()))
     else:
         from rich.console import Console
 
+        from parlay.report.tables import relation_table, trials_table
+
         console = Console()
-        for table in done.tables():
+        for table in (trials_table(done.rows), relation_table(relation)):
             console.print(table)
             console.print()
         console.print(

@@ -28,7 +28,7 @@ def study() -> None:
 def new(folder: Path, as_json: bool, **options: Any) -> None:
     """Plan trials without training them, in a new study or besides those of an old one."""
     from parlay.documents import document
-    from parlay.report.studies import plan_into
+    from parlay.study.conduct import plan_into
 
     if not is_planning(options):
         raise click.UsageError("Missing option '--layouts', such as --layouts top:6: a plan needs it.")
@@ -69,8 +69,9 @@ def run(
     With --layouts it plans and runs these; without, it runs everything that the study holds.
     """
     from parlay.cli.reports import finish
-    from parlay.report.studies import conduct
+    from parlay.report.scatter import scatter_into
     from parlay.study import Settings, make_executor
+    from parlay.study.conduct import conduct
 
     if (folder is None) == (named is None):
         raise click.UsageError("Missing argument 'FOLDER', such as runs/cifar (or --study runs/cifar, one of the two).")
@@ -101,6 +102,7 @@ def run(
                 executor=executor,
                 settings=settings,
                 watcher=watcher,
+                draw=scatter_into(place),
             ),
         )
     finally:
@@ -113,7 +115,7 @@ def run(
 @json_option
 def status(folder: Path, watch: bool, as_json: bool) -> None:
     """What is running, done, failed and left; works while another process runs the study."""
-    from parlay.report.status import gather
+    from parlay.study.status import gather
 
     if as_json:
         click.echo(gather(folder).document())
@@ -143,7 +145,7 @@ def status(folder: Path, watch: bool, as_json: bool) -> None:
 @json_option
 def export(folder: Path, table: Path | None, curves: Path | None, as_json: bool) -> None:
     """Every trial of the study, planned ones too, as CSV (on stdout unless told otherwise) or JSON."""
-    from parlay.report.exports import export_curves, trials_document, trials_text
+    from parlay.study.export import export_curves, trials_document, trials_text
 
     if curves is not None:
         export_curves(folder, curves)

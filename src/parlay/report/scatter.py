@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["Point", "ScatterData", "draw_scatter", "plot_scatter", "save_scatter", "scatter_data"]
+__all__ = ["Point", "ScatterData", "draw_scatter", "plot_scatter", "save_scatter", "scatter_data", "scatter_into"]
+
+FILE = "scatter.png"
 
 RED, BLUE, GREY = "#c0392b", "#2f6db3", "#555555"
 
@@ -151,6 +154,17 @@ def save_scatter(data: ScatterData, path: Path) -> None:
     stream = io.BytesIO()
     draw_scatter(data).savefig(stream, format="png", dpi=150)
     write_atomically(path, stream.getvalue())
+
+
+def scatter_into(folder: Path) -> Callable[[Sequence[Row]], None]:
+    """What draws the figure of some trials as scatter.png of a folder.
+
+    Raises:
+        MissingExtraError: when matplotlib is not installed; better here, before hours of training, than after.
+    """
+    with Needs("the figure", extra="train"):
+        import_module("matplotlib")
+    return lambda rows: save_scatter(scatter_data(rows), folder / FILE)
 
 
 def _figure(width: float, height: float) -> Figure:

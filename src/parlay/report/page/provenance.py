@@ -8,9 +8,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from parlay.report.page.panels import Panel
-from parlay.report.status import duration
 from parlay.study import Row
 from parlay.study.reading import Trials
+from parlay.study.status import duration
 
 __all__ = ["Provenance", "provenance_of"]
 

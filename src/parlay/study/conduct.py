@@ -1,39 +1,24 @@
-"""A study from plan to report: run what is left, then the table, the figure and the correlations."""
+"""A study from plan to table: run what is left, then gather the trials that answer the question asked."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from parlay.documents import document
 from parlay.errors import StudyError
-from parlay.evidence import Relation, relate
-from parlay.extras import Needs
 from parlay.problem import Problem
-from parlay.report.scatter import save_scatter, scatter_data
-from parlay.report.tables import relation_table, trials_table
-from parlay.study import (
-    Added,
-    DataSource,
-    FamilyNetwork,
-    Outcome,
-    Planned,
-    Row,
-    Settings,
-    Store,
-    Trial,
-    TrialExecutor,
-    Watcher,
-    run_study,
-    table_row,
-)
+from parlay.study.executors import TrialExecutor
+from parlay.study.network import FamilyNetwork
+from parlay.study.plan import Planned, Trial
+from parlay.study.row import Row
+from parlay.study.runner import Outcome, Settings, Watcher, run_study
+from parlay.study.store import Added, DataSource, Store
+from parlay.study.table import TABLE, table_row
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from parlay.data import Dataset
 
 __all__ = ["Conducted", "alike", "conduct", "plan_into"]
@@ -48,13 +33,11 @@ class Conducted:
         outcome: what this call did.
         rows: the trials that answer the question asked now; the folder may hold others.
         others: how many others have ended.
-        relation: correlations over these rows.
     """
 
     folder: Path
     outcome: Outcome
     rows: tuple[Row, ...]
-    relation: Relation
     others: int = 0
 
     def summary(self) -> str:
@@ -64,27 +47,27 @@ class Conducted:
         others = f"; {self.others} that answer other questions are in trials.csv" if self.others else ""
         return f"{did.planned} trials: {did.reused} from before, {did.trained} trained now{failed}{others}"
 
-    def document(self) -> str:
-        """One JSON document; ``accuracy`` is a share, 0 to 1."""
+    def document(self, correlations: Mapping[str, Any]) -> str:
+        """One JSON document; ``accuracy`` is a share, 0 to 1.
+
+        Args:
+            correlations: what was found over the rows.
+        """
         did = self.outcome
         return document(
             {
                 "study": str(self.folder),
-                "trials_csv": str(self.folder / "trials.csv"),
+                "trials_csv": str(self.folder / TABLE),
                 "scatter_png": str(self.folder / "scatter.png"),
                 "planned": did.planned,
                 "reused": did.reused,
                 "trained": did.trained,
                 "failed": did.failed,
                 "others": self.others,
-                "correlations": self.relation.document(),
+                "correlations": correlations,
                 "trials": [table_row(row) for row in self.rows],
             }
         )
-
-    def tables(self) -> list[Table]:
-        """Trials and correlations, for a terminal."""
-        return [trials_table(self.rows), relation_table(self.relation)]
 
 
 def plan_into(folder: Path, plan: Sequence[Planned], source: DataSource) -> Added:
@@ -108,12 +91,13 @@ def conduct(
     executor: TrialExecutor | None = None,
     settings: Settings | None = None,
     watcher: Watcher | None = None,
+    draw: Callable[[Sequence[Row]], None] = lambda _: None,
 ) -> Conducted:
-    """Train what is not complete, and write trials.csv and scatter.png into the study's folder.
+    """Train what is not complete, and write trials.csv into the study's folder.
 
-    trials.csv has every trial of the folder that ended; scatter.png and the correlations only those that answer one
-    question: trained the same way on the same data, and of the same size within the same fences. It is the question
-    asked now, or, without a plan, the one with most trials.
+    trials.csv has every trial of the folder that ended; drawn and returned are only those that answer one question:
+    trained the same way on the same data, and of the same size within the same fences. It is the question asked now,
+    or, without a plan, the one with most trials.
 
     Args:
         folder: the study's.
@@ -124,6 +108,7 @@ def conduct(
         executor: where trials run; in this process if None.
         settings: device, retries, checkpoints.
         watcher: told how it goes.
+        draw: shows the trials that answer the question; called at the end, also when the study is interrupted.
 
     Raises:
         StudyError: when the folder is in use, or holds something else.
@@ -139,10 +124,8 @@ def conduct(
         else:
             kept[:] = [row for row in rows if alike(row.trial, plan[0].trial, problem)]
         others = len(rows) - len(kept)
-        save_scatter(scatter_data(kept), folder / "scatter.png")
+        draw(kept)
 
-    with Needs("the figure", extra="train"):  # better missed before hours of training than after
-        import_module("matplotlib")
     with Store(folder) as store:
         if data is not None and source is not None:
             store.remember_source(data.fingerprint, source)
@@ -155,7 +138,7 @@ def conduct(
             watcher=watcher,
             after=report,
         )
-    return Conducted(folder=folder, outcome=outcome, rows=tuple(kept), relation=relate(kept), others=others)
+    return Conducted(folder=folder, outcome=outcome, rows=tuple(kept), others=others)
 
 
 def alike(trial: Trial, other: Trial, problem: Problem | None) -> bool:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from parlay.documents import document
 from parlay.layout import format_layout
-from parlay.study import Reader, Row
-from parlay.study.row import COMPLETE, FAILED, PLANNED, RUNNING
+from parlay.study.row import COMPLETE, FAILED, PLANNED, RUNNING, Row
+from parlay.study.store import Reader
 from parlay.study.workspace import Beat, Workspace
 
 if TYPE_CHECKING:

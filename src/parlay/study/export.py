@@ -10,7 +10,8 @@ from typing import Any
 from parlay.documents import document, write_atomically
 from parlay.errors import InputError
 from parlay.layout import format_layout
-from parlay.study import Reader, csv_text, table_row
+from parlay.study.store import Reader
+from parlay.study.table import csv_text, table_row
 
 __all__ = ["export_curves", "trials_document", "trials_text"]
 
