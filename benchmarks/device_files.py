@@ -56,7 +56,7 @@ def table(name: str, shape: tuple[int, ...]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         calibration = normalised(draw[IMAGES : 2 * IMAGES]).numpy()
         written, missing = write_device_files(module, data, calibration, Path(folder))
-    predicted = graph.peak_activation_bytes(graph.layout)
+    predicted = graph.peak_activation_bytes()(graph.layout)
     for found in written:
         arena = "–" if found.arena_bytes is None else f"{found.arena_bytes:,}"
         agrees = f"{100 * found.accuracy:.0f} %"

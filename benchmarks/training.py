@@ -35,7 +35,6 @@ from torch.nn import functional
 from parlay.data import Dataset, crop_and_flip, load
 from parlay.data.dataset import from_arrays
 from parlay.families import Family, plain, resnet
-from parlay.nets import build
 from parlay.study import Kind, Store, make_plan, run_study
 from parlay.study.executors.processes import ProcessExecutor
 from parlay.train.device import resolve_precision
@@ -134,7 +133,7 @@ def _usual(case: Case, data: Dataset) -> dict[str, Any]:
         def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
             return steps(data.train_images[index]), int(data.train_labels[index])
 
-    model = build(case.family, case.layout, seed=0)
+    model = case.family.build(case.layout, seed=0)
     model.train()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, nesterov=True, weight_decay=5e-4)
     loader = DataLoader(Usual(), batch_size=BATCH, shuffle=True, num_workers=2, drop_last=True)
@@ -155,7 +154,7 @@ def _trial(case: Case, data: Dataset) -> dict[str, Any]:
     """Images a second of parlay's loop, all of its bookkeeping included."""
     marks: list[float] = []
     train(
-        build(case.family, case.layout, seed=0),
+        case.family.build(case.layout, seed=0),
         data,
         get_recipe("fast"),
         seed=0,
@@ -250,7 +249,7 @@ def _profile(case: Case, data: Dataset) -> dict[str, Any]:
     from torch.profiler import ProfilerActivity, profile, record_function
 
     precision = resolve_precision("auto")
-    model = build(case.family, case.layout, seed=0)
+    model = case.family.build(case.layout, seed=0)
     recipe, steps = get_recipe("fast"), max(6, case.steps // 6)
     train(model, data, recipe, seed=0, steps=3, precision=precision)
     model.train()

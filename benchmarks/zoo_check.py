@@ -156,7 +156,7 @@ def _compare(graph: WidthGraph, layout: Layout, seen: Observed, today: Observed,
     predicted = {
         "params": (graph.params(layout), seen.params),
         "macs": (graph.macs(layout), seen.macs),
-        "peak activation bytes": (graph.peak_activation_bytes(layout), seen.peak),
+        "peak activation bytes": (graph.peak_activation_bytes()(layout), seen.peak),
     }
     for what, (prediction, count) in predicted.items():
         if prediction != count:

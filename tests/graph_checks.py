@@ -37,7 +37,7 @@ def assert_exact(model: nn.Module, *shapes: tuple[int, ...], layouts: int = 6, *
     for layout in [graph.layout, *graph.space.sample(layouts, 0)]:
         module = graph.build(layout)
         counted = measure(module, [item[:1] for item in inputs])
-        predicted = (graph.params(layout), graph.macs(layout), graph.peak_activation_bytes(layout))
+        predicted = (graph.params(layout), graph.macs(layout), graph.peak_activation_bytes()(layout))
         assert predicted == (counted.params, counted.macs, counted.peak_activation_bytes), layout
         module.eval()
         assert [tuple(output.shape) for output in outputs_of(module, inputs)] == today

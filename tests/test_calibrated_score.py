@@ -93,8 +93,8 @@ def test_equal_weights_are_the_energy() -> None:
 def test_other_terms_of_the_score_before_stay() -> None:
     """Fitted from a score over pairs, the weights are added to its terms."""
     entries = [GroupWeight(group=f"conv{g}", layers=1, prior=0.0, weight=a) for g, a in enumerate((0.5, -0.25))]
-    terms = CalibratedScore(name="test", prior="pair-harmonic", weights=entries).terms(plain(depth=2).space())
-    before = get_score("pair-harmonic").terms(plain(depth=2).space())
+    terms = CalibratedScore(name="test", prior="pair-harmonic", weights=entries).terms(plain(depth=2).space)
+    before = get_score("pair-harmonic").terms(plain(depth=2).space)
     layout = (12, 20)
     assert terms(layout) == pytest.approx(before(layout) + by_hand([0.5, -0.25], layout), abs=1e-12)
     assert terms.formal((1, 20)) is None
@@ -106,7 +106,7 @@ def test_file_is_read_by_its_name(tmp_path: Path) -> None:
     path.write_text(json.dumps(content([2.0, 0.5])))
     found = get_score(f"calibrated:{path}")
     assert found.name == f"calibrated:{path}"
-    assert found.terms(plain(depth=2).space())((8, 16)) == pytest.approx(by_hand([2.0, 0.5], (8, 16)), abs=1e-12)
+    assert found.terms(plain(depth=2).space)((8, 16)) == pytest.approx(by_hand([2.0, 0.5], (8, 16)), abs=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -135,6 +135,6 @@ def test_missing_file_and_other_network_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="a file that can be read"):
         get_score(f"calibrated:{tmp_path / 'none.json'}")
     with pytest.raises(InputError, match="a network with 3"):
-        score([1.0, 1.0]).terms(plain(depth=3).space())
+        score([1.0, 1.0]).terms(plain(depth=3).space)
     with pytest.raises(InputError, match="calibrate on trials of this network"):
-        score([1.0] * 4).terms(resnet(depth=32).space())
+        score([1.0] * 4).terms(resnet(depth=32).space)

@@ -79,7 +79,7 @@ def test_train_prints_for_people_and_knows_resnets(data_file: Path, capsys: pyte
         (("--seed", -1), "--seed: got -1"),
         (("--threads", 0), "threads: got 0"),
         (("--recipe", "slow"), "recipe: got 'slow'"),
-        (("--depth", 4), "layout: got 4-5-6; allowed: 4 positive widths"),
+        (("--depth", 4), "layout of plain of depth 4: got 3 widths for 4 groups"),
         (("--family", "resent"), "did you mean resnet?"),
     ],
 )

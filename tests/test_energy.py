@@ -24,7 +24,7 @@ def test_energy_of_the_paper(layout: Layout, energy: float) -> None:
 
 def test_resnet_counts_a_unit_once_or_every_layer() -> None:
     """energy-group has four factors, energy-layer thirty-one (1 + 3 x 10)."""
-    space = resnet(depth=32).space()
+    space = resnet(depth=32).space
     layout = (19, 34, 41, 49)
     group = sum(math.log(math.log(n)) for n in layout)
     layer = sum(m * math.log(math.log(n)) for m, n in zip((1, 10, 10, 10), layout, strict=True))
@@ -34,7 +34,7 @@ def test_resnet_counts_a_unit_once_or_every_layer() -> None:
 
 def test_pair_harmonic_counts_every_layer_once() -> None:
     """The input layer reads the image's channels; the inner layers of a unit read their own width."""
-    terms = get_score("pair-harmonic").terms(resnet(depth=8).space())
+    terms = get_score("pair-harmonic").terms(resnet(depth=8).space)
     layout = (5, 6, 7, 8)
     pairs = [(3, 5), (5, 6), (6, 6), (6, 7), (7, 7), (7, 8), (8, 8)]
     assert terms(layout) == pytest.approx(sum(math.log(a * b / (a + b)) for a, b in pairs), abs=1e-12)
@@ -44,7 +44,7 @@ def test_width_one_has_energy_zero() -> None:
     """ln ln 1 is -inf, with no warning and no exact form."""
     family = plain(depth=2)
     assert family.energy((1, 7)) == -math.inf
-    assert get_score("energy-group").terms(family.space()).formal((1, 7)) is None
+    assert get_score("energy-group").terms(family.space).formal((1, 7)) is None
 
 
 TERMS = [LogLog(3), LogWidth(2), HarmonicFixed(3, 2), HarmonicSelf(9)]

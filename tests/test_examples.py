@@ -75,7 +75,7 @@ def test_random_layouts_are_what_was_predicted(name):
     for layout in layouts:
         module = graph.build(layout, seed=0)
         measured = measure(module, inputs)
-        predicted = (graph.params(layout), graph.macs(layout), graph.peak_activation_bytes(layout))
+        predicted = (graph.params(layout), graph.macs(layout), graph.peak_activation_bytes()(layout))
         assert (measured.params, measured.macs, measured.peak_activation_bytes) == predicted
         batch = torch.randn(2, *SHAPES[name], generator=torch.Generator().manual_seed(0))
         with torch.no_grad():

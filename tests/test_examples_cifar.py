@@ -13,7 +13,6 @@ torch = pytest.importorskip("torch")
 from parlay.families import plain  # noqa: E402
 from parlay.graph import measure, trace  # noqa: E402
 from parlay.graph.specs import load_model  # noqa: E402
-from parlay.nets import build  # noqa: E402
 
 FILE = Path(__file__).resolve().parent.parent / "examples" / "cifar.py"
 
@@ -25,7 +24,7 @@ def network(name, **kwargs):
 def test_plain4_is_the_plain_family_at_a_doubling_layout():
     """Parameters, multiply-adds and, with the same weights, outputs are those of the family at (10, 20, 40, 80)."""
     model, family = network("plain4").eval(), plain(4)
-    ours = build(family, (10, 20, 40, 80)).eval()
+    ours = family.build((10, 20, 40, 80)).eval()
     assert family.kernels((10, 20, 40, 80)) == 4230
     assert [p.shape for p in model.parameters()] == [p.shape for p in ours.parameters()]
     with torch.no_grad():
@@ -45,7 +44,7 @@ def test_random_layouts_are_what_was_predicted(name, groups):
     assert len(graph.layout) == groups
     for layout in graph.space.sample(5, 0):
         measured = measure(graph.build(layout, seed=0), [image])
-        predicted = (graph.params(layout), graph.macs(layout), graph.peak_activation_bytes(layout))
+        predicted = (graph.params(layout), graph.macs(layout), graph.peak_activation_bytes()(layout))
         assert (measured.params, measured.macs, measured.peak_activation_bytes) == predicted
 
 

@@ -48,12 +48,13 @@ def test_kernel_sizes_that_differ() -> None:
 
 
 def test_space_of_the_paper() -> None:
-    """A unit of ten layers is one group of multiplicity ten; order is increasing unless said otherwise."""
-    space = resnet().space()
+    """A unit of ten layers is one group of multiplicity ten; in a problem order is increasing unless said otherwise."""
+    space = resnet().problem(kernels=51_248).space
     assert [group.multiplicity for group in space.groups] == [1, 10, 10, 10]
     assert (16, 17, 32, 64) in space
     assert (16, 16, 32, 64) not in space
     assert sum(link.count for link in space.connections) == 31
+    assert (16, 16, 32, 64) in resnet().space
 
 
 @pytest.mark.parametrize(("make", "match"), [
@@ -77,7 +78,7 @@ def test_space_of_the_paper() -> None:
     (lambda: plain(depth=4).problem(kernels=4288, max_step=0.5), "max step"),
     (lambda: plain(depth=4).problem(kernels=4288, min_width=9, max_width=8), "largest width"),
     (lambda: plain(depth=4).problem(kernels=4288, score="best"), "score"),
-    (lambda: plain(depth=4).check((1, 2, 3)), "4 positive widths"),
+    (lambda: plain(depth=4).check((1, 2, 3)), "3 widths for 4 groups"),
     (lambda: plain(depth=4).peak_activation_bytes("int3"), "dtype"),
 ])  # fmt: skip
 def test_bad_input_gets_one_line(make: object, match: str) -> None:

@@ -94,7 +94,7 @@ def test_arms_keep_the_limits(graph: WidthGraph) -> None:
     assert all(arm.fits and not asked.violations(arm.layout) for arm in arms[1:])
     names = list(itertools.chain.from_iterable(arm.names for arm in arms))
     assert sorted(names) == ["energy-layer", "original", "path-energy", "random", "uniform"]
-    assert all(graph.flash_resource()(arm.layout) <= 1400 for arm in arms[1:])
+    assert all(graph.flash_bytes()(arm.layout) <= 1400 for arm in arms[1:])
 
 
 def test_arms_of_one_layout_are_one(graph: WidthGraph) -> None:

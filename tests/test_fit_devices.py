@@ -199,7 +199,7 @@ def test_a_real_export(
     assert not missing and found.file_bytes == (tmp_path / kind.file).stat().st_size > 2000
     assert found.accuracy > 0.9 and found.images == 60
     graph = trace(network, torch.zeros(1, 3, 8, 8))
-    predicted = graph.peak_activation_bytes(graph.layout)
+    predicted = graph.peak_activation_bytes()(graph.layout)
     most = ARENAS[kind.exporter]
     if most is None:
         assert found.arena_bytes is None

@@ -352,9 +352,9 @@ def test_a_residual_network_in_int8() -> None:
     int8 = quantised(plain, images)
     floats, integers = (logits_of(session_of(content), images) for content in (plain, int8))
     assert np.abs(floats - integers).max() < 0.05 * np.abs(floats).max()
-    assert stored_bytes(int8) == graph.flash_resource()(graph.layout)
+    assert stored_bytes(int8) == graph.flash_bytes()(graph.layout)
     live = live_bytes(int8, images[:1])
-    assert live.in_place == graph.peak_activation_bytes(graph.layout) == 64 * (8 + 6 + 8)
+    assert live.in_place == graph.peak_activation_bytes()(graph.layout) == 64 * (8 + 6 + 8)
     assert live.apart == 64 * (8 + 8 + 8)  # the sum beside both of its terms
 
 

@@ -13,7 +13,6 @@ from graph_checks import assert_exact
 from parlay.errors import InputError, TraceError
 from parlay.families import Family, plain, resnet
 from parlay.graph import WidthGraph, trace
-from parlay.nets import build
 
 IMAGE = torch.zeros(1, 3, 8, 8)
 
@@ -156,27 +155,25 @@ def test_grown_concatenations_keep_their_parts_apart() -> None:
     ids=lambda value: getattr(value, "title", "-".join(map(str, value)) if isinstance(value, tuple) else None),
 )
 def test_the_closed_forms_of_the_families_are_the_traced_polynomials(family: Family, layout: tuple[int, ...]) -> None:
-    """Parameters, multiply-adds and peak memory agree at every layout; a unit's equal layers are separate widths."""
-    graph = trace(build(family, layout), torch.zeros(1, 3, family.image, family.image))
+    """Parameters, multiply-adds, peak memory and flash agree at every layout; a unit's equal layers are own widths."""
+    graph = trace(family.build(layout), torch.zeros(1, 3, family.image, family.image))
     group_of = [layout.index(width) for width in graph.layout]
     generator = torch.Generator().manual_seed(0)
     for _ in range(100):
         widths = tuple(int(w) for w in torch.randint(1, 80, (len(layout),), generator=generator))
         traced = tuple(widths[g] for g in group_of)
-        assert graph.params(traced) == family.params(widths)
-        assert graph.macs(traced) == family.macs(widths)
         for dtype in ("int8", "float32"):
-            assert graph.peak_activation_bytes(traced, dtype) == family.peak_activation_bytes(dtype)(widths)
+            assert graph.amounts(traced, dtype) == family.amounts(widths, dtype)
 
 
 def test_wrong_layouts_are_refused(graph: WidthGraph) -> None:
     """Number of widths, multiples, positive widths: one line with what is allowed."""
-    wrong = (((9,), "1 widths given for 2"), ((9, 10), "multiple of 3"), ((0, 12), "not allowed"), ((9.5, 12), "9.5"))
+    wrong = (((9,), "1 widths for 2"), ((9, 10), "multiple of 3"), ((0, 12), "not allowed"), ((9.5, 12), "9.5"))
     for layout, words in wrong:
         with pytest.raises(InputError, match=words):
             graph.build(layout)
     with pytest.raises(InputError, match=r"dtype: got 'int4'"):
-        graph.peak_activation_bytes((6, 9), dtype="int4")
+        graph.peak_activation_bytes("int4")
 
 
 def test_sampling_is_seeded_and_within_its_ratios(graph: WidthGraph) -> None:

@@ -80,7 +80,7 @@ def test_violation_names_groups_and_widths() -> None:
     assert "width 9 of stem" in str(space.violation((9, 16)))
     assert "not increasing" in str(space.violation((16, 16)))
     assert "largest step 2" in str(space.violation((8, 17)))
-    assert "1 widths given for 2" in str(space.violation((8,)))
+    assert "1 widths for 2" in str(space.violation((8,)))
 
 
 @given(st.lists(st.integers(-50, 50), min_size=3, max_size=3), st.lists(st.integers(1, 99), min_size=3, max_size=3))

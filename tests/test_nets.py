@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from parlay.errors import InputError
 from parlay.families import Family, plain, resnet
 from parlay.layout import Layout
-from parlay.nets import Block, build, convolution
+from parlay.nets import Block, convolution
 
 
 def random_cases() -> list[tuple[Family, Layout]]:
@@ -52,7 +52,7 @@ def counted(model: nn.Module, family: Family) -> tuple[int, int, torch.Size]:
 def test_parameters_and_multiply_adds_are_counted_to_the_unit():
     """Closed forms equal what torch counts, on random layouts of both families."""
     for family, layout in random_cases():
-        params, macs, shape = counted(build(family, layout), family)
+        params, macs, shape = counted(family.build(layout), family)
         assert (params, macs) == (family.params(layout), family.macs(layout)), (family, layout)
         assert shape == (1, family.classes)
 
@@ -61,7 +61,7 @@ def test_parameters_and_multiply_adds_are_counted_to_the_unit():
 def test_the_papers_networks(family: Family):
     """The networks of Tables 4 and 5 as modules: 4,288 and 51,248 kernels, counted in the convolutions."""
     layout, kernels = ((35, 36, 37, 43), 4288) if family.name == "plain" else ((16, 16, 32, 64), 51248)
-    model = build(family, layout)
+    model = family.build(layout)
     weights = sum(m.weight.numel() for m in model.modules() if isinstance(m, nn.Conv2d))
     assert weights == kernels * 9
     assert sum(isinstance(m, nn.Conv2d) for m in model.modules()) == (4 if family.name == "plain" else 31)
@@ -103,7 +103,7 @@ def test_initial_weights_come_from_the_seed_alone():
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
-    first, second, third = (build(family, (2, 3, 4), seed=seed) for seed in (1, 1, 2))
+    first, second, third = (family.build((2, 3, 4), seed=seed) for seed in (1, 1, 2))
     assert torch.equal(torch.rand(3), expected)
     pairs = list(zip(first.parameters(), second.parameters(), strict=True))
     assert all(torch.equal(a, b) for a, b in pairs)
@@ -113,7 +113,7 @@ def test_initial_weights_come_from_the_seed_alone():
 
 def test_a_layout_that_does_not_fit_is_refused():
     """Wrong length or a width of 0 is one clear error."""
-    with pytest.raises(InputError, match="4 positive widths"):
-        build(plain(4), (1, 2, 3))
-    with pytest.raises(InputError, match="positive widths"):
-        build(plain(2), (0, 3))
+    with pytest.raises(InputError, match="3 widths for 4 groups"):
+        plain(4).build((1, 2, 3))
+    with pytest.raises(InputError, match="width 0 of conv1 is not allowed"):
+        plain(2).build((0, 3))

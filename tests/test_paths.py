@@ -24,13 +24,13 @@ def by_hand(*parts):
 
 def test_a_chain_has_one_path():
     """In a plain network every layer counts once, with the harmonic mean of the two widths it joins."""
-    terms = get_score("path-energy").terms(plain(3).space(order="free"))
+    terms = get_score("path-energy").terms(plain(3).space)
     assert terms((56, 40, 47)) == pytest.approx(by_hand((1, 3, 56), (1, 56, 40), (1, 40, 47)), abs=1e-12)
 
 
 def test_a_bottleneck_costs_more_than_in_the_energy():
     """Eq. 3 has (132, 14, 146) first among all layouts of its size; with a bottleneck counted twice it is not."""
-    space = plain(3).space(order="free")
+    space = plain(3).space
     energy, paths = get_score("energy-group").terms(space), get_score("path-energy").terms(space)
     narrow, even = (132, 14, 146), (56, 40, 47)
     assert energy(narrow) > energy(even)
@@ -39,7 +39,7 @@ def test_a_bottleneck_costs_more_than_in_the_energy():
 
 def test_half_of_the_paths_go_around_a_block():
     """Layers of residual blocks count one half, also where a block widens: its shortcut is there as well."""
-    terms = get_score("path-energy").terms(resnet(8).space(order="free"))
+    terms = get_score("path-energy").terms(resnet(8).space)
     expected = by_hand((1, 3, 5))
     for before, width in ((5, 6), (6, 7), (7, 9)):
         expected += by_hand((HALF, before, width), (HALF, width, width))
@@ -48,7 +48,7 @@ def test_half_of_the_paths_go_around_a_block():
 
 def test_one_kernel_has_no_energy():
     """A width of 1 makes the score -inf, as it makes the paper's energy 0."""
-    terms = get_score("path-energy").terms(plain(3).space(order="free"))
+    terms = get_score("path-energy").terms(plain(3).space)
     assert terms((1, 9, 9)) == terms((9, 1, 9)) == -math.inf
     assert terms.formal((9, 1, 9)) is None
 
@@ -116,7 +116,6 @@ def test_shares_are_traced():
     from torch import nn
 
     from parlay.graph import trace
-    from parlay.nets import build
 
     class Branches(nn.Module):
         def __init__(self):
@@ -136,7 +135,7 @@ def test_shares_are_traced():
     assert shares == {"stem": {Fraction(1)}, "left": {HALF}, "right": {HALF}}
 
     family = resnet(8)
-    traced = trace(build(family, (5, 6, 7, 9)), torch.randn(1, 3, 32, 32))
+    traced = trace(family.build((5, 6, 7, 9)), torch.randn(1, 3, 32, 32))
     counted = dict.fromkeys((HALF, Fraction(1)), 0)
     for link in traced.space.connections:
         counted[link.share] += 1

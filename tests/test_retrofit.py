@@ -159,8 +159,8 @@ def test_flash_follows_the_convention(graph: WidthGraph) -> None:
     model = graph.model
     weights = sum(p.numel() for name, p in model.named_parameters() if name.endswith("weight") and p.dim() > 1)
     biases = 6 + 8 + 6 + 10 + 7 + 4  # the stem's batch norm folds into it
-    assert graph.flash_resource("int8")(graph.layout) == weights + 4 * biases
-    assert graph.flash_resource("float32")(graph.layout) == 4 * (weights + biases)
+    assert graph.flash_bytes("int8")(graph.layout) == weights + 4 * biases
+    assert graph.flash_bytes("float32")(graph.layout) == 4 * (weights + biases)
 
 
 def test_impossible_limits_are_explained(graph: WidthGraph) -> None:

@@ -31,7 +31,7 @@ FAMILIES = [plain(4), plain(3, kernel_size=(5, 3, 1), in_channels=1, image=20), 
 
 def trained(family: Family, layouts: list[tuple[int, ...]]) -> Population:
     """A table of layouts with made-up accuracies."""
-    counts = [group.multiplicity for group in family.space().groups]
+    counts = [group.multiplicity for group in family.space.groups]
     networks = [
         Network(
             widths=layout,
@@ -58,7 +58,7 @@ def test_tables_and_single_layouts_agree(name: str, family: Family) -> None:
     assert values.shape == (len(population),)
     assert values == pytest.approx(singles, rel=1e-12)
     if predictors()[name].objective:
-        terms = get_score(name).terms(family.space())
+        terms = get_score(name).terms(family.space)
         assert singles == pytest.approx([terms(subject.layout) for subject in subjects], rel=1e-12, abs=1e-12)
 
 
@@ -102,7 +102,7 @@ def test_entropy_counts_layers_of_one_resolution_as_one_stage() -> None:
 
 def test_what_is_missing_is_named() -> None:
     """A bare layout has its width scores and nothing else; every other refusal is one line that names the need."""
-    subject = Subject(layout=(4, 5, 6), structure=Structure(space=plain(3).space(order="free")))
+    subject = Subject(layout=(4, 5, 6), structure=Structure(space=plain(3).space))
     widths_only = ["energy-group", "energy-layer", "sum-log", "pair-harmonic", "path-energy", "min-width"]
     assert [name for name in applicable(subject) if name in ARITHMETIC] == widths_only
     for name in set(predictors()) - set(widths_only):
@@ -173,7 +173,7 @@ def test_score_command(capsys: pytest.CaptureFixture[str]) -> None:
         (["today"], "it needs --model"),
         (["4-6", "--model", "torchvision/resnet18"], "Missing option '--input'"),
         (["4-6-8", "--data", "digits", "--image", "32"], "leave the option out"),
-        (["4-6-8", "--family", "resnet"], "4 positive widths"),
+        (["4-6-8", "--family", "resnet"], "3 widths for 4 groups"),
         (["4-6-8", "--data", "digits", "--score", "naswot", "--batch-size", "9000"], "batch size"),
     ],
 )

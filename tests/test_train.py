@@ -14,7 +14,6 @@ from parlay.data import Dataset, load
 from parlay.data.dataset import from_arrays
 from parlay.errors import DivergedError, InputError
 from parlay.families import plain, resnet
-from parlay.nets import build
 from parlay.train import RECIPES, Recipe, get_recipe
 from parlay.train.loop import evaluate, set_threads, train, train_layout
 
@@ -65,7 +64,7 @@ def test_one_seed_gives_the_same_bits(data: Dataset):
     """Same seed, same losses, accuracy and weights, to the bit; another seed gives others."""
     runs = []
     for seed in (3, 3, 4):
-        model = build(FAMILY, (4, 6), seed=seed)
+        model = FAMILY.build((4, 6), seed=seed)
         history = train(model, data, RECIPE, seed=seed)
         runs.append((history.losses, history.loss, [p.detach().clone() for p in model.parameters()]))
     assert runs[0][:2] == runs[1][:2]
@@ -85,7 +84,7 @@ def test_training_does_not_touch_the_global_generator(data: Dataset):
 def test_training_learns_and_reports(data: Dataset):
     """The easy task is learned; every step is reported once, with its loss; the test is that of the last step."""
     seen: list[tuple[int, float]] = []
-    model = build(FAMILY, (4, 8), seed=0)
+    model = FAMILY.build((4, 8), seed=0)
     history = train(model, data, RECIPE, seed=0, steps=40, progress=lambda step, loss: seen.append((step, loss)))
     assert history.accuracy >= 0.9
     assert [step for step, _ in seen] == list(range(1, 41))
@@ -107,7 +106,7 @@ def test_resnets_train_too(data: Dataset):
 def test_accuracy_is_counted_over_every_test_image():
     """Evaluation in batches equals evaluation at once, also when the last batch is smaller."""
     data = load("digits")
-    model = build(plain(2, in_channels=1, image=8), (4, 5), seed=1)
+    model = plain(2, in_channels=1, image=8).build((4, 5), seed=1)
     tested = evaluate(model, data)
     means, deviations = data.moments
     with torch.no_grad():
@@ -126,7 +125,7 @@ def test_batch_norm_and_biases_have_no_weight_decay(data: Dataset):
     """Only the weights of convolutions and of the linear layer decay."""
     from parlay.train.loop import _groups
 
-    model = build(FAMILY, (4, 4))
+    model = FAMILY.build((4, 4))
     decayed, free = _groups(model, RECIPE)
     assert decayed["weight_decay"] == RECIPE.weight_decay and free["weight_decay"] == 0
     assert {p.ndim for p in decayed["params"]} == {2, 4}

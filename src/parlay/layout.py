@@ -7,13 +7,14 @@ A layout (n_1, ..., n_G) gives the number of kernels of every width group of a n
 from __future__ import annotations
 
 import math
+import operator
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from fractions import Fraction
 from itertools import pairwise
-from typing import Any, cast
+from typing import Any, Self, cast
 
 from parlay.errors import InputError
 
@@ -261,10 +262,72 @@ class WidthSpace:
     def __contains__(self, layout: object) -> bool:
         return isinstance(layout, tuple) and self.violation(cast("tuple[Any, ...]", layout)) is None
 
+    def check(self, layout: Sequence[int], *, what: str = "layout", remedy: str = "") -> Layout:
+        """The layout as a tuple, if it is one of these.
+
+        Args:
+            layout: one width a group; numpy's integers will do.
+            what: how the layout is called where it is refused.
+            remedy: what helps then.
+
+        Raises:
+            InputError: otherwise, with the first fence that it breaks.
+
+        >>> WidthSpace(groups=(WidthGroup(name="a"), WidthGroup(name="b"))).check([3, 4])
+        (3, 4)
+        """
+        try:
+            given = tuple(operator.index(width) for width in layout)
+        except TypeError:
+            raise InputError(what, given=repr(layout)[:80], allowed="integers, one a group") from None
+        broken = self.violation(given)
+        if broken is None:
+            return given
+        names = ", ".join(group.name for group in self.groups[:4]) + (", ..." if len(self.groups) > 4 else "")
+        raise InputError(what, given=broken, allowed=f"{len(self)} widths, one a group ({names})", remedy=remedy)
+
+    def fenced(
+        self,
+        *,
+        order: Order | str = Order.FREE,
+        max_step: Fraction | str | float | None = None,
+        min_width: int = 1,
+        max_width: int | None = None,
+        multiple_of: int = 1,
+    ) -> Self:
+        """The same groups with fences: how neighbours compare, and bounds that hold for every width.
+
+        Raises:
+            InputError: for an unknown order, a step below 1, or bounds that leave no width.
+
+        >>> space = WidthSpace(groups=(WidthGroup(name="a"), WidthGroup(name="b")))
+        >>> fenced = space.fenced(order="increasing", multiple_of=8, max_width=32)
+        >>> (8, 24) in fenced, (24, 8) in fenced, (8, 40) in fenced
+        (True, False, False)
+        """
+        require_integer("smallest width", min_width)
+        require_integer("multiple-of", multiple_of)
+        if max_width is not None:
+            require_integer("largest width", max_width)
+        if order not in tuple(Order):
+            raise InputError("order", given=repr(order), allowed=", ".join(Order))
+
+        def narrowed(group: WidthGroup) -> WidthGroup:
+            tops = [top for top in (group.maximum, max_width) if top is not None]
+            return replace(
+                group,
+                minimum=max(group.minimum, min_width),
+                maximum=min(tops, default=None),
+                multiple_of=math.lcm(group.multiple_of, multiple_of),
+            )
+
+        step = None if max_step is None else parse_step(max_step)
+        return replace(self, groups=tuple(map(narrowed, self.groups)), order=Order(order), max_step=step)
+
     def violation(self, layout: Layout) -> str | None:
         """The first fence the layout breaks, in words, or None."""
         if len(layout) != len(self.groups):
-            return f"{len(layout)} widths given for {len(self.groups)} groups"
+            return f"{len(layout)} widths for {len(self.groups)} groups"
         for group, width in zip(self.groups, layout, strict=True):
             if not group.allows(width):
                 return f"width {width} of {group.name} is not allowed ({describe_choices(group)})"

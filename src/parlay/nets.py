@@ -1,4 +1,4 @@
-"""The paper's networks as modules, built from a family and a layout.
+"""The paper's networks as modules; ``parlay.Family.build`` makes them.
 
 ``parlay.families`` says in closed form what these networks cost; the tests pin the two to each other, so that predicted
 and counted parameters and multiply-adds agree to the unit.
@@ -6,11 +6,10 @@ and counted parameters and multiply-adds agree to the unit.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 
-from parlay.errors import InputError
 from parlay.extras import Needs
-from parlay.families import Family, PlainFamily, ResNetFamily
 from parlay.layout import Layout
 
 with Needs("building networks", extra="train"):
@@ -18,42 +17,20 @@ with Needs("building networks", extra="train"):
     from torch import Tensor, nn
     from torch.nn import functional
 
-__all__ = ["PlainNet", "ResNet", "build"]
+__all__ = ["PlainNet", "ResNet", "seeded"]
 
 POOLED_LAYERS = 3
 
 
-def build(family: Family, layout: Layout, *, seed: int | None = None) -> nn.Module:
-    """The family's network at a layout, freshly initialised, in fp32 on the CPU.
-
-    Args:
-        family: what fixes everything but the widths.
-        layout: kernels per width group.
-        seed: draws the initial weights from this seed and leaves torch's global generator as it was; without one they
-            are drawn from the global generator.
-
-    Returns:
-        A module from float images (N, in_channels, image, image) to logits (N, classes).
-
-    Raises:
-        InputError: when the layout does not fit the family.
-        MissingExtraError: on import of this module, when torch is not installed.
-
-    >>> from parlay.families import plain
-    >>> family = plain(depth=2, image=8)
-    >>> net = build(family, (4, 6), seed=0)
-    >>> sum(p.numel() for p in net.parameters()) == family.params((4, 6))
-    True
-    """
-    family.check(layout)
-    if type(family) not in NETWORKS:
-        raise InputError("family", given=type(family).__name__, allowed=", ".join(kind.__name__ for kind in NETWORKS))
-    network = NETWORKS[type(family)]
+@contextmanager
+def seeded(seed: int | None) -> Generator[None]:
+    """Draw from this seed for a while and leave torch's global generator as it was; without a seed draw from it."""
     if seed is None:
-        return network(family, layout)
+        yield
+        return
     with torch.random.fork_rng(devices=[]):  # pyright: ignore[reportUnknownMemberType]
         torch.manual_seed(seed)  # pyright: ignore[reportUnknownMemberType]
-        return network(family, layout)
+        yield
 
 
 class PlainNet(nn.Module):
@@ -62,18 +39,18 @@ class PlainNet(nn.Module):
     Figure 2 of the paper is an image without a text; where the pooling stands is our reading of it.
     """
 
-    def __init__(self, family: PlainFamily, layout: Layout) -> None:
+    def __init__(self, layout: Layout, *, kernel_sizes: Sequence[int], in_channels: int, classes: int) -> None:
         super().__init__()
         layers: list[nn.Module] = []
-        inputs = family.in_channels
-        for index, (width, kernel) in enumerate(zip(layout, family.kernel_sizes, strict=True)):
+        inputs = in_channels
+        for index, (width, kernel) in enumerate(zip(layout, kernel_sizes, strict=True)):
             layers += [*convolution(inputs, width, kernel), nn.BatchNorm2d(width)]
             if index < POOLED_LAYERS:
                 layers.append(nn.MaxPool2d(2))  # before ReLU, with which it commutes: a quarter of the work
             layers.append(nn.ReLU(inplace=True))
             inputs = width
         self.features = nn.Sequential(*layers)
-        self.classifier = nn.Linear(inputs, family.classes)
+        self.classifier = nn.Linear(inputs, classes)
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (N, classes) of images (N, C, H, W)."""
@@ -84,22 +61,23 @@ class PlainNet(nn.Module):
 class ResNet(nn.Module):
     """The CIFAR ResNet of Table 3: one convolution, then three units of n blocks; units 3 and 4 begin with stride 2."""
 
-    def __init__(self, family: ResNetFamily, layout: Layout) -> None:
+    def __init__(
+        self, layout: Layout, *, kernel_sizes: Sequence[int], blocks: int, in_channels: int, classes: int
+    ) -> None:
         super().__init__()
-        kernels = family.kernel_sizes
         layers: list[nn.Module] = [
-            *convolution(family.in_channels, layout[0], kernels[0]),
+            *convolution(in_channels, layout[0], kernel_sizes[0]),
             nn.BatchNorm2d(layout[0]),
             nn.ReLU(inplace=True),
         ]
         for unit in (1, 2, 3):
             inputs = layout[unit - 1]
-            for block in range(family.blocks):
+            for block in range(blocks):
                 stride = 2 if unit > 1 and block == 0 else 1
-                layers.append(Block(inputs, layout[unit], kernels[unit], stride, opens_unit=block == 0))
+                layers.append(Block(inputs, layout[unit], kernel_sizes[unit], stride, opens_unit=block == 0))
                 inputs = layout[unit]
         self.features = nn.Sequential(*layers)
-        self.classifier = nn.Linear(layout[-1], family.classes)
+        self.classifier = nn.Linear(layout[-1], classes)
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (N, classes) of images (N, C, H, W)."""
@@ -150,7 +128,3 @@ def convolution(inputs: int, outputs: int, kernel: int, stride: int = 1) -> list
     conv = nn.Conv2d(inputs, outputs, kernel, stride, padding=before if before == behind else 0, bias=False)
     nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")  # He et al. 2015
     return [conv] if before == behind else [nn.ZeroPad2d((before, behind, before, behind)), conv]
-
-
-NETWORKS: dict[type[Family], Callable[..., nn.Module]] = {PlainFamily: PlainNet, ResNetFamily: ResNet}
-"""Family -> module."""

@@ -131,7 +131,7 @@ def test_choices_that_cannot_be_read_are_refused(choice: str):
 def test_named_layouts_must_fit_the_question():
     """A wrong length, size or order is refused, and top needs a size."""
     for layouts, problem, message in (
-        ("8-9", None, "3 positive widths"),
+        ("8-9", None, "2 widths for 3 groups"),
         ("8-9-10", PROBLEM, "kernels is 170, not kernels = 500"),
         ("25-14-10", PROBLEM, "not increasing"),
         ("top:3", None, "one size"),

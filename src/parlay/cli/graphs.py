@@ -11,7 +11,7 @@ import click
 
 from parlay.cli.options import json_option, model_arg_option
 from parlay.documents import document
-from parlay.families import ELEMENT_BYTES
+from parlay.network import ELEMENT_BYTES
 
 if TYPE_CHECKING:
     from parlay.graph import WidthGraph
@@ -81,7 +81,7 @@ def trace(dtype: str, as_json: bool, **options: Any) -> None:
 def graph_facts(spec: str, graph: WidthGraph, dtype: str) -> dict[str, Any]:
     """Everything ``parlay trace`` tells, by JSON key."""
     layout = graph.layout
-    peak = graph.peak_resource(dtype)
+    peak = graph.peak_activation_bytes(dtype)
     return {
         "spec": spec,
         "model": type(graph.model).__name__,
@@ -97,9 +97,7 @@ def graph_facts(spec: str, graph: WidthGraph, dtype: str) -> dict[str, Any]:
             }
             for group, width in zip(graph.space.groups, layout, strict=True)
         ],
-        "params": graph.params(layout),
-        "macs": graph.macs(layout),
-        "peak_activation_bytes": peak(layout),
+        **graph.amounts(layout, dtype),
         "dtype": dtype,
         "polynomials": {
             "params": resource_facts(graph.params),
@@ -165,7 +163,7 @@ def _print_graph(graph: WidthGraph, facts: dict[str, Any]) -> None:
         row = (f"w{number}", group["name"], f"{group['width']:,}", multiple, str(group["multiplicity"]), shown)
         table.add_row(*row)
     console.print(table)
-    peak = graph.peak_resource(facts["dtype"])
+    peak = graph.peak_activation_bytes(facts["dtype"])
     largest = max(range(len(peak.points)), key=lambda i: peak.points[i](graph.layout))
     lines = (
         f"params {facts['params']:,} = {polynomial_text(graph.params)}",

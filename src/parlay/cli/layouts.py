@@ -18,8 +18,9 @@ from parlay.cli.options import (
     problem_options,
 )
 from parlay.documents import document, finite
-from parlay.families import ELEMENT_BYTES, Family
+from parlay.families import Family
 from parlay.layout import Layout, format_layout, parse_layout
+from parlay.network import ELEMENT_BYTES
 from parlay.problem import Solution
 
 if TYPE_CHECKING:
@@ -92,8 +93,8 @@ def describe_layout(family: Family, layout: Layout, dtype: str = "int8") -> dict
         "layout": list(layout),
         "family": family.name,
         "depth": family.depth,
-        **family.amounts(layout),
-        "peak_activation_bytes": family.peak_activation_bytes(dtype)(layout),
+        **family.sizes(layout),
+        **family.amounts(layout, dtype),
         "dtype": dtype,
         "energy": finite(Solution(layout=layout, log_energy=log_energy).energy),
         "log_energy": finite(log_energy),
@@ -147,6 +148,7 @@ def _solution_facts(family: Family, solution: Solution) -> dict[str, Any]:
         "layout": list(solution.layout),
         "energy": finite(solution.energy),
         "log_energy": finite(solution.log_energy),
+        **family.sizes(solution.layout),
         **family.amounts(solution.layout),
     }
 

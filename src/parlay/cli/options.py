@@ -7,8 +7,9 @@ from typing import Any, TypeVar
 
 import click
 
-from parlay.families import ELEMENT_BYTES, FAMILIES, Family, get_family
+from parlay.families import FAMILIES, Family, get_family
 from parlay.layout import Order
+from parlay.network import ELEMENT_BYTES
 from parlay.problem import Problem
 
 __all__ = [

@@ -14,8 +14,8 @@ from parlay.cli.graphs import graph_from, model_options
 from parlay.cli.layouts import conflict_facts, progress_report
 from parlay.cli.options import json_option
 from parlay.documents import document, finite
-from parlay.families import ELEMENT_BYTES
 from parlay.layout import Layout, Order, format_layout
+from parlay.network import ELEMENT_BYTES
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -112,6 +112,7 @@ def layout_facts(family: Family, problem: Problem, layout: Layout) -> dict[str, 
         "layout": list(layout),
         "energy": finite(solution.energy),
         "log_energy": finite(solution.log_energy),
+        **family.sizes(layout),
         **family.amounts(layout),
     }
 

@@ -88,9 +88,7 @@ def family_subject(family: Family, layout: Layout) -> Subject:
     widths = family.check(layout)
 
     def build(seed: int) -> Any:
-        from parlay.nets import build as build_family
-
-        return build_family(family, widths, seed=seed)
+        return family.build(widths, seed=seed)
 
     return Subject(
         layout=widths,
@@ -105,7 +103,7 @@ def family_subject(family: Family, layout: Layout) -> Subject:
 def family_structure(family: Family) -> Structure:
     """What all layouts of one of the paper's families share."""
     return Structure(
-        space=family.space(order="free"),
+        space=family.space,
         convolutions=_family_convolutions(family),
         image=(family.in_channels, family.image, family.image),
     )
@@ -139,7 +137,7 @@ def graph_subject(graph: WidthGraph, layout: Layout | None = None) -> Subject:
         structure=graph_structure(graph),
         params=graph.params(widths),
         macs=graph.macs(widths),
-        peak_memory=graph.peak_activation_bytes(widths),
+        peak_memory=graph.peak_activation_bytes()(widths),
         build=lambda seed: graph.build(widths, seed=seed),
     )
 

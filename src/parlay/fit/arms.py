@@ -16,7 +16,7 @@ from parlay.problem import Problem
 from parlay.retrofit import Limits, Retrofit, retrofit_or_conflict
 from parlay.solver import Conflict, Progress
 
-__all__ = ["ENERGY", "ORIGINAL", "RANDOM", "UNIFORM", "Arm", "amounts_of", "choose_arms"]
+__all__ = ["ENERGY", "ORIGINAL", "RANDOM", "UNIFORM", "Arm", "choose_arms"]
 
 ORIGINAL, ENERGY, UNIFORM, RANDOM = "original", "energy-layer", "uniform", "random"
 """Names of the arms; the fifth bears the recommended score's."""
@@ -51,16 +51,6 @@ class Arm:
     def read(cls, values: Mapping[str, Any]) -> Arm:
         """The arm that ``document`` made."""
         return cls(names=tuple(values["names"]), layout=tuple(values["layout"]), how=values["how"], fits=values["fits"])
-
-
-def amounts_of(graph: WidthGraph, layout: Layout, dtype: str) -> dict[str, int]:
-    """Predicted params, macs, peak activation bytes and flash bytes of a layout."""
-    return {
-        "params": graph.params(layout),
-        "macs": graph.macs(layout),
-        "peak_activation_bytes": graph.peak_activation_bytes(layout, dtype),
-        "flash_bytes": graph.flash_resource(dtype)(layout),
-    }
 
 
 def choose_arms(

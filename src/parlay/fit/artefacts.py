@@ -13,7 +13,6 @@ from safetensors.torch import save
 
 from parlay.documents import document, write_atomically
 from parlay.errors import CertificateError
-from parlay.fit.arms import amounts_of
 from parlay.fit.card import model_card
 from parlay.fit.devices import facts_of, write_device_files
 from parlay.fit.measure import Measured, accuracy_of, calibration_images, export_trial, sha256, trained
@@ -62,17 +61,17 @@ def write_artefacts(
     layout, identity = row.trial.layout, row.trial.identity
     module, _ = trained(row, folder)
     counted = measure(module, graph.example.sized(1), dtype=plan.dtype)
-    amounts = amounts_of(graph, layout, plan.dtype)
-    if counted.params != amounts["params"]:
-        raise CertificateError(f"params of the built network is {counted.params}, not {amounts['params']}")
+    predicted = graph.amounts(layout, plan.dtype)
+    if counted.params != predicted["params"]:
+        raise CertificateError(f"params of the built network is {counted.params}, not {predicted['params']}")
     files = export_trial(row, folder, data, is_int8=plan.dtype == "int8")
     weights = save({name: tensor.detach().contiguous().clone() for name, tensor in unique_tensors(module).items()})
     origin = _origin(network)
     facts = {
         **network_facts(graph, layout, origin, module, hashlib.sha256(weights).hexdigest()),
-        **amounts,
+        **predicted,
         "dtype": plan.dtype,
-        "before": amounts_of(graph, graph.layout, plan.dtype),
+        "before": graph.amounts(graph.layout, plan.dtype),
         "constraints": list(plan.constraints),
         "arm": winner.arm.document(),
         "trial": row.trial.config,

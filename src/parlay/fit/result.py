@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from parlay.documents import document, write_atomically
-from parlay.fit.arms import ORIGINAL, UNIFORM, Arm, amounts_of
+from parlay.fit.arms import ORIGINAL, UNIFORM, Arm
 from parlay.fit.measure import Measured
 from parlay.fit.plan import FitPlan
 from parlay.fit.verdict import Comparison, Standing, Verdict, judge, spread
@@ -162,7 +162,7 @@ def conclude(
         found.append(
             ArmResult(
                 arm=arm,
-                amounts=amounts_of(graph, arm.layout, plan.dtype),
+                amounts=graph.amounts(arm.layout, plan.dtype),
                 trials=identities,
                 accuracy=[one.accuracy for one in each],
                 int8_accuracy=[one.int8_accuracy for one in each if one.int8_accuracy is not None],
@@ -182,13 +182,13 @@ def write_result(folder: Path, result: FitResult) -> None:
 
 
 def _standing(found: ArmResult) -> Standing:
-    amounts = found.amounts
+    costs = found.amounts
     return Standing(
         name=found.arm.name,
         fits=found.arm.fits,
         validation=found.validation,
         test=found.shipped,
-        amounts={"RAM": amounts["peak_activation_bytes"], "flash": amounts["flash_bytes"], "MACs": amounts["macs"]},
+        amounts={"RAM": costs["peak_activation_bytes"], "flash": costs["flash_bytes"], "MACs": costs["macs"]},
     )
 
 

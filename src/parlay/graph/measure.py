@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from parlay.extras import Needs
-from parlay.families import ELEMENT_BYTES
 from parlay.graph.call import RULES, Memory
 from parlay.graph.interpret import Step, base_name, is_in_place
 from parlay.graph.memory import live_sets
+from parlay.network import element_bytes
 
 with Needs("measuring networks", extra="train"):
     import torch
@@ -53,8 +53,7 @@ def measure(module: nn.Module, inputs: Sequence[Any], *, dtype: str = "int8") ->
     """Count a module on inputs that hold one image.
 
     >>> from parlay.families import plain
-    >>> from parlay.nets import build
-    >>> measure(build(plain(depth=2, image=8), (4, 6)), [torch.zeros(1, 3, 8, 8)])
+    >>> measure(plain(depth=2, image=8).build((4, 6)), [torch.zeros(1, 3, 8, 8)])
     Measured(params=414, macs=10428, peak_activation_bytes=448)
     """
     return Measured(
@@ -90,7 +89,7 @@ def measure_peak_activation_bytes(module: nn.Module, inputs: Sequence[Any], *, d
     ``parlay.graph.memory``.
     """
     recorded, _ = record(module, inputs)
-    return recorded.peak * ELEMENT_BYTES[dtype]
+    return recorded.peak * element_bytes(dtype)
 
 
 def record(module: nn.Module, inputs: Sequence[Any]) -> tuple[Recorder, Any]:

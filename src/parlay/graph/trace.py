@@ -66,8 +66,7 @@ def trace(
 
     >>> import torch
     >>> from parlay.families import plain
-    >>> from parlay.nets import build
-    >>> graph = trace(build(plain(depth=3, image=8), (4, 6, 8)), torch.zeros(1, 3, 8, 8))
+    >>> graph = trace(plain(depth=3, image=8).build((4, 6, 8)), torch.zeros(1, 3, 8, 8))
     >>> [(group.name, width) for group, width in zip(graph.space.groups, graph.layout)]
     [('features.0', 4), ('features.4', 6), ('features.8', 8)]
     >>> sum(p.numel() for p in graph.build((5, 9, 12)).parameters()) == graph.params((5, 9, 12))

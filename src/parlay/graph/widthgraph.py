@@ -1,22 +1,24 @@
 """A traced model: its width groups, its exact polynomials, and new modules at any layout."""
 
+# pyright: reportIncompatibleVariableOverride=false
+# A property reads like the attribute that it stands for.
+
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from operator import index
 from typing import TYPE_CHECKING
 
-from parlay.errors import InputError
 from parlay.extras import Needs
-from parlay.families import ELEMENT_BYTES
 from parlay.graph.build import Resizing, rebuilt
 from parlay.graph.call import Ledger, Shape
 from parlay.graph.dims import Dim, Unknowns
-from parlay.graph.polynomials import Variables
+from parlay.graph.polynomials import Variables, product
 from parlay.graph.space import TracedSpace
 from parlay.layout import Layout
+from parlay.network import ConvolutionShape, Network
 from parlay.resources import PeakResource, Resource
 
 with Needs("tracing networks", extra="train"):
@@ -30,8 +32,8 @@ __all__ = ["WidthGraph"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class WidthGraph:
-    """The coupled widths of a model.
+class WidthGraph(Network):
+    """The coupled widths of a model, and what they cost.
 
     Attributes:
         model: the traced module, left as it was.
@@ -69,55 +71,47 @@ class WidthGraph:
         """Today's widths."""
         return self.space.today
 
+    @property
+    def title(self) -> str:
+        """The model in words: the name of its class."""
+        return type(self.model).__name__
+
+    @property
+    def input_shape(self) -> tuple[int, int, int] | None:
+        """Channels, height and width of the input, if it is one image."""
+        inputs = self.example.sized(1)
+        shape = tuple(inputs[0].shape) if len(inputs) == 1 and isinstance(inputs[0], Tensor) else ()
+        return (shape[1], shape[2], shape[3]) if len(shape) == 4 and inputs[0].is_floating_point() else None
+
     def check(self, layout: Sequence[int]) -> Layout:
         """The layout as a tuple, if the model can be built at it.
 
         Raises:
             InputError: for another number of widths, or a width its group does not allow.
         """
-        try:
-            given = tuple(index(width) for width in layout)
-        except TypeError:
-            raise InputError("layout", given=repr(layout)[:80], allowed="integers, one a group") from None
-        broken = self.space.violation(given)
-        if broken is not None:
-            names = ", ".join(group.name for group in self.space.groups[:4])
-            raise InputError(
-                "layout",
-                given=broken,
-                allowed=f"{len(self.space)} widths, one a group ({names}{', ...' if len(self.space) > 4 else ''})",
-                remedy="parlay trace lists the groups and their multiples",
+        return self.space.check(layout, remedy="parlay trace lists the groups and their multiples")
+
+    @cached_property
+    def convolution_shapes(self) -> tuple[ConvolutionShape, ...]:
+        """The two-dimensional convolutions; the pixels are what is left of a layer's multiply-adds."""
+        unknowns, resource = self.unknowns, self.variables.resource
+        macs = {one.owner: one for one in reversed(self.ledger.macs)}  # of a layer that is run twice: the first run
+        found: list[ConvolutionShape] = []
+        for weight, layer in self.ledger.layers.items():
+            shape = self.shapes[weight]
+            if len(shape) != 4 or layer.axis != 0 or layer.name not in macs:
+                continue
+            whole = macs[layer.name]
+            amount = whole.factor * math.prod(unknowns.size(dim) for dim in whole.dims)
+            elements = math.prod(unknowns.size(dim) for dim in shape)
+            found.append(
+                ConvolutionShape(
+                    fan_in=resource("fan-in", product(unknowns, shape[1:])),
+                    outputs=resource("outputs", product(unknowns, shape[:1])),
+                    pixels=amount // (elements * unknowns.batch),
+                )
             )
-        return given
-
-    def peak_resource(self, dtype: str = "int8") -> PeakResource:
-        """Peak activation memory in bytes, for one image: the largest of several polynomials.
-
-        Raises:
-            InputError: for an unknown dtype.
-        """
-        if dtype not in ELEMENT_BYTES:
-            raise InputError("dtype", given=repr(dtype), allowed=", ".join(ELEMENT_BYTES))
-        points = tuple(point.times(ELEMENT_BYTES[dtype]) for point in self.activations.points)
-        return PeakResource(name="peak_activation_bytes", points=points)
-
-    def flash_resource(self, dtype: str = "int8") -> Resource:
-        """Bytes that the network takes in flash (docs/counting.md): weights of ``dtype``, batch norms folded.
-
-        Biases take four bytes where weights are int8, otherwise as many as a weight.
-
-        Raises:
-            InputError: for an unknown dtype.
-        """
-        if dtype not in ELEMENT_BYTES:
-            raise InputError("dtype", given=repr(dtype), allowed=", ".join(ELEMENT_BYTES))
-        size = ELEMENT_BYTES[dtype]
-        weights, biases = self.stored
-        return weights.times(size) + biases.times(4 if dtype == "int8" else size)
-
-    def peak_activation_bytes(self, layout: Sequence[int], dtype: str = "int8") -> int:
-        """Peak activation memory of a layout in bytes, for one image (``parlay.graph.memory`` has the convention)."""
-        return self.peak_resource(dtype)(self.check(layout))
+        return tuple(found)
 
     def build(self, layout: Sequence[int], *, keep_weights: bool = False, seed: int | None = None) -> nn.Module:
         """A new module of the model's class and forward code at a layout, on the same device, without hooks.

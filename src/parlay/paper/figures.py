@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from parlay.documents import write_atomically
 from parlay.errors import InputError
 from parlay.evidence import Correlation, correlate, partial_correlate
-from parlay.families import POOLED_LAYERS, Family, plain
+from parlay.families import Family, plain
+from parlay.families.plain import POOLED_LAYERS
 from parlay.layout import format_layout
 from parlay.paper.estimates import mean_with_interval
 from parlay.paper.judging import matched_differences

@@ -64,7 +64,7 @@ class Limits:
             *self._peaks(graph),
         ]
         if self.flash is not None:
-            found.append(Constraint.at_most(graph.flash_resource(self.dtype), parse_bytes(self.flash, "flash")))
+            found.append(Constraint.at_most(graph.flash_bytes(self.dtype), parse_bytes(self.flash, "flash")))
         if not found:
             raise InputError(
                 "limits", given="none", allowed="at least one limit", remedy="give --max-params, --flash or another"
@@ -84,7 +84,7 @@ class Limits:
         return self._at_most("max-params", self.max_params, graph, graph.params, default=default)
 
     def _peaks(self, graph: WidthGraph) -> list[Constraint]:
-        peak = graph.peak_resource(self.dtype)
+        peak = graph.peak_activation_bytes(self.dtype)
         default = "1.0x" if self.ram is None else NO_LIMIT
         text = self.max_peak_memory if self.max_peak_memory is not None else default
         found: list[Constraint] = []

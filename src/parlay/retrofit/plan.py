@@ -12,7 +12,7 @@ from typing import Any
 from parlay.energy import Score, get_score
 from parlay.errors import InputError
 from parlay.graph import WidthGraph
-from parlay.layout import Layout, Order, WidthGroup, parse_step
+from parlay.layout import Layout, Order, WidthGroup
 from parlay.problem import Problem, Result, Solution, Status
 from parlay.retrofit.amounts import parse_ratio
 from parlay.retrofit.limits import Limits
@@ -75,13 +75,7 @@ class Retrofit:
 
     def amounts(self, layout: Layout) -> dict[str, int]:
         """params, macs, peak activation bytes and flash bytes of a layout."""
-        dtype = self.limits.dtype
-        return {
-            "params": self.graph.params(layout),
-            "macs": self.graph.macs(layout),
-            "peak_activation_bytes": self.graph.peak_activation_bytes(layout, dtype),
-            "flash_bytes": self.graph.flash_resource(dtype)(layout),
-        }
+        return self.graph.amounts(layout, self.limits.dtype)
 
     def solutions(self) -> tuple[Solution, ...]:
         """The layouts, best first, each checked once more against every limit by exact recount."""
@@ -125,8 +119,7 @@ def retrofit(
     >>> import torch
     >>> from parlay.families import plain
     >>> from parlay.graph import trace
-    >>> from parlay.nets import build
-    >>> graph = trace(build(plain(depth=3, image=8), (4, 8, 16)), torch.zeros(1, 3, 8, 8))
+    >>> graph = trace(plain(depth=3, image=8).build((4, 8, 16)), torch.zeros(1, 3, 8, 8))
     >>> found = retrofit(graph, Limits(params="same"))
     >>> found.result.status.value, graph.params(found.layout) == graph.params(graph.layout)
     ('OPTIMAL', True)
@@ -176,14 +169,11 @@ def retrofit_problem(
     low, high = parse_ratio(min_ratio, "min-ratio"), parse_ratio(max_ratio, "max-ratio")
     if low > high:
         raise InputError("ratios", given=f"{low} to {high}", allowed="a min-ratio of at most the max-ratio")
-    if order not in tuple(Order):
-        raise InputError("order", given=repr(order), allowed=", ".join(Order))
     groups = tuple(
         _ranged(group, today, low, high, multiple_of)
         for group, today in zip(graph.space.groups, graph.layout, strict=True)
     )
-    step = None if max_step is None else parse_step(max_step)
-    space = replace(graph.space, groups=groups, order=Order(order), max_step=step)
+    space = replace(graph.space, groups=groups).fenced(order=order, max_step=max_step)
     chosen = score if isinstance(score, Score) else get_score(score)
     if chosen.name == "pair-harmonic" and len(graph.space.connections) < len(graph.ledger.layers):
         raise InputError(

@@ -15,6 +15,7 @@ from parlay.energy import get_score
 from parlay.errors import InputError, StudyError
 from parlay.families import Family, get_family
 from parlay.layout import Layout, WidthGroup, WidthSpace
+from parlay.network import Network as Structure
 from parlay.problem import Solution
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from parlay.graph import WidthGraph
 
-__all__ = ["FamilyNetwork", "ModelNetwork", "Network", "family_config", "network_from"]
+__all__ = ["FamilyNetwork", "ModelNetwork", "Network", "network_from"]
 
 
 class Network(Protocol):
@@ -98,7 +99,7 @@ class FamilyNetwork:
 
     @property
     def config(self) -> dict[str, Any]:
-        return family_config(self.family)
+        return self.family.config
 
     @property
     def title(self) -> str:
@@ -122,7 +123,7 @@ class FamilyNetwork:
 
     @property
     def facts(self) -> dict[str, Any]:
-        config = family_config(self.family)
+        config = self.family.config
         return {"network": self.title, "family": config.pop("name"), **config}
 
     def check(self, layout: Layout) -> Layout:
@@ -131,14 +132,12 @@ class FamilyNetwork:
     def figures(self, layout: Layout) -> dict[str, Any]:
         return {
             **_energies(layout, self.family.energy(layout)),
-            **self.family.amounts(layout),
-            "peak_activation_bytes": self.family.peak_activation_bytes()(layout),
+            **self.family.sizes(layout),
+            **_costs(self.family, layout),
         }
 
     def build(self, layout: Layout, *, seed: int) -> nn.Module:
-        from parlay.nets import build
-
-        return build(self.family, layout, seed=seed)
+        return self.family.build(layout, seed=seed)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -254,9 +253,7 @@ class ModelNetwork:
             **_energies(layout, get_score("energy-group").terms(graph.space)(layout)),
             "kernels": None,
             "weights": None,
-            "params": graph.params(layout),
-            "macs": graph.macs(layout),
-            "peak_activation_bytes": graph.peak_activation_bytes(layout),
+            **_costs(graph, layout),
         }
 
     def build(self, layout: Layout, *, seed: int) -> nn.Module:
@@ -275,18 +272,6 @@ class ModelNetwork:
                 " restore it, or plan it anew"
             )
         return graph
-
-
-def family_config(family: Family) -> dict[str, Any]:
-    """What fixes a family, in plain JSON values."""
-    return {
-        "name": family.name,
-        "depth": family.depth,
-        "kernel_sizes": list(family.kernel_sizes),
-        "in_channels": family.in_channels,
-        "image": family.image,
-        "classes": family.classes,
-    }
 
 
 def network_from(config: Mapping[str, Any]) -> Network:
@@ -313,6 +298,12 @@ def network_from(config: Mapping[str, Any]) -> Network:
         today=tuple(values["today"]),
         structure=values["structure"],
     )
+
+
+def _costs(network: Structure, layout: Layout) -> dict[str, int]:
+    """What trials.csv keeps of a layout's amounts."""
+    amounts = network.amounts(layout)
+    return {name: amounts[name] for name in ("params", "macs", "peak_activation_bytes")}
 
 
 def _energies(layout: Layout, log_energy: float) -> dict[str, Any]:

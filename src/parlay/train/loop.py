@@ -14,7 +14,6 @@ from parlay.errors import DivergedError, InputError, StoppedError
 from parlay.extras import Needs
 from parlay.families import Family
 from parlay.layout import Layout
-from parlay.nets import build
 from parlay.train.checkpoint import Checkpoints, Snapshot
 from parlay.train.device import keep_freed_memory, set_threads
 from parlay.train.evaluation import Score, evaluate, loss_of
@@ -191,7 +190,7 @@ def train_layout(
         if ours != theirs:
             raise InputError(f"{what} of the network", given=ours, allowed=f"{theirs}, that of {data.name}")
     check_seed(seed)
-    return train(build(family, layout, seed=seed), data, recipe, seed=seed, **options)
+    return train(family.build(layout, seed=seed), data, recipe, seed=seed, **options)
 
 
 def check_seed(seed: int) -> None:

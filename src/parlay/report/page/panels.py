@@ -135,7 +135,7 @@ def log_path_energy(row: Row) -> float | None:
         return found
     from parlay.energy import get_score
 
-    return get_score("path-energy").terms(network.family.space(order="free"))(row.trial.layout)
+    return get_score("path-energy").terms(network.family.space)(row.trial.layout)
 
 
 def _size(row: Row) -> int:

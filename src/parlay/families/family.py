@@ -1,35 +1,35 @@
-"""The paper's two families of networks: their width spaces and their resources in closed form.
+"""What the paper's families have in common: width spaces and resources in closed form, from their convolutions."""
 
-A family fixes everything but the widths: depth, kernel sizes, input, classes. ``plain(depth)`` is Figure 2,
-``resnet(depth)`` Table 3 of Liao et al. (2017). ``parlay.nets`` builds the same networks; a test pins the two together.
-"""
+# pyright: reportIncompatibleVariableOverride=false
+# A cached property reads like the attribute that it stands for.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from difflib import get_close_matches
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
-from typing import ClassVar, final
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from parlay.energy import Score, get_score
 from parlay.errors import InputError
-from parlay.layout import Connection, Layout, Order, WidthGroup, WidthSpace, parse_step, require_integer
+from parlay.layout import Connection, Layout, Order, WidthGroup, WidthSpace, require_integer
+from parlay.network import ConvolutionShape, Network
 from parlay.problem import Constraint, Problem
 from parlay.resources import PeakResource, Resource
 
-__all__ = ["ELEMENT_BYTES", "FAMILIES", "Convolution", "Family", "PlainFamily", "ResNetFamily", "plain", "resnet"]
+if TYPE_CHECKING:
+    from torch import nn
 
-ELEMENT_BYTES = {"int8": 1, "float16": 2, "bfloat16": 2, "float32": 4}
-"""Bytes an activation takes."""
+__all__ = ["LARGEST_DEPTH", "Convolution", "Family", "each_group"]
 
 LARGEST_DEPTH = 10_000
 LARGEST_SIZE = 10**10
 """Kernels or weights that a size may have: ten times the largest networks of vision."""
 
-POOLED_LAYERS = 3
+DEFAULT_SCORE = "energy-group"
+"""Eq. 3 as the paper counts it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +53,7 @@ class Convolution:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Family(ABC):
+class Family(Network):
     """Networks that differ only in their widths.
 
     Attributes:
@@ -71,7 +71,6 @@ class Family(ABC):
     classes: int = 10
 
     name: ClassVar[str]
-    default_score: ClassVar[str] = "energy-group"
 
     def __post_init__(self) -> None:
         require_integer("in-channels", self.in_channels)
@@ -106,31 +105,15 @@ class Family(ABC):
     def live_points(self) -> tuple[Resource, ...]:
         """Activation elements held at each convolution and at the classifier, one linear form a point."""
 
-    def space(
-        self,
-        *,
-        order: Order | str = Order.INCREASING,
-        max_step: Fraction | str | float | None = None,
-        min_width: int = 1,
-        max_width: int | None = None,
-        multiple_of: int = 1,
-    ) -> WidthSpace:
-        """The layouts to choose from; as it stands the paper's: any widths, strictly increasing.
+    @abstractmethod
+    def _module(self, layout: Layout) -> nn.Module:
+        """The network at a layout, its weights drawn from torch's generator."""
 
-        Raises:
-            InputError: for an unknown order, a step below 1, or bounds that leave no width.
-        """
-        counts = [0] * len(self.group_names)
-        for conv in self.convolutions():
-            counts[conv.target] += conv.count
-        require_integer("smallest width", min_width)
-        require_integer("multiple-of", multiple_of)
-        if max_width is not None:
-            require_integer("largest width", max_width)
-        groups = tuple(
-            WidthGroup(name=name, multiplicity=m, minimum=min_width, maximum=max_width, multiple_of=multiple_of)
-            for name, m in zip(self.group_names, counts, strict=True)
-        )
+    @cached_property
+    def space(self) -> WidthSpace:
+        """Every layout, in free order; ``problem`` fences it as the paper does."""
+        counts = self._channel_sums(lambda _: 1)
+        groups = tuple(WidthGroup(name=name, multiplicity=counts[g]) for g, name in enumerate(self.group_names))
         connections = tuple(
             Connection(
                 target=conv.target,
@@ -141,10 +124,7 @@ class Family(ABC):
             )
             for conv in self.convolutions()
         )
-        if order not in tuple(Order):
-            raise InputError("order", given=repr(order), allowed=", ".join(Order))
-        step = None if max_step is None else parse_step(max_step)
-        return WidthSpace(groups=groups, connections=connections, order=Order(order), max_step=step)
+        return WidthSpace(groups=groups, connections=connections)
 
     def problem(
         self,
@@ -177,6 +157,7 @@ class Family(ABC):
         Raises:
             InputError: for no limit or several sizes, one below 1, kernels that differ counted in kernels, bad fences.
 
+        >>> from parlay.families import plain
         >>> print(*plain(depth=4).problem(kernels=4288, max_macs=4_000_000).constraints, sep="; ")
         kernels = 4288; macs <= 4000000
         """
@@ -199,8 +180,8 @@ class Family(ABC):
             )
         constraints = tuple(self._constraint(name, dtype, *limit) for name, limit in limits.items())
         if not isinstance(score, Score):
-            score = get_score(self.default_score if score is None else str(score))
-        space = self.space(
+            score = get_score(DEFAULT_SCORE if score is None else str(score))
+        space = self.space.fenced(
             order=order, max_step=max_step, min_width=min_width, max_width=max_width, multiple_of=multiple_of
         )
         return Problem(space=space, score=score, constraints=constraints)
@@ -218,43 +199,94 @@ class Family(ABC):
             return Constraint.equal(resource, exact)
         return Constraint(resource=resource, minimum=least, maximum=most)
 
-    def check(self, layout: Layout) -> Layout:
-        """The layout, if it has one positive width a group.
+    def check(self, layout: Sequence[int]) -> Layout:
+        """The layout as a tuple, if it has one positive width a group.
 
         Raises:
             InputError: otherwise.
         """
-        if len(layout) != len(self.group_names) or min(layout) < 1:
-            raise InputError(
-                "layout",
-                given="-".join(map(str, layout)),
-                allowed=f"{len(self.group_names)} positive widths for {self.title}",
-                remedy="set --family and --depth to match" if len(layout) != len(self.group_names) else "",
-            )
-        return layout
+        remedy = "set --family and --depth to match" if len(layout) != len(self.group_names) else ""
+        return self.space.check(layout, what=f"layout of {self.title}", remedy=remedy)
 
-    def amounts(self, layout: Layout) -> dict[str, int | None]:
-        """kernels, weights, params and macs of a layout; kernels are None where the kernels have different sizes.
+    def build(self, layout: Sequence[int], *, seed: int | None = None) -> nn.Module:
+        """The network at a layout, freshly initialised, in fp32 on the CPU.
 
-        >>> plain(depth=4).amounts((35, 36, 37, 43))
-        {'kernels': 4288, 'weights': 38592, 'params': 39334, 'macs': 4867486}
+        Args:
+            layout: channels per width group.
+            seed: draws the initial weights from this seed and leaves torch's global generator as it was; without one
+                they are drawn from the global generator.
+
+        Returns:
+            A module from float images (N, in_channels, image, image) to logits (N, classes).
+
+        Raises:
+            InputError: when the layout does not fit the family.
+            MissingExtraError: when torch is not installed.
+
+        >>> from parlay.families import plain
+        >>> family = plain(depth=2, image=8)
+        >>> net = family.build((4, 6), seed=0)
+        >>> sum(p.numel() for p in net.parameters()) == family.params((4, 6))
+        True
+        """
+        widths = self.check(layout)
+        from parlay.nets import seeded
+
+        with seeded(seed):
+            return self._module(widths)
+
+    def sizes(self, layout: Layout) -> dict[str, int | None]:
+        """kernels and weights of a layout (Eq. 1); kernels are None where the kernels have different sizes.
+
+        >>> from parlay.families import plain
+        >>> plain(depth=4).sizes((35, 36, 37, 43))
+        {'kernels': 4288, 'weights': 38592}
         """
         same = len(set(self.kernel_sizes)) == 1
-        return {
-            "kernels": self.kernels(layout) if same else None,
-            "weights": self.weights(layout),
-            "params": self.params(layout),
-            "macs": self.macs(layout),
-        }
+        return {"kernels": self.kernels(layout) if same else None, "weights": self.weights(layout)}
 
     @property
     def title(self) -> str:
         """The family in words."""
         return f"{self.name} of depth {self.depth}"
 
+    @property
+    def config(self) -> dict[str, Any]:
+        """What fixes the family, in plain JSON values."""
+        return {
+            "name": self.name,
+            "depth": self.depth,
+            "kernel_sizes": list(self.kernel_sizes),
+            "in_channels": self.in_channels,
+            "image": self.image,
+            "classes": self.classes,
+        }
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of the input."""
+        return (self.in_channels, self.image, self.image)
+
     def energy(self, layout: Layout) -> float:
-        """ln of Eq. 3 as the paper counts it for this family; -inf when a width is 1."""
-        return get_score(self.default_score).terms(self.space()).__call__(self.check(layout))
+        """ln of Eq. 3 as the paper counts it; -inf when a width is 1."""
+        return get_score(DEFAULT_SCORE).terms(self.space)(self.check(layout))
+
+    @cached_property
+    def convolution_shapes(self) -> tuple[ConvolutionShape, ...]:
+        """Every convolution as a function of the widths, in the order of the forward pass."""
+        groups = len(self.group_names)
+        found: list[ConvolutionShape] = []
+        for conv in self.convolutions():
+            area = conv.kernel**2
+            constant = area * self.in_channels if conv.source is None else 0
+            linear = {} if conv.source is None else {conv.source: area}
+            shape = ConvolutionShape(
+                fan_in=Resource.of("fan-in", groups, constant=constant, linear=linear),
+                outputs=Resource.of("outputs", groups, linear={conv.target: 1}),
+                pixels=conv.resolution**2,
+            )
+            found += [shape] * conv.count
+        return tuple(found)
 
     @cached_property
     def weights(self) -> Resource:
@@ -289,20 +321,18 @@ class Family(ABC):
         macs = self._per_convolution("macs", lambda conv: conv.kernel**2 * conv.resolution**2)
         return macs + self._classifier(bias=False)
 
-    def peak_activation_bytes(self, dtype: str = "int8") -> PeakResource:
-        """Peak activation memory for one image: the most that is live at any weight layer.
+    @cached_property
+    def activations(self) -> PeakResource:
+        """Elements live at each convolution and at the classifier; batch norm, ReLU and pooling are fused."""
+        return PeakResource(name="peak_activations", points=self.live_points())
 
-        Live are its input, its output, and in a residual block the block's input for as long as the shortcut needs it.
-        Batch norm, ReLU and pooling are taken as fused into the layer before them, as inference engines do.
-
-        Raises:
-            InputError: for an unknown dtype.
-        """
-        if dtype not in ELEMENT_BYTES:
-            raise InputError("dtype", given=repr(dtype), allowed=", ".join(ELEMENT_BYTES))
-        size = ELEMENT_BYTES[dtype]
-        points = tuple(point.times(size) for point in self.live_points())
-        return PeakResource(name="peak_activation_bytes", points=points)
+    @cached_property
+    def stored(self) -> tuple[Resource, Resource]:
+        """Weights of convolutions and classifier; a bias a channel, into which the batch norm folds, and a class."""
+        groups = len(self.group_names)
+        weights = self._per_convolution("flash", lambda conv: conv.kernel**2) + self._classifier(bias=False)
+        biases = Resource.of("flash", groups, constant=self.classes, linear=self._channel_sums(lambda _: 1))
+        return weights, biases
 
     def _per_convolution(self, name: str, factor: Callable[[Convolution], int]) -> Resource:
         """Sum over convolutions of factor x input channels x output channels."""
@@ -344,157 +374,7 @@ class Family(ABC):
         return Resource.of("classifier", last + 1, constant=self.classes, linear={last: 1})
 
 
-@final
-@dataclass(frozen=True, kw_only=True)
-class PlainFamily(Family):
-    """Convolution, batch norm, ReLU, ``depth`` times; 2x2 max pooling after each of the first three; global average
-    pooling; one linear layer.
-
-    Figure 2 of the paper is an image without a text; where the pooling stands is our reading of it.
-    """
-
-    name: ClassVar[str] = "plain"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        pools = min(self.depth, POOLED_LAYERS)
-        if self.image < 2**pools:
-            raise InputError(
-                "image side", given=self.image, allowed=f"at least {2**pools}, since {pools} poolings halve it"
-            )
-
-    @property
-    def group_names(self) -> tuple[str, ...]:
-        return tuple(f"conv{i}" for i in range(1, self.depth + 1))
-
-    def convolutions(self) -> tuple[Convolution, ...]:
-        return tuple(
-            Convolution(
-                target=i,
-                source=i - 1 if i else None,
-                kernel=kernel,
-                resolution=self.image // 2 ** min(i, POOLED_LAYERS),
-            )
-            for i, kernel in enumerate(self.kernel_sizes)
-        )
-
-    def live_points(self) -> tuple[Resource, ...]:
-        points = [
-            self._live(f"conv{i}", (conv.source, conv.resolution), (conv.target, conv.resolution))
-            for i, conv in enumerate(self.convolutions(), start=1)
-        ]
-        return (*points, self._live_classifier())
-
-
-@final
-@dataclass(frozen=True, kw_only=True)
-class ResNetFamily(Family):
-    """The CIFAR ResNet of depth 6n + 2 with parameter-free shortcuts (Table 3).
-
-    Unit 1 is one convolution; units 2 to 4 are n blocks of two convolutions each, units 3 and 4 begin with stride 2. A
-    shortcut that meets another width is padded with zeros or sliced.
-    """
-
-    name: ClassVar[str] = "resnet"
-
-    def __post_init__(self) -> None:
-        if self.depth < 8 or (self.depth - 2) % 6:
-            raise InputError("depth of a resnet", given=self.depth, allowed="6n + 2: 8, 14, 20, 26, 32, ...")
-        super().__post_init__()
-
-    @property
-    def blocks(self) -> int:
-        """Blocks in each of the units 2 to 4."""
-        return (self.depth - 2) // 6
-
-    @property
-    def group_names(self) -> tuple[str, ...]:
-        return ("unit1", "unit2", "unit3", "unit4")
-
-    @property
-    def sides(self) -> tuple[int, int, int, int]:
-        """Side of the feature maps of each unit, in pixels."""
-        half = (self.image + 1) // 2
-        return (self.image, self.image, half, (half + 1) // 2)
-
-    def convolutions(self) -> tuple[Convolution, ...]:
-        convs = [Convolution(target=0, source=None, kernel=self.kernel_sizes[0], resolution=self.image)]
-        for unit in (1, 2, 3):
-            one = Convolution(
-                target=unit,
-                source=unit - 1,
-                kernel=self.kernel_sizes[unit],
-                resolution=self.sides[unit],
-                share=Fraction(1, 2),  # around every block there is a shortcut
-            )
-            convs += [one, replace(one, source=unit, count=2 * self.blocks - 1)]
-        return tuple(convs)
-
-    def live_points(self) -> tuple[Resource, ...]:
-        points = [self._live("unit1", (None, self.image), (0, self.image))]
-        for unit in (1, 2, 3):
-            before, now = (unit - 1, self.sides[unit - 1]), (unit, self.sides[unit])
-            points.append(self._live(f"unit{unit + 1} block1 conv1", before, now))
-            points.append(self._live(f"unit{unit + 1} block1 conv2", before, now, now))
-            if self.blocks > 1:
-                points.append(self._live(f"unit{unit + 1} block2 conv2", now, now, now))
-        return (*points, self._live_classifier())
-
-
-def plain(
-    depth: int, *, kernel_size: int | Sequence[int] = 3, in_channels: int = 3, image: int = 32, classes: int = 10
-) -> PlainFamily:
-    """Plain networks of ``depth`` convolutions (Figure 2).
-
-    Raises:
-        InputError: for a depth below 1 or above 10,000, or other values out of range.
-
-    >>> net = plain(depth=4)
-    >>> net.kernels((35, 36, 37, 43)), net.weights((35, 36, 37, 43)), net.macs((35, 36, 37, 43))
-    (4288, 38592, 4867486)
-    """
-    require_integer("depth", depth, largest=LARGEST_DEPTH)
-    sizes = _kernel_sizes(kernel_size, depth)
-    return PlainFamily(depth=depth, kernel_sizes=sizes, in_channels=in_channels, image=image, classes=classes)
-
-
-def resnet(
-    depth: int = 32, *, kernel_size: int | Sequence[int] = 3, in_channels: int = 3, image: int = 32, classes: int = 10
-) -> ResNetFamily:
-    """ResNets of ``depth`` = 6n + 2 (Table 3).
-
-    Raises:
-        InputError: for any other depth, or values out of range.
-
-    >>> resnet(depth=32).kernels((16, 16, 32, 64))
-    51248
-    """
-    require_integer("depth", depth, largest=LARGEST_DEPTH)
-    sizes = _kernel_sizes(kernel_size, 4)
-    return ResNetFamily(depth=depth, kernel_sizes=sizes, in_channels=in_channels, image=image, classes=classes)
-
-
-FAMILIES: dict[str, Callable[..., Family]] = {"plain": plain, "resnet": resnet}
-"""Every family by name."""
-
-
-def get_family(name: str) -> Callable[..., Family]:
-    """The factory of that family.
-
-    Raises:
-        InputError: when there is none, with the nearest name.
-    """
-    if name not in FAMILIES:
-        near = get_close_matches(name, FAMILIES, n=1)
-        raise InputError(
-            "family",
-            given=repr(name),
-            allowed=", ".join(FAMILIES),
-            remedy=f"did you mean {near[0]}?" if near else "",
-        )
-    return FAMILIES[name]
-
-
-def _kernel_sizes(given: int | Sequence[int], groups: int) -> tuple[int, ...]:
+def each_group(given: int | Sequence[int], groups: int) -> tuple[int, ...]:
+    """Kernel sizes, one a width group; one number holds for all."""
     sizes = (given,) if isinstance(given, int) else tuple(given)
     return sizes * groups if len(sizes) == 1 else sizes
