@@ -301,6 +301,6 @@ def test_questions_that_cannot_be_posed() -> None:
     """No limit on the widths, a start of another length, a pair term that no tangent bounds."""
     net = plain(depth=2)
     with pytest.raises(InputError, match="set a largest width"):
-        solve(Problem(space=net.space(), score=EnergyGroup(), constraints=()))
+        solve(Problem(space=net.space, score=EnergyGroup(), constraints=()))
     with pytest.raises(InputError, match="one a group"):
         solve(small_net(), start=[(1, 2)])
