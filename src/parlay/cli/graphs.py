@@ -178,6 +178,6 @@ def _print_graph(graph: WidthGraph, facts: dict[str, Any]) -> None:
         more = f", ... ({len(facts['followed'])})" if len(facts["followed"]) > LONGEST else ""
         click.echo(f"numbers of the model that follow the widths: {shown}{more}")
     for note in facts["unchecked"]:
-        click.echo(f"not confirmed by a run: {note}")
+        click.echo(f"note: {note}")
     for reason in facts["pinned"]:
         click.echo(f"not free: {reason}")

@@ -183,6 +183,7 @@ def retrofit_facts(spec: str, found: Retrofit) -> dict[str, Any]:
             for b in (bindings(result) if result.solutions else ())
         ],
         "fences": fences_reached(found.problem, found.layout) if result.solutions else [],
+        "unchecked": list(graph.unchecked),
     }
 
 
@@ -230,6 +231,7 @@ def _print(facts: dict[str, Any], found: Retrofit, written: Written | None, time
     if len(fences) > MOST_SHOWN:
         lines.append(f"on a fence: {len(fences) - MOST_SHOWN} more (--json has all)")
     lines += _conflict_lines(facts)
+    lines += [f"note: {note}" for note in facts["unchecked"]]
     if timed is not None:
         (a, b), (c, d) = timed.old_spread, timed.new_spread
         lines.append(

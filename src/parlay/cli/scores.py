@@ -80,7 +80,7 @@ def score(
     for name in names:
         get_predictor(name)
     images = _data(data, data_dir)
-    network, subject = _subject(layout, options, images)
+    network, subject, unchecked = _subject(layout, options, images)
     wanted = names or applicable(subject)
     if any("network" in get_predictor(name).needs for name in wanted):
         from parlay.evidence.networks import warm_up
@@ -109,6 +109,7 @@ def score(
         "scores": found,
         "effectiveness": effectiveness(subject) if subject.structure.convolutions else None,
         "left_out": left_out,
+        "unchecked": list(unchecked),
     }
     if as_json:
         click.echo(document(facts))
@@ -124,8 +125,8 @@ def _data(spec: str | None, data_dir: str) -> Dataset | None:
     return load(spec, data_dir=data_dir)
 
 
-def _subject(layout: str, options: dict[str, Any], images: Dataset | None) -> tuple[str, Subject]:
-    """The layout to score, and the name of its network."""
+def _subject(layout: str, options: dict[str, Any], images: Dataset | None) -> tuple[str, Subject, tuple[str, ...]]:
+    """The name of the network, its layout to score, and what to know of its numbers."""
     from parlay.evidence.subject import family_subject, graph_subject
 
     if options["spec"] is not None:
@@ -135,7 +136,8 @@ def _subject(layout: str, options: dict[str, Any], images: Dataset | None) -> tu
         if not options["inputs"]:
             raise click.UsageError("Missing option '--input': the shape of one image, such as --input 3x224x224.")
         given = None if layout == "today" else parse_layout(layout)
-        return spec, graph_subject(graph_from(options, quiet=True), given)
+        graph = graph_from(options, quiet=True)
+        return spec, graph_subject(graph, given), graph.unchecked
     if layout == "today":
         raise InputError("layout", given=repr(layout), allowed="widths such as 35-36-37-43", remedy="it needs --model")
     widths = parse_layout(layout)
@@ -144,7 +146,7 @@ def _subject(layout: str, options: dict[str, Any], images: Dataset | None) -> tu
 
         options |= facts_of(images)
     family = family_from(options, groups=len(widths))
-    return family.title, family_subject(family, widths)
+    return family.title, family_subject(family, widths), ()
 
 
 def _print_scores(facts: dict[str, Any]) -> None:
@@ -168,3 +170,5 @@ def _print_scores(facts: dict[str, Any]) -> None:
     console.print(f"networks at seed {facts['seed']}, on {batch['size']} images of {batch['source']}", highlight=False)
     for name, reason in facts["left_out"].items():
         console.print(f"without {name}: {reason}", soft_wrap=True, highlight=False)
+    for note in facts["unchecked"]:
+        console.print(f"note: {note}", soft_wrap=True, highlight=False)

@@ -248,9 +248,9 @@ def _planned(
 
 
 def caveats_of(graph: WidthGraph, plan: FitPlan) -> tuple[str, ...]:
-    """What a reader of the verdict should know about the trainings, each in one sentence."""
+    """What a reader of the verdict should know about trainings and counts, each in one sentence."""
     lagging = lagging_norm(graph.build(graph.layout, seed=0), plan.steps)
-    return () if lagging is None else (lagging,)
+    return (*(() if lagging is None else (lagging,)), *graph.unchecked)
 
 
 def quick_steps(*, seconds_per_step: float, trials: int, slots: int, measuring: float, most: int) -> int:

@@ -6,7 +6,8 @@ dimensions of the output. ``add_rule`` adds one for an operator that parlay does
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -96,14 +97,20 @@ class WeightLayer:
 
 @dataclass(frozen=True, kw_only=True)
 class Norm:
-    """A normalisation: its parameters, its channels, and the layer right before it that it folds into.
+    """One call of a normalisation.
 
-    Only a batch norm folds, and only into a layer whose output nothing else reads.
+    Attributes:
+        parameters: names of its scale and shift.
+        channels: what it normalises.
+        statistics: dimensions of its running mean, which are those of no other buffer; () without.
+        behind: weight of the layer right before it whose output nothing else reads, if it is a batch norm that could
+            be folded into one.
     """
 
     parameters: tuple[str, ...]
     channels: Shape
-    folds_into: str | None = None
+    statistics: Shape = ()
+    behind: str | None = None
 
 
 @dataclass(kw_only=True)
@@ -115,6 +122,8 @@ class Ledger:
         layers: the weight layers, by the name of their weight.
         attributes: attributes of modules that hold sizes, by module path and name.
         norms: normalisations of activations.
+        readers: how many operators read an activation and each parameter, by the parameter's name.
+        unruled: operators without a rule that work on activations: how each is counted, in words.
         groups: number of groups of every convolution that has several.
         touched: dimensions that a line of a module's source handles, by module path and file:line.
         flows: every operator on activations, for following paths.
@@ -124,9 +133,22 @@ class Ledger:
     layers: dict[str, WeightLayer] = field(default_factory=dict[str, WeightLayer])
     attributes: dict[tuple[str, str], Shape] = field(default_factory=dict[tuple[str, str], Shape])
     norms: list[Norm] = field(default_factory=list[Norm])
+    readers: Counter[str] = field(default_factory=Counter[str])
+    unruled: list[str] = field(default_factory=list[str])
     groups: list[Dim] = field(default_factory=list[Dim])
     touched: dict[tuple[str, str], list[Dim]] = field(default_factory=dict[tuple[str, str], list[Dim]])
     flows: list[Flow] = field(default_factory=list[Flow])
+
+    def folded(self) -> set[str]:
+        """The layers that a batch norm is folded into, by their weights.
+
+        A layer that is called several times is stored once: it takes up a norm only if the same one follows every call.
+        """
+        behind: dict[str, list[Norm]] = {}
+        for norm in self.norms:
+            if norm.behind is not None:
+                behind.setdefault(norm.behind, []).append(norm)
+        return {layer for layer, norms in behind.items() if len(norms) == self.readers[layer] and len({*norms}) == 1}
 
     def setters(self, unknowns: Unknowns, widths: Iterable[int]) -> list[str]:
         """Names of the layers that set any of these widths: what to pin to keep them."""
@@ -150,6 +172,8 @@ class Call:
         module: path of the module in whose forward the call is, and ``line``, where.
         memory: how the operator uses memory; the rule's own unless the rule changes it for this call.
         reads_alone: whether nothing else reads the first tensor.
+        readers: base names of the operators that read each output.
+        reduced: dimensions that the operator takes away, set by the rules of reductions.
         layer: weight of the layer that the call is, if it is one; set by ``weight_layer``.
     """
 
@@ -162,6 +186,8 @@ class Call:
     line: str = ""
     memory: Memory = Memory.POINT
     reads_alone: bool = False
+    readers: Sequence[Collection[str]] = ()
+    reduced: Shape = ()
     layer: str | None = None
 
     def tensor(self, name: str) -> Traced:
@@ -253,13 +279,22 @@ class Call:
                 name=name, inputs=inputs, outputs=outputs, axis=axis, bias=None if bias is None else bias.origin
             )
 
-    def norm(self, channels: Shape, *parameters: Traced | None, folds: bool) -> None:
-        """Note a normalisation of the first tensor."""
+    def norm(self, channels: Shape, *parameters: Traced | None, statistics: Traced | None = None) -> None:
+        """Note a normalisation of the first tensor; with the running mean, one that folds into the layer before it."""
         x = self.tensors[0]
-        if x.depends_on_input:
-            names = tuple(p.origin for p in parameters if p is not None and p.origin is not None)
-            into = x.layer if folds and self.reads_alone else None
-            self.ledger.norms.append(Norm(parameters=names, channels=channels, folds_into=into))
+        if not x.depends_on_input:
+            return
+        names = tuple(p.origin for p in parameters if p is not None and p.origin is not None)
+        layer = self.ledger.layers.get(x.layer) if x.layer and statistics is not None and self.reads_alone else None
+        written = () if layer is None else (self.unknowns.resolve(layer.outputs),)
+        self.ledger.norms.append(
+            Norm(
+                parameters=names,
+                channels=channels,
+                statistics=() if statistics is None else statistics.dims,
+                behind=x.layer if written == tuple(map(self.unknowns.resolve, channels)) else None,
+            )
+        )
 
     def attribute(self, name: str, *dims: Dim) -> None:
         """Note that an attribute of the calling module holds these sizes and must follow them."""

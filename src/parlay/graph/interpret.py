@@ -13,7 +13,8 @@ from typing import Any
 from parlay.errors import InputError, TraceError
 from parlay.extras import Needs
 from parlay.graph.call import RULES, Call, Ledger, Memory, RuleEntry, Shape, Traced
-from parlay.graph.dims import BATCH, Segment, Unknowns
+from parlay.graph.dims import BATCH, Segment, Unknowns, constant
+from parlay.graph.operators import base_name, is_in_place, run_on_shapes
 from parlay.graph.paths import Flow
 
 with Needs("tracing networks", extra="train"):
@@ -22,7 +23,7 @@ with Needs("tracing networks", extra="train"):
     from torch.export import ExportedProgram
     from torch.export.graph_signature import InputKind, OutputKind
 
-__all__ = ["Interpreter", "Step", "base_name", "source_line"]
+__all__ = ["Interpreter", "Step", "source_line"]
 
 IGNORED = {"sym_size", "sym_numel", "_assert_tensor_metadata", "_assert_scalar", "_assert_async", "sym_constrain_range"}
 TORCH_FILES = re.compile(r"[/\\]torch[/\\]")
@@ -51,6 +52,7 @@ class Interpreter:
         batched: whether the first dimension of every input is the batch.
         steps, inputs, outputs: activation memory: operators in order, and the storages of inputs and outputs.
         values, results: paths: how many activations there are, and the numbers of those returned.
+        reduced: activations from which dimensions were taken away, and these.
         used: parameters that some operator reads.
     """
 
@@ -68,6 +70,7 @@ class Interpreter:
     storages: int = 0
     values: int = 0
     results: list[int] = field(default_factory=list[int])
+    reduced: list[tuple[int, Shape]] = field(default_factory=list[tuple[int, Shape]])
 
     def run(self) -> None:
         """Interpret the whole program; inputs and outputs are pinned."""
@@ -80,6 +83,19 @@ class Interpreter:
                 self.results.append(result.value)
                 for dim in result.dims:
                     self.unknowns.pin(dim)
+        self._pin_reduced()
+
+    def _pin_reduced(self) -> None:
+        """Keep what is reduced away between a network's last layers and its outputs: classes, bins, parts of a loss."""
+        reached, flows = set(self.results), self.ledger.flows
+        for flow in reversed(flows):
+            if flow.value in reached and not flow.layers:
+                reached |= {*flow.sources}
+        self.unknowns.where = ""
+        for value, dims in self.reduced:
+            if value in reached:
+                for dim in dims:
+                    self.unknowns.pin(dim, "reduced away on the way to an output")
 
     def _placeholders(self) -> list[Traced]:
         nodes = [node for node in self.program.graph.nodes if node.op == "placeholder"]
@@ -164,11 +180,14 @@ class Interpreter:
             module=path,
             line=line,
             reads_alone=self._reads_alone(node),
+            readers=_readers(node, len(shapes)),
         )
         is_pinned = any(_matches(path, pattern) for pattern in self.pins)
         entry = RULES.get(name)
         call.memory = entry.memory if entry else Memory.POINT
-        result = self._result(call, entry, is_pinned=is_pinned)
+        result = self._ruled(call, entry, is_pinned=is_pinned)
+        if result is None:
+            result = self._unruled(node, call, is_pinned=is_pinned)
         several = result if isinstance(result, list) else [result] * len(shapes)
         named = call.layer is not None and any(_matches(call.layer, pattern) for pattern in self.pins)
         if is_pinned or named:
@@ -187,25 +206,50 @@ class Interpreter:
         outputs = self._outputs(node, call, several)
         return outputs if isinstance(node.meta.get("val"), list | tuple) else outputs[0]
 
-    def _result(self, call: Call, entry: RuleEntry | None, *, is_pinned: bool) -> Shape | list[Shape]:
-        if entry is not None:
-            try:
-                return entry.function(call)
-            except InputError as error:
-                if not is_pinned:
-                    raise self._refusal(call, str(error)) from None
-            except (ValueError, IndexError, KeyError, TypeError, AttributeError) as error:
-                if not is_pinned:
-                    found = f"a form its rule does not cover ({type(error).__name__}: {error})"
-                    raise self._refusal(call, found) from error
+    def _ruled(self, call: Call, entry: RuleEntry | None, *, is_pinned: bool) -> Shape | list[Shape] | None:
+        """What the operator's rule says; None without a rule, or where it fails and the widths stay in any case."""
+        if entry is None:
+            return None
+        try:
+            return entry.function(call)
+        except InputError as error:
+            if not (is_pinned or self._stays(call)):
+                raise self._refusal(call, str(error)) from None
+        except (ValueError, IndexError, KeyError, TypeError, AttributeError) as error:
+            if not (is_pinned or self._stays(call)):
+                found = f"a form its rule does not cover ({type(error).__name__}: {error})"
+                raise self._refusal(call, found) from error
+        return None
+
+    def _stays(self, call: Call) -> bool:
+        """Whether no width that a layer sets passes through the operator."""
         self._pin_unwritten(call)
-        is_known = all(self.unknowns.is_fixed(dim) for traced in call.tensors for dim in traced.dims)
-        if not (is_known or is_pinned):
+        return all(self.unknowns.is_fixed(dim) for traced in call.tensors for dim in traced.dims)
+
+    def _unruled(self, node: fx.Node, call: Call, *, is_pinned: bool) -> list[Shape]:
+        """An operator whose widths all stay; its multiply-adds are those of a run at today's sizes."""
+        if not (is_pinned or self._stays(call)):
             raise self._refusal(call, "there is no rule for it", is_final=True)
         for traced in call.tensors:
             for dim in traced.dims:
                 self.unknowns.pin(dim)
+        if any(traced.depends_on_input for traced in call.tensors):
+            self._count_a_run(node, call)
         return [call.fixed(shape) for shape in call.shapes]
+
+    def _count_a_run(self, node: fx.Node, call: Call) -> None:
+        try:
+            macs, others = run_on_shapes(node)
+        except Exception as error:  # of whatever library the operator is
+            macs, others = 0, [f"{call.op} does not run on shapes alone: {type(error).__name__}"]
+        batch = any(s.width == BATCH for traced in call.tensors for dim in traced.dims for s in dim)
+        macs, rest = divmod(macs, self.unknowns.batch if batch else 1)
+        call.multiply_adds(constant(macs))
+        what = f"{call.op}{f' in module {call.module}' if call.module else ''}, which no rule covers"
+        if others or rest:
+            self.ledger.unruled.append(f"multiply-adds are without those of {what}, and which torch cannot count")
+        elif macs:
+            self.ledger.unruled.append(f"multiply-adds hold {macs:,} of {what}: as many as a run has at today's widths")
 
     def _pin_unwritten(self, call: Call) -> None:
         """Keep what no layer sets in an unknown operator's tensors: its own weights, and states that were created."""
@@ -226,6 +270,8 @@ class Interpreter:
         """The output tensors, and the step in memory."""
         tensors = call.tensors
         depends = any(traced.depends_on_input for traced in tensors)
+        if depends:
+            self.ledger.readers.update({t.origin for t in tensors if t.origin is not None and not t.depends_on_input})
         origins = {traced.origin for traced in tensors} - {None}
         origin = origins.pop() if len(origins) == 1 and not depends else None
         is_alias = tensors and (call.memory is Memory.VIEW or is_in_place(node.target))
@@ -246,6 +292,8 @@ class Interpreter:
                 value=self._follow(call) if depends else -1,
             )
             outputs.append(traced)
+            if call.reduced:
+                self.reduced.append((traced.value, call.reduced))
         reads = tuple(sorted({traced.storage for traced in tensors if traced.storage >= 0}))
         if depends:
             name = f"{call.module or 'forward'}: {call.op}"
@@ -267,30 +315,6 @@ class Interpreter:
             )
         )
         return self.values
-
-
-def base_name(target: Any) -> str:
-    """``conv2d`` of ``aten.conv2d.default`` and ``add`` of ``aten.add_.Tensor``; with the library for others.
-
-    >>> base_name(torch.ops.aten.add_.Tensor)
-    'add'
-    """
-    schema = getattr(target, "_schema", None)
-    if schema is None:
-        return str(getattr(target, "__name__", target))
-    library, _, name = str(schema.name).partition("::")
-    if not name.startswith("__"):
-        name = name.removesuffix("_") if is_in_place(target) else name
-    return name if library == "aten" else f"{library}.{name}"
-
-
-def is_in_place(target: Any) -> bool:
-    """Whether the operator writes into its first argument."""
-    schema = getattr(target, "_schema", None)
-    if schema is None or not schema.arguments:
-        return False
-    info = schema.arguments[0].alias_info
-    return bool(info is not None and info.is_write)
 
 
 def module_path(node: fx.Node) -> str:
@@ -342,6 +366,16 @@ def _named(target: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> dict[str
     defaults = {argument.name: argument.default_value for argument in schema.arguments if argument.has_default_value()}
     given = {**dict(zip(names, args, strict=False)), **kwargs}
     return {name: given.get(name, defaults.get(name)) for name in names}
+
+
+def _readers(node: fx.Node, outputs: int) -> list[set[str]]:
+    """Names of the operators that read each output of a node."""
+    if not isinstance(node.meta.get("val"), list | tuple):
+        return [{base_name(user.target) for user in node.users}]
+    return [
+        {base_name(reader.target) for part in node.users if part.args[1] == i for reader in part.users}
+        for i in range(outputs)
+    ]
 
 
 def _values(value: Any) -> list[torch.Tensor]:

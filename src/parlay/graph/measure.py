@@ -7,29 +7,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from parlay.extras import Needs
 from parlay.graph.call import RULES, Memory
-from parlay.graph.interpret import Step, base_name, is_in_place
-from parlay.graph.memory import live_sets
+from parlay.graph.interpret import Step
+from parlay.graph.memory import live_sets, makes_up
+from parlay.graph.operators import base_name, counting, is_in_place
 from parlay.network import element_bytes
 
 with Needs("measuring networks", extra="train"):
     import torch
     from torch import Tensor, nn
-    from torch.nn.attention import SDPBackend, sdpa_kernel
     from torch.utils._python_dispatch import TorchDispatchMode
     from torch.utils._pytree import tree_leaves
-    from torch.utils.flop_counter import FlopCounterMode
 
 __all__ = [
     "Measured",
     "Recorder",
     "count_macs",
     "count_params",
-    "counting",
     "measure",
     "measure_peak_activation_bytes",
     "record",
@@ -70,16 +68,9 @@ def count_params(module: nn.Module) -> int:
 
 def count_macs(module: nn.Module, inputs: Sequence[Any]) -> int:
     """Half the operations that torch's ``FlopCounterMode`` counts in evaluation mode."""
-    with _evaluating(module), torch.no_grad(), counting() as counter:
+    with _evaluating(module), torch.no_grad(), counting() as found:
         module(*inputs)
-    return counter.get_total_flops() // 2
-
-
-@contextmanager
-def counting() -> Iterator[FlopCounterMode]:
-    """Count operations; attention as its two products, which torch counts where its fused kernels hide them."""
-    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
-        yield counter
+    return found.get_total_flops() // 2
 
 
 def measure_peak_activation_bytes(module: nn.Module, inputs: Sequence[Any], *, dtype: str = "int8") -> int:
@@ -103,6 +94,7 @@ def record(module: nn.Module, inputs: Sequence[Any]) -> tuple[Recorder, Any]:
         result = module(*inputs)
     leaves = [leaf for leaf in tree_leaves(_plain(result)) if isinstance(leaf, Tensor)]
     recorder.ended = [recorder.key(leaf) for leaf in leaves]
+    recorder.leave_out_padding()
     return recorder, result
 
 
@@ -138,6 +130,7 @@ class Recorder(TorchDispatchMode):
         self.began: list[int] = []
         self.ended: list[int] = []
         self.groups: list[int] = []
+        self.padding: dict[int, tuple[int, float]] = {}  # what its readers may make up: what it pads, and with what
 
     @property
     def peak(self) -> int:
@@ -153,6 +146,17 @@ class Recorder(TorchDispatchMode):
             self.keys[address] = len(self.keys) + 1
             self.kept.append(storage)
         return self.keys[address]
+
+    def leave_out_padding(self) -> None:
+        """Take padding that its readers make up for what it pads; called once, after the run."""
+        for key in self.ended:
+            self.padding.pop(key, None)
+        for key in self.padding:
+            self.sizes.pop(key, None)
+        for number, step in enumerate(self.steps):
+            reads = tuple(self.padding.get(key, (key,))[0] for key in step.reads)
+            writes = tuple((key, shape) for key, shape in step.writes if key not in self.padding)
+            self.steps[number] = replace(step, reads=reads, writes=writes)
 
     def activation(self, tensor: Tensor) -> int:
         """Note a storage that holds an activation, all of it."""
@@ -170,11 +174,11 @@ class Recorder(TorchDispatchMode):
             return result
         leaves = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
         name = base_name(func)
-        if "_pad" in name and len(args[1]) < 2 * (args[0].dim() - 1):
-            for leaf in leaves:  # pixels around an image are made up by the layer that reads it
-                self.kept.append(leaf.untyped_storage())
-                self.keys[leaf.untyped_storage()._cdata] = self.key(args[0])
-            return result
+        for key in reads & set(self.padding):
+            if not makes_up(name, self.padding[key][1]):
+                del self.padding[key]
+        if name == "constant_pad_nd" and len(args[1]) < 2 * (args[0].dim() - 1):
+            self.padding[self.key(leaves[0])] = self.key(args[0]), float((*args, 0)[2])
         if name.startswith(("native_", "_native_", "_scaled_dot_product")):
             leaves = leaves[:1]  # the others are statistics that only training needs
         writes: list[tuple[int, Any]] = []

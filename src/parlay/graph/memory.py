@@ -8,6 +8,8 @@ counts.
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -15,7 +17,19 @@ import numpy as np
 from parlay.graph.call import Memory, Shape
 from parlay.graph.interpret import Step
 
-__all__ = ["live_sets", "undominated"]
+__all__ = ["live_sets", "makes_up", "undominated"]
+
+PADDING = re.compile(r"conv[123]d|convolution|(avg|max)_pool[123]d(_with_indices)?")
+"""Operators that engines run with padding of their own, by their names in an exported program and in a run."""
+
+
+def makes_up(reader: str, value: float) -> bool:
+    """Whether an operator pads the pixels it reads itself: with zeros, or before a maximum with what never is one.
+
+    >>> makes_up("conv2d", 0), makes_up("conv2d", 1.0), makes_up("add", 0), makes_up("max_pool2d", float("-inf"))
+    (True, False, False, True)
+    """
+    return PADDING.fullmatch(reader) is not None and (value == 0 or ("max" in reader and value == -math.inf))
 
 
 def live_sets(

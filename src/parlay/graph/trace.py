@@ -106,14 +106,14 @@ def _traced(model: nn.Module, example: Example, patterns: Sequence[str], *, chec
 def _checked(graph: WidthGraph) -> WidthGraph:
     """The graph if resized models run; else with attributes of the model's own modules that hold sizes following."""
     try:
-        return replace(graph, unchecked=verify(graph))
+        return replace(graph, unchecked=(*graph.unchecked, *verify(graph)))
     except TraceError:
         found = size_attributes(graph.model, graph.ledger, graph.unknowns)
         if not found:
             raise
     found, unchecked = _smallest(graph, found)
     followed = tuple(f"{path}.{name}".lstrip(".") for path, name in found)
-    return replace(_following(graph, found), unchecked=unchecked, followed=followed)
+    return replace(_following(graph, found), unchecked=(*graph.unchecked, *unchecked), followed=followed)
 
 
 def _smallest(
@@ -202,6 +202,8 @@ class _Exported:
             macs=evaluation.ledger.macs,
             attributes={**evaluation.ledger.attributes, **training.ledger.attributes},
             norms=evaluation.ledger.norms,
+            readers=evaluation.ledger.readers,
+            unruled=evaluation.ledger.unruled,
             groups=evaluation.ledger.groups,
             touched={**evaluation.ledger.touched, **training.ledger.touched},
         )
@@ -225,6 +227,7 @@ class _Exported:
             sizes=_sizes(unknowns, variables, evaluation),
             points=points,
             pinned=tuple(dict.fromkeys(reason for reason in unknowns.reasons.values() if reason)),
+            unchecked=tuple(dict.fromkeys(evaluation.ledger.unruled)),
             example=self.example,
             unknowns=unknowns,
             variables=variables,
@@ -339,17 +342,19 @@ def _stored(
     """What a device stores for evaluation: numbers in the weights' type, and numbers in the biases' type.
 
     A bias for every output channel of a layer that has one or a batch norm to fold; two numbers a channel for a norm
-    that folds into nothing. docs/counting.md has the convention.
+    that folds into nothing, however often it is called. docs/counting.md has the convention.
     """
     ledger = evaluation.ledger
-    folded = {norm.folds_into for norm in ledger.norms}
+    folded = ledger.folded()
+    stay = {(norm.parameters, norm.statistics): norm for norm in ledger.norms if norm.behind not in folded}
+    stay.pop(((), ()), None)  # it computes with the image's own statistics and stores nothing
     biased = {origin: layer for origin, layer in ledger.layers.items() if layer.bias or origin in folded}
     taken = {layer.bias for layer in biased.values()} | {name for norm in ledger.norms for name in norm.parameters}
     weights = summed(product(unknowns, shapes[name]) for name in sorted(evaluation.used - taken))
     biases = summed(
         [
             *(product(unknowns, (layer.outputs,)) for layer in biased.values()),
-            *(product(unknowns, norm.channels, 2) for norm in ledger.norms if norm.folds_into is None),
+            *(product(unknowns, norm.channels, 2) for norm in stay.values()),
         ]
     )
     return variables.resource("flash", weights), variables.resource("flash", biases)

@@ -11,6 +11,7 @@ from parlay.extras import Needs
 from parlay.graph.export import quiet
 from parlay.graph.interpret import last_line
 from parlay.graph.measure import count_macs, record
+from parlay.graph.operators import counter
 from parlay.graph.widthgraph import WidthGraph
 from parlay.layout import Layout
 
@@ -19,7 +20,6 @@ with Needs("tracing networks", extra="train"):
     from torch import Tensor, nn
     from torch._subclasses.fake_tensor import FakeTensorMode
     from torch.utils._pytree import tree_leaves
-    from torch.utils.flop_counter import FlopCounterMode
 
 __all__ = ["verify"]
 
@@ -65,11 +65,13 @@ def verify(graph: WidthGraph) -> tuple[str, ...]:
             )
     notes: list[str] = []
     if "macs" not in trusted:
-        notes.append(f"multiply-adds: torch counts {today.macs:,} in a run, the graph has {graph.macs(graph.layout):,}")
+        macs = graph.macs(graph.layout)
+        notes.append(f"not confirmed by a run: torch counts {today.macs:,} multiply-adds in it, the graph has {macs:,}")
     if "peak" not in trusted:
         peak = graph.activations(graph.layout)
         notes.append(
-            f"peak memory: a run holds {today.peak:,} elements, the graph {peak:,}; torch copies or fuses more"
+            f"not confirmed by a run: it holds {today.peak:,} elements at once, the graph {peak:,}; torch copies or"
+            " fuses more"
         )
     return tuple(notes)
 
@@ -107,9 +109,9 @@ def _observed(graph: WidthGraph, module: nn.Module, inputs: list[Any], *, traini
         if training:
             module.train()(*inputs)
             return _Seen(outputs=(), macs=0, groups=(), sizes=(), peak=0)
-        with FlopCounterMode(display=False) as counter:
+        with counter() as found:
             recorder, result = record(module, inputs)
-        macs = counter.get_total_flops() // 2
+        macs = found.get_total_flops() // 2
         if any(name.endswith("scaled_dot_product_attention") for name in graph.points):
             macs = count_macs(module, inputs)
     shapes = tuple(tuple(leaf.shape) for leaf in tree_leaves(_plain(result)) if isinstance(leaf, Tensor))

@@ -46,7 +46,8 @@ class WidthGraph(Network):
         points: name of the operator at each of these points.
         pinned: dimensions that could not be kept free, and why.
         followed: attributes of the model's own modules that hold sizes and follow them in ``build``.
-        unchecked: predictions that a run of the given model does not confirm, in words; empty as a rule.
+        unchecked: what to know of the numbers, in words: operators whose multiply-adds are not counted or only at
+            today's widths, and predictions that a run of the given model does not confirm; empty as a rule.
     """
 
     model: nn.Module

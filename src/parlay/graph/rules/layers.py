@@ -145,6 +145,8 @@ def _einsum(call: Call) -> Shape:
             call.weight_layer(operand, inputs=inputs, outputs=letters[free[0]], axis=term.index(free[0]))
     if len(terms) == 2:
         call.multiply_adds(*letters.values())
+    else:
+        call.reduced = tuple(dim for letter, dim in letters.items() if letter not in right)
     return tuple(letters[letter] for letter in right)
 
 
@@ -170,7 +172,8 @@ def _batch_norm(call: Call) -> Shape:
         call.attribute("num_features", x.dims[1])
     weight, bias = call.optional("weight"), call.optional("bias")
     if call.op != "instance_norm" or weight is not None:
-        call.norm((x.dims[1],), weight, bias, folds=call.op != "instance_norm")
+        is_constant = call.op != "instance_norm" and not call.get("training")  # other statistics are the image's own
+        call.norm((x.dims[1],), weight, bias, statistics=call.optional("running_mean") if is_constant else None)
     return x.dims
 
 
@@ -185,7 +188,7 @@ def _layer_norm(call: Call) -> Shape:
                 call.unify(a, b)
     call.attribute("normalized_shape", *x.dims[-rank:])
     if call.optional("weight") is not None:
-        call.norm(x.dims[-rank:], call.optional("weight"), call.optional("bias"), folds=False)
+        call.norm(x.dims[-rank:], call.optional("weight"), call.optional("bias"))
     return x.dims
 
 
@@ -204,7 +207,7 @@ def _group_norm(call: Call) -> Shape:
             call.unify(channels, vector.dims[0])
     call.attribute("num_channels", channels)
     if call.optional("weight") is not None:
-        call.norm((channels,), call.optional("weight"), call.optional("bias"), folds=False)
+        call.norm((channels,), call.optional("weight"), call.optional("bias"))
     return x.dims
 
 

@@ -22,7 +22,9 @@ add sub rsub mul div true_divide floor_divide remainder fmod pow maximum minimum
 logical_or logical_xor bitwise_and bitwise_or bitwise_not lerp addcmul addcdiv atan2 hypot copy clamp_tensor
 float_power square_difference
 """.split()
-REDUCTIONS = "mean sum amax amin prod var std logsumexp all any argmax argmin norm linalg_vector_norm median".split()
+REDUCTIONS = "mean sum amax amin prod var std logsumexp all any argmax argmin norm linalg_vector_norm".split()
+WITH_PLACES = "max min median nanmedian kthvalue mode".split()
+"""Reductions whose second output says where the first one was."""
 POOLING = """
 max_pool1d max_pool2d max_pool3d avg_pool1d avg_pool2d avg_pool3d adaptive_avg_pool1d adaptive_avg_pool2d
 adaptive_avg_pool3d adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d max_pool2d_with_indices lp_pool2d
@@ -56,32 +58,41 @@ def _binary(call: Call) -> Shape:
     return broadcast(call, [traced.dims for traced in call.tensors])
 
 
-@rule(*REDUCTIONS, memory=Memory.FUSED)
+@rule(*REDUCTIONS, *"max min median nanmedian kthvalue mode aminmax var_mean std_mean".split(), memory=Memory.FUSED)
 def _reduce(call: Call) -> Shape | list[Shape]:
-    """Reduced dimensions vanish, or become 1 where they are kept."""
-    dims = call.tensors[0].dims
-    given = call.get("dim")
-    chosen = [given] if isinstance(given, int) else list(given or range(len(dims)))
-    reduced = {i % len(dims) for i in chosen} if dims else set[int]()
-    kept = bool(call.get("keepdim", False))
-    return tuple(ONE if i in reduced else dim for i, dim in enumerate(dims) if kept or i not in reduced)
+    """Reduced dimensions vanish, or become 1 where they are kept.
 
-
-@rule("var_mean", "std_mean", "max", "min", "topk", "sort", "aminmax", memory=Memory.FUSED)
-def _reduce_twice(call: Call) -> Shape | list[Shape]:
+    A dimension whose places are told, as argmax does, keeps its size: they are classes, and no two are alike.
+    """
     if call.op in ("max", "min") and len(call.tensors) > 1:
         return _binary(call)
-    if call.op in ("topk", "sort"):
-        dims = list(call.tensors[0].dims)
-        at = call.index(default=-1)
-        call.unknowns.pin(dims[at], "sorted")
-        dims[at] = constant(call.shape[at])
-        return [tuple(dims)] * len(call.shapes)
-    if call.op in ("max", "min") and call.get("dim") is None:
-        return ()
-    shape = _reduce(call)
-    assert isinstance(shape, tuple)
+    dims = call.tensors[0].dims
+    given = call.get("dim", -1 if call.op in ("kthvalue", "mode") else None)
+    chosen = [given] if isinstance(given, int) else list(given or range(len(dims)))
+    reduced = {i % len(dims) for i in chosen} if dims else set[int]()
+    call.reduced = tuple(dims[i] for i in sorted(reduced))
+    if call.op in ("argmax", "argmin") or (call.op in WITH_PLACES and call.readers[1:] and call.readers[1]):
+        for dim in call.reduced:
+            call.unknowns.pin(dim, "its places are told apart")
+    kept = bool(call.get("keepdim", False))
+    shape = tuple(ONE if i in reduced else dim for i, dim in enumerate(dims) if kept or i not in reduced)
     return shape if len(call.shapes) == 1 else [shape] * len(call.shapes)
+
+
+@rule("topk", "sort", "argsort", "msort", "cummax", "cummin", "multinomial", memory=Memory.FUSED)
+def _sorted(call: Call) -> Shape | list[Shape]:
+    dims = list(call.tensors[0].dims)
+    at = call.index(default=0 if call.op == "msort" else -1)
+    call.unknowns.pin(dims[at], "sorted")
+    dims[at] = constant(call.shape[at])
+    return tuple(dims) if len(call.shapes) == 1 else [tuple(dims)] * len(call.shapes)
+
+
+@rule("cross_entropy_loss", "nll_loss", "nll_loss_nd", "nll_loss2d", memory=Memory.FUSED)
+def _loss_of_classes(call: Call) -> Shape:
+    x = call.tensor("self")
+    call.unknowns.pin(x.dims[1 if len(x.dims) > 1 else 0], "classes of a loss")
+    return call.fixed(call.shape)
 
 
 @rule(*POOLING, memory=Memory.FUSED)

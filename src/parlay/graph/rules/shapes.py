@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from parlay.graph.call import Call, Memory, Shape, Traced, rule
 from parlay.graph.dims import ONE, Dim, constant
+from parlay.graph.memory import makes_up
 
 __all__: list[str] = []
 
@@ -227,14 +228,17 @@ def _stack(call: Call) -> Shape:
 def _pad(call: Call) -> Shape:
     """Padded pixels are fixed; padded channels are a width of their own, since the amount may follow from others.
 
-    Pixels around an image cost no memory: the layer that reads it makes them up.
+    Pixels around an image cost no memory where every layer that reads them makes them up.
     """
     x = call.tensors[0]
     amounts = list(call.get("pad") or call.get("padding") or ())
-    if call.get("mode") == "circular" or call.op == "_pad_circular":
+    mode = call.get("mode", "constant")
+    if mode == "circular" or call.op == "_pad_circular":
         call.memory = Memory.POINT  # torch writes it out, piece by piece
-    elif len(amounts) < 2 * (len(x.dims) - 1):
-        call.memory = Memory.VIEW
+    elif mode == "constant" and not call.op.startswith(("reflection", "replication")):
+        value = float(call.get("value") or 0)
+        if len(amounts) < 2 * (len(x.dims) - 1) and all(makes_up(reader, value) for reader in call.readers[0]):
+            call.memory = Memory.VIEW
     result = list(x.dims)
     for i in range(len(amounts) // 2):
         at = len(result) - 1 - i
