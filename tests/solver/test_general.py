@@ -24,7 +24,7 @@ from parlay import (
 )
 from parlay.energy import EnergyGroup, EnergyLayer, PairHarmonic
 from parlay.layout import Connection, Order, WidthGroup, WidthSpace
-from parlay.problem import Dual, End
+from parlay.problem import Dual, End, Split
 from parlay.solver import Progress, StopSolvingError, bindings, conflict, fences_reached, reachable
 from parlay.solver.general.dual import separate
 from parlay.solver.general.general import compile_general
@@ -224,6 +224,30 @@ def test_a_wrong_bound_or_step_is_found() -> None:
     assert "belongs to no box" in faults(proof=replace(proof, steps=(*proof.steps, End())))
     dear = replace(first, upper=tuple((c, p, 10 * price) for c, p, price in first.upper))
     assert certify(problem, replace(result, proof=replace(proof, steps=(dear, End()))), effort=100_000).findings
+
+
+FORGED = {
+    "a limit or fence has a price": lambda dual: (replace(dual, upper=(*dual.upper, (99, 0, 1.0))), End()),
+    "a price is negative": lambda dual: (replace(dual, upper=tuple((c, p, math.inf) for c, p, _ in dual.upper)), End()),
+    "begins between two choices": lambda dual: (replace(dual, low=tuple(width - 1 for width in dual.low)), End()),
+    "the cut is no width": lambda dual: (Split(group=0, width=dual.low[0] + 1), End(), End()),
+    "the cut is no width of any group": lambda dual: (Split(group=99, width=dual.low[0]), End(), End()),
+}
+"""What the certificate says -> steps that claim more than they may, made from the first dual of a proof."""
+
+
+@pytest.mark.parametrize("name", FORGED)
+def test_a_forged_step_is_a_finding(name: str) -> None:
+    """Prices of limits that the problem has not, boxes and cuts between two choices of width: said, not believed."""
+    problem = small_net()
+    groups = tuple(replace(group, multiple_of=2) for group in problem.space.groups)
+    problem = replace(problem, space=replace(problem.space, groups=groups))
+    result = solve(problem)
+    assert result.proof is not None
+    assert certify(problem, result, effort=100_000).findings == ()
+    first = next(step for step in result.proof.steps if isinstance(step, Dual))
+    wrong = replace(result, proof=replace(result.proof, steps=FORGED[name](first)))
+    assert name in "; ".join(certify(problem, wrong, effort=100_000).findings)
 
 
 def test_against_the_grain() -> None:
