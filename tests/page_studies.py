@@ -92,7 +92,7 @@ def make_model_study(folder: Path) -> Path:
         in_channels=3,
         image=32,
         classes=4,
-        groups=("stem", "head"),
+        group_names=("stem", "head"),
         multiples=(1, 1),
         today=(8, 8),
         structure="b" * 64,

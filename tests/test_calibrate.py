@@ -12,7 +12,7 @@ from parlay.evidence.calibrate import calibrate, calibrate_population
 from parlay.evidence.fitting import Sample, fit, log_log, prior_values, space_of
 from parlay.evidence.heldout import hold_out
 from parlay.evidence.posterior import SCALES, SHARES, TAU, TAUS
-from parlay.evidence.table import Network, Population, population_from
+from parlay.evidence.table import Population, TrainedLayout, population_from
 
 NAMES, LAYERS = ("a", "b", "c", "d"), (3, 1, 1, 2)
 SPACE = space_of(NAMES, LAYERS)
@@ -32,7 +32,9 @@ def population(count: int, *, seed: int = 0, runs: int = 3) -> Population:
     one = sample(count, noise=0.0, seed=seed)
     rng = np.random.default_rng(seed + 1)
     networks = [
-        Network(widths=tuple(w.tolist()), accuracy=tuple(a + 0.1 * rng.standard_normal(runs)), params=1000, macs=5)
+        TrainedLayout(
+            widths=tuple(w.tolist()), accuracy=tuple(a + 0.1 * rng.standard_normal(runs)), params=1000, macs=5
+        )
         for w, a in zip(one.widths, one.accuracy, strict=True)
     ]
     return population_from(networks, name="made", group_names=NAMES, layers=LAYERS)

@@ -21,7 +21,6 @@ from parlay.evidence.panel import Judged
 from parlay.evidence.verdict import misranks, ranks_networks, verdict
 from parlay.families import plain
 from parlay.study import Kind, Row, Trial, csv_text
-from parlay.study.network import FamilyNetwork
 from parlay.train import get_recipe
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -315,9 +314,7 @@ RECIPE = get_recipe("digits")
 
 def trial_row(layout: tuple[int, int], seed: int, accuracy: float | None, steps: int = 100) -> Row:
     """A trial that ended."""
-    trial = Trial(
-        network=FamilyNetwork(family=FAMILY), layout=layout, data="a" * 64, recipe=RECIPE, steps=steps, seed=seed
-    )
+    trial = Trial(network=FAMILY, layout=layout, data="a" * 64, recipe=RECIPE, steps=steps, seed=seed)
     status = "failed" if accuracy is None else "complete"
     return Row(
         trial=trial,

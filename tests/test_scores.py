@@ -8,6 +8,8 @@ import math
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
 from parlay import InputError, plain, resnet, solve
 from parlay.cli.main import run
@@ -21,9 +23,9 @@ from parlay.evidence.scores import (
     score,
     score_values,
 )
-from parlay.evidence.subject import Structure, Subject, family_subject
-from parlay.evidence.table import Network, Population, population_from
+from parlay.evidence.table import Population, TrainedLayout, population_from
 from parlay.families import Family
+from parlay.graph import trace
 
 ARITHMETIC = [name for name, one in predictors().items() if one.values is not None]
 FAMILIES = [plain(4), plain(3, kernel_size=(5, 3, 1), in_channels=1, image=20), resnet(14)]
@@ -33,7 +35,7 @@ def trained(family: Family, layouts: list[tuple[int, ...]]) -> Population:
     """A table of layouts with made-up accuracies."""
     counts = [group.multiplicity for group in family.space.groups]
     networks = [
-        Network(
+        TrainedLayout(
             widths=layout,
             accuracy=(0.5,),
             params=family.params(layout),
@@ -52,17 +54,16 @@ def test_tables_and_single_layouts_agree(name: str, family: Family) -> None:
     draw = np.random.default_rng(7)
     layouts = [tuple(map(int, draw.integers(2, 90, len(family.group_names)))) for _ in range(40)]
     population = trained(family, list(dict.fromkeys(layouts)))
-    subjects = [family_subject(family, tuple(row)) for row in population.widths.tolist()]
-    values = score_values(name, population, structure=subjects[0].structure)
-    singles = [score(name, subject) for subject in subjects]
+    values = score_values(name, population, network=family)
+    singles = [score(name, family, row) for row in population.widths.tolist()]
     assert values.shape == (len(population),)
     assert values == pytest.approx(singles, rel=1e-12)
     if predictors()[name].objective:
         terms = get_score(name).terms(family.space)
-        assert singles == pytest.approx([terms(subject.layout) for subject in subjects], rel=1e-12, abs=1e-12)
+        assert singles == pytest.approx([terms(tuple(row)) for row in population.widths.tolist()], rel=1e-12, abs=1e-12)
 
 
-def test_a_table_needs_no_structure_for_scores_of_widths() -> None:
+def test_a_table_needs_no_network_for_scores_of_widths() -> None:
     """Layers per width come with the table; connections and kernel sizes do not, and are asked for in one line."""
     population = trained(resnet(14), [(5, 6, 7, 8), (9, 8, 7, 6)])
     assert score_values("sum-log", population)[0] == pytest.approx(
@@ -73,23 +74,22 @@ def test_a_table_needs_no_structure_for_scores_of_widths() -> None:
         with pytest.raises(InputError, match=words):
             score_values(name, population)
     with pytest.raises(InputError, match="3 width groups; allowed: 4"):
-        score_values("min-width", population, structure=family_subject(plain(3), (2, 2, 2)).structure)
+        score_values("min-width", population, network=plain(3))
 
 
 def test_amounts_are_the_familys() -> None:
     """params, macs, peak memory as scores are the exact amounts: more predicts better."""
-    subject = family_subject(plain(4), (35, 36, 37, 43))
-    values = {name: score(name, subject) for name in ("params", "macs", "peak-memory", "min-width")}
+    family, layout = plain(4), (35, 36, 37, 43)
+    values = {name: score(name, family, layout) for name in ("params", "macs", "peak-memory", "min-width")}
     assert values == {"params": 39334, "macs": 4867486, "peak-memory": 38912, "min-width": 35}
 
 
 def test_entropy_is_deepmads() -> None:
     """By hand: 32 x 32 after 27 inputs, 16 x 16 after 9 c1; the last stage weighs 8, sums begin at the input."""
-    subject = family_subject(plain(2), (5, 7))
     first, both = math.log(27), math.log(27) + math.log(9 * 5)
     expected = 1 * math.log(1024 * 5) * first + 8 * math.log(256 * 7) * both
-    assert score("entropy", subject) == pytest.approx(expected, rel=1e-13)
-    assert effectiveness(subject) == pytest.approx(2 / math.sqrt(27 * 45), rel=1e-13)
+    assert score("entropy", plain(2), (5, 7)) == pytest.approx(expected, rel=1e-13)
+    assert effectiveness(plain(2), (5, 7)) == pytest.approx(2 / math.sqrt(27 * 45), rel=1e-13)
 
 
 def test_entropy_counts_layers_of_one_resolution_as_one_stage() -> None:
@@ -97,22 +97,29 @@ def test_entropy_counts_layers_of_one_resolution_as_one_stage() -> None:
     a, b, c, d = widths = (5, 6, 7, 8)
     logs = [math.log(fan) for fan in (27, 9 * a, 9 * b, 9 * b, 9 * c, 9 * c, 9 * d)]
     expected = math.log(1024 * b) * sum(logs[:3]) + math.log(256 * c) * sum(logs[:5]) + 8 * math.log(64 * d) * sum(logs)
-    assert score("entropy", family_subject(resnet(8), widths)) == pytest.approx(expected, rel=1e-13)
+    assert score("entropy", resnet(8), widths) == pytest.approx(expected, rel=1e-13)
 
 
 def test_what_is_missing_is_named() -> None:
-    """A bare layout has its width scores and nothing else; every other refusal is one line that names the need."""
-    subject = Subject(layout=(4, 5, 6), structure=Structure(space=plain(3).space))
-    widths_only = ["energy-group", "energy-layer", "sum-log", "pair-harmonic", "path-energy", "min-width"]
-    assert [name for name in applicable(subject) if name in ARITHMETIC] == widths_only
-    for name in set(predictors()) - set(widths_only):
-        with pytest.raises(InputError, match=f"score {name}: got no") as caught:
-            score(name, subject)
+    """A network of linear layers has no convolutions and reads no image; every refusal is one line that says so."""
+    network = trace(nn.Sequential(nn.Linear(5, 8), nn.ReLU(), nn.Linear(8, 2)), torch.zeros(1, 5))
+    needs = {
+        "entropy": "kernel sizes",
+        "grad-norm": "no network to",
+        "synflow": "no network to",
+        "naswot": "no network to",
+    }
+    assert set(applicable(network)) == set(predictors()) - set(needs)
+    for name, words in needs.items():
+        with pytest.raises(InputError, match=f"score {name}: got.*{words}") as caught:
+            score(name, network, network.layout)
         assert "\n" not in str(caught.value)
     with pytest.raises(InputError, match="did you mean synflow"):
-        score("synflo", subject)
+        score("synflo", network, network.layout)
     with pytest.raises(InputError, match="kernel sizes"):
-        effectiveness(subject)
+        effectiveness(network, network.layout)
+    with pytest.raises(InputError, match="2 widths for 1 groups"):
+        score("min-width", network, (3, 4))
 
 
 def test_registry_recommends_exactly_one() -> None:

@@ -25,7 +25,6 @@ from parlay.evidence.networks import (
     synflow,
 )
 from parlay.evidence.scores import applicable, score
-from parlay.evidence.subject import family_subject, graph_subject
 from parlay.graph import trace
 
 
@@ -83,7 +82,7 @@ def test_naswots_kernel_is_symmetric_and_counts_units() -> None:
     behind the pooling; nothing off it is larger."""
     family = plain(2, image=8)
     batch = batch_of(None, image=(3, 8, 8), classes=10, size=6)
-    kernel = switching_kernel(family_subject(family, (4, 6)).build(0), batch)  # pyright: ignore[reportOptionalCall]
+    kernel = switching_kernel(family.build((4, 6), seed=0), batch)
     assert torch.equal(kernel, kernel.T)
     assert kernel.diagonal().tolist() == [4 * 16 + 6 * 4] * 6
     assert kernel.max() == kernel[0, 0]
@@ -130,9 +129,7 @@ def test_synflow_is_conserved_and_positive() -> None:
 @pytest.mark.parametrize("name", NETWORK_SCORES)
 def test_the_network_stays_as_it_was(name: str) -> None:
     """Weights, statistics, gradients, modes and torch's generator are the same afterwards; so is a second value."""
-    subject = family_subject(resnet(8, image=8), (3, 4, 5, 6))
-    assert subject.build is not None
-    model = subject.build(0)
+    model = resnet(8, image=8).build((3, 4, 5, 6), seed=0)
     model.features[1].eval()
     before = copy.deepcopy(model.state_dict())
     modes, generator = [module.training for module in model.modules()], torch.get_rng_state()
@@ -148,8 +145,8 @@ def test_the_network_stays_as_it_was(name: str) -> None:
 @pytest.mark.parametrize("name", NETWORK_SCORES)
 def test_scores_are_drawn_from_the_seed(name: str) -> None:
     """The same seed gives the same value, another one another value."""
-    subject = family_subject(plain(3, image=8), (4, 6, 8))
-    values = [score(name, subject, batch_size=4, seed=seed) for seed in (0, 0, 1)]
+    family = plain(3, image=8)
+    values = [score(name, family, (4, 6, 8), batch_size=4, seed=seed) for seed in (0, 0, 1)]
     assert values[0] == values[1] != values[2]
     assert all(math.isfinite(value) for value in values)
 
@@ -179,24 +176,22 @@ def test_scores_of_a_traced_model() -> None:
     """A traced torchvision model has every score, at today's layout and at another one, real amounts included."""
     model = torchvision.models.resnet18(weights=None, num_classes=7)
     graph = trace(model, torch.zeros(1, 3, 32, 32), check=False)
-    subject = graph_subject(graph)
-    names = applicable(subject)
+    today, halved = graph.layout, tuple(width // 8 for width in graph.layout)
+    names = applicable(graph)
     assert set(NETWORK_SCORES) | {"entropy", "pair-harmonic", "peak-memory"} <= set(names)
-    assert score("params", subject) == sum(parameter.numel() for parameter in model.parameters())
-    assert len(subject.structure.convolutions) == 20  # 17, and three projections
-    halved = graph_subject(graph, tuple(width // 8 for width in graph.layout))
-    values = {name: network_score(name, halved, batch_size=4) for name in NETWORK_SCORES}
+    assert score("params", graph, today) == sum(parameter.numel() for parameter in model.parameters())
+    assert len(graph.convolution_shapes) == 20  # 17, and three projections
+    values = {name: network_score(name, graph, halved, batch_size=4) for name in NETWORK_SCORES}
     assert all(math.isfinite(value) for value in values.values())
     assert values["synflow"] > 0
-    assert score("sum-log", subject) - score("sum-log", halved) == pytest.approx(20 * math.log(8))
+    assert score("sum-log", graph, today) - score("sum-log", graph, halved) == pytest.approx(20 * math.log(8))
 
 
 def test_entropy_of_a_trace_is_that_of_the_family() -> None:
     """The traced network has the same convolutions at the same resolutions as the closed form."""
-    subject = family_subject(resnet(8, image=16), (3, 4, 5, 6))
-    assert subject.build is not None
-    traced = graph_subject(trace(subject.build(0), torch.zeros(1, 3, 16, 16), check=False))
-    assert score("entropy", traced) == pytest.approx(score("entropy", subject), rel=1e-12)
+    family, layout = resnet(8, image=16), (3, 4, 5, 6)
+    traced = trace(family.build(layout), torch.zeros(1, 3, 16, 16), check=False)
+    assert score("entropy", traced, traced.layout) == pytest.approx(score("entropy", family, layout), rel=1e-12)
 
 
 class Gated(nn.Module):
@@ -218,6 +213,8 @@ class Gated(nn.Module):
 def test_entropy_leaves_gates_out() -> None:
     """A gate works on one pixel between larger maps; with or without it the entropy is that of the trunk."""
     example = torch.zeros(1, 3, 8, 8)
-    with_gate, without = (graph_subject(trace(Gated(gated=gated), example, check=False)) for gated in (True, False))
-    assert score("entropy", with_gate) == pytest.approx(score("entropy", without), rel=1e-12)
-    assert len(with_gate.structure.convolutions) == 3
+    with_gate, without = (trace(Gated(gated=gated), example, check=False) for gated in (True, False))
+    assert score("entropy", with_gate, with_gate.layout) == pytest.approx(
+        score("entropy", without, without.layout), rel=1e-12
+    )
+    assert len(with_gate.convolution_shapes) == 3

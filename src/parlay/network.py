@@ -54,6 +54,7 @@ class Network(ABC):
         stored: what a device stores, in numbers of the weights' type and of the biases' type (docs/counting.md).
         convolution_shapes: the two-dimensional convolutions, in the order of the forward pass.
         input_shape: channels, height and width of the input; None where that is not one image.
+        unchecked: amounts that a run does not confirm, in words; empty as a rule.
 
     >>> from parlay.families import plain
     >>> network: Network = plain(depth=4)
@@ -71,6 +72,7 @@ class Network(ABC):
     stored: tuple[Resource, Resource]
     convolution_shapes: tuple[ConvolutionShape, ...]
     input_shape: tuple[int, int, int] | None
+    unchecked: tuple[str, ...] = ()
 
     @abstractmethod
     def check(self, layout: Sequence[int]) -> Layout:

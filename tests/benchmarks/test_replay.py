@@ -8,7 +8,7 @@ from benchmarks.rivals import RIVALS, levels_of
 
 from parlay import InputError, get_score
 from parlay.evidence.fitting import space_of
-from parlay.evidence.table import Network, Population, population_from
+from parlay.evidence.table import Population, TrainedLayout, population_from
 
 NAMES, LAYERS = ("a", "b", "c"), (1, 1, 1)
 QUICK = {"least": 30, "trials": 6, "repetitions": 4}
@@ -23,7 +23,7 @@ def population(*, noise: float = 0.0, runs: int = 3, weights: tuple[float, ...] 
             widths = tuple(int(16 * (1 + k // 4**g % 4)) for g in range(3))
             true = float(np.log(np.log(np.array(widths))) @ np.array(weights))
             accuracy = tuple((true + noise * rng.standard_normal(runs)).tolist())
-            networks.append(Network(widths=widths, accuracy=accuracy, params=size, macs=1))
+            networks.append(TrainedLayout(widths=widths, accuracy=accuracy, params=size, macs=1))
     return population_from(networks, name="made", group_names=NAMES, layers=LAYERS)
 
 
@@ -88,7 +88,7 @@ def test_gain_is_above_the_median_on_runs_that_did_not_choose() -> None:
     widths = rng.permutation(np.arange(8, 72))[:40]
     accuracy = np.stack([np.arange(40.0), np.arange(40.0)[::-1]], axis=1)
     networks = [
-        Network(widths=(int(w), 9), accuracy=tuple(a.tolist()), params=500, macs=1)
+        TrainedLayout(widths=(int(w), 9), accuracy=tuple(a.tolist()), params=500, macs=1)
         for w, a in zip(widths, accuracy, strict=True)
     ]
     made = population_from(networks, name="made", group_names=("a", "b"), layers=(1, 1))

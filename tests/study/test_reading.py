@@ -132,7 +132,7 @@ def test_lines_left_out_are_counted(tmp_path: Path):
         in_channels=3,
         image=32,
         classes=10,
-        groups=("a",),
+        group_names=("a",),
         multiples=(1,),
         today=(4,),
         structure="0" * 64,

@@ -24,7 +24,6 @@ from parlay.problem import Solution
 from parlay.solver import list_layouts
 from parlay.study import (
     COLUMNS,
-    FamilyNetwork,
     Kind,
     Planned,
     Reader,
@@ -45,7 +44,7 @@ from parlay.train import get_recipe
 
 FAMILY = plain(3, in_channels=1, image=8)
 PROBLEM = FAMILY.problem(kernels=500)
-NETWORK = FamilyNetwork(family=FAMILY)
+NETWORK = FAMILY
 DATA: Any = SimpleNamespace(name="toy", fingerprint="a" * 64, train_labels=range(896))
 RECIPE = get_recipe("digits")
 
@@ -157,8 +156,8 @@ def test_identity_is_decided_by_what_decides_the_run():
         replace(trial, steps=4),
         replace(trial, data="b" * 64),
         replace(trial, recipe=replace(RECIPE, lr=0.3)),
-        replace(trial, network=FamilyNetwork(family=plain(3, in_channels=1, image=8, classes=11))),
-        replace(trial, network=FamilyNetwork(family=plain(3, in_channels=1, image=8, kernel_size=(5, 3, 3)))),
+        replace(trial, network=plain(3, in_channels=1, image=8, classes=11)),
+        replace(trial, network=plain(3, in_channels=1, image=8, kernel_size=(5, 3, 3))),
         replace(trial, validation=10),
         replace(trial, precision="bf16"),
     ]

@@ -11,7 +11,7 @@ from click.core import ParameterSource
 
 from parlay.cli.options import FAMILY_KEYS, family_from, model_arg_option
 from parlay.errors import InputError
-from parlay.study.network import FamilyNetwork, ModelNetwork, Network
+from parlay.study.network import ModelNetwork, TrialNetwork
 from parlay.study.store import Reader
 from parlay.train.recipe import PAPER, RECIPES, Recipe, get_recipe
 
@@ -188,7 +188,7 @@ def _is_given(option: str) -> bool:
     return click.get_current_context().get_parameter_source(option) is not ParameterSource.DEFAULT
 
 
-def network_for(data: Dataset, options: dict[str, Any], *, groups: int | None = None) -> Network:
+def network_for(data: Dataset, options: dict[str, Any], *, groups: int | None = None) -> TrialNetwork:
     """The network that the options describe, with input and classes from the data; its options are taken out.
 
     Args:
@@ -205,7 +205,7 @@ def network_for(data: Dataset, options: dict[str, Any], *, groups: int | None = 
     if spec is None:
         if arguments:
             raise InputError("--model-arg", given=", ".join(arguments), allowed="together with --model")
-        return FamilyNetwork(family=family_from(options, groups=groups))
+        return family_from(options, groups=groups)
     for option in ("family", "depth", "kernel_size"):
         if _is_given(option):
             raise InputError(f"--{option.replace('_', '-')}", given="with --model", allowed="one of the two")

@@ -13,8 +13,9 @@ from click.core import ParameterSource
 from parlay.cli.inputs import load_data, network_for, precision_for, recipe_for, source_of, training_options
 from parlay.cli.options import SIZE_KEYS, family_options, problem_from, problem_options
 from parlay.errors import InputError
+from parlay.families import Family
 from parlay.problem import Problem
-from parlay.study import DataSource, FamilyNetwork, Planned, make_plan, select
+from parlay.study import DataSource, Planned, make_plan, select
 
 if TYPE_CHECKING:
     from parlay.data import Dataset
@@ -98,13 +99,12 @@ def plan_from(options: dict[str, Any], folder: Path) -> Asked:
     network = network_for(data, options, groups=_first_groups(layouts))
     problem = None
     if any(options[key] is not None for key in SIZE_KEYS):
-        if not isinstance(network, FamilyNetwork):
+        if not isinstance(network, Family):
             raise InputError("size", given="with --model", allowed="layouts by name, such as those of parlay retrofit")
-        problem = problem_from(network.family, options)
-    family = network.family if isinstance(network, FamilyNetwork) else network
+        problem = problem_from(network, options)
     plan = make_plan(
         network,
-        select(layouts, family=family, problem=problem),
+        select(layouts, family=network, problem=problem),
         data=data.fingerprint,
         recipe=recipe,
         steps=steps,

@@ -14,7 +14,8 @@ from parlay.layout import format_layout, parse_layout
 
 if TYPE_CHECKING:
     from parlay.data import Dataset
-    from parlay.evidence.subject import Subject
+    from parlay.layout import Layout
+    from parlay.network import Network
 
 __all__ = ["score", "scores"]
 
@@ -80,8 +81,8 @@ def score(
     for name in names:
         get_predictor(name)
     images = _data(data, data_dir)
-    network, subject, unchecked = _subject(layout, options, images)
-    wanted = names or applicable(subject)
+    title, network, widths = _network(layout, options, images)
+    wanted = names or applicable(network)
     if any("network" in get_predictor(name).needs for name in wanted):
         from parlay.evidence.networks import warm_up
 
@@ -91,7 +92,7 @@ def score(
     for name in wanted:
         start = time.perf_counter()
         try:
-            value = score_of(name, subject, data=images, batch_size=batch_size, seed=seed)
+            value = score_of(name, network, widths, data=images, batch_size=batch_size, seed=seed)
         except InputError as error:
             if names:
                 raise
@@ -99,17 +100,17 @@ def score(
             continue
         found[name] = {"value": finite(value), "seconds": time.perf_counter() - start}
     facts = {
-        "layout": list(subject.layout),
-        "network": network,
-        "params": subject.params,
-        "macs": subject.macs,
-        "peak_memory": subject.peak_memory,
+        "layout": list(widths),
+        "network": title,
+        "params": network.params(widths),
+        "macs": network.macs(widths),
+        "peak_memory": network.peak_activation_bytes()(widths),
         "batch": {"source": "noise" if images is None else images.name, "size": batch_size},
         "seed": seed,
         "scores": found,
-        "effectiveness": effectiveness(subject) if subject.structure.convolutions else None,
+        "effectiveness": effectiveness(network, widths) if network.convolution_shapes else None,
         "left_out": left_out,
-        "unchecked": list(unchecked),
+        "unchecked": list(network.unchecked),
     }
     if as_json:
         click.echo(document(facts))
@@ -125,19 +126,16 @@ def _data(spec: str | None, data_dir: str) -> Dataset | None:
     return load(spec, data_dir=data_dir)
 
 
-def _subject(layout: str, options: dict[str, Any], images: Dataset | None) -> tuple[str, Subject, tuple[str, ...]]:
-    """The name of the network, its layout to score, and what to know of its numbers."""
-    from parlay.evidence.subject import family_subject, graph_subject
-
+def _network(layout: str, options: dict[str, Any], images: Dataset | None) -> tuple[str, Network, Layout]:
+    """The network that is scored, in words and as one, and its layout."""
     if options["spec"] is not None:
         from parlay.cli.graphs import graph_from
 
         spec = options["spec"]
         if not options["inputs"]:
             raise click.UsageError("Missing option '--input': the shape of one image, such as --input 3x224x224.")
-        given = None if layout == "today" else parse_layout(layout)
         graph = graph_from(options, quiet=True)
-        return spec, graph_subject(graph, given), graph.unchecked
+        return spec, graph, graph.layout if layout == "today" else graph.check(parse_layout(layout))
     if layout == "today":
         raise InputError("layout", given=repr(layout), allowed="widths such as 35-36-37-43", remedy="it needs --model")
     widths = parse_layout(layout)
@@ -146,7 +144,7 @@ def _subject(layout: str, options: dict[str, Any], images: Dataset | None) -> tu
 
         options |= facts_of(images)
     family = family_from(options, groups=len(widths))
-    return family.title, family_subject(family, widths), ()
+    return family.title, family, family.check(widths)
 
 
 def _print_scores(facts: dict[str, Any]) -> None:

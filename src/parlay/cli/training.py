@@ -35,7 +35,7 @@ def train(layout: str, seed: int, as_json: bool, steps: int | None, val: int, **
     from parlay.cli.progress import ProgressBar
     from parlay.layout import parse_layout
     from parlay.report.runs import run_document, run_text
-    from parlay.study import FamilyNetwork, make_plan, select
+    from parlay.study import make_plan, select
     from parlay.study.work import check_fits
 
     seed = checked_seed(seed)
@@ -44,10 +44,9 @@ def train(layout: str, seed: int, as_json: bool, steps: int | None, val: int, **
     threads, device = options.pop("threads"), options.pop("device")
     data = load_data(options)
     network = network_for(data, options, groups=groups)
-    family = network.family if isinstance(network, FamilyNetwork) else network
     [planned] = make_plan(
         network,
-        select([layout], family=family, problem=None),
+        select([layout], family=network, problem=None),
         data=data.fingerprint,
         recipe=recipe,
         steps=steps,

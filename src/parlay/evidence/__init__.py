@@ -5,8 +5,7 @@ from parlay.evidence.evaluate import Evaluation, evaluate
 from parlay.evidence.panel import Binning, Judged, Panel
 from parlay.evidence.relation import Relation, relate
 from parlay.evidence.scores import score, score_values
-from parlay.evidence.subject import Subject, family_subject, graph_subject
-from parlay.evidence.table import Network, Population, bins, population_from, read_table
+from parlay.evidence.table import Population, TrainedLayout, bins, population_from, read_table
 from parlay.evidence.trials import from_rows, read_study
 
 __all__ = [
@@ -14,17 +13,14 @@ __all__ = [
     "Correlation",
     "Evaluation",
     "Judged",
-    "Network",
     "Panel",
     "Population",
     "Relation",
-    "Subject",
+    "TrainedLayout",
     "bins",
     "correlate",
     "evaluate",
-    "family_subject",
     "from_rows",
-    "graph_subject",
     "partial_correlate",
     "population_from",
     "read_study",

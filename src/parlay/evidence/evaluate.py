@@ -93,8 +93,8 @@ def evaluate(
     Raises:
         InputError: for an unknown score, no population with a bin, or too few resamples.
 
-    >>> from parlay.evidence.table import Network, population_from
-    >>> networks = [Network(widths=(8 + i, 40 - i), accuracy=(60 + i,), params=999, macs=i) for i in range(9)]
+    >>> from parlay.evidence.table import TrainedLayout, population_from
+    >>> networks = [TrainedLayout(widths=(8 + i, 40 - i), accuracy=(60 + i,), params=999, macs=i) for i in range(9)]
     >>> found = evaluate([population_from(networks, name="nine", group_names=("a", "b"), layers=(1, 1))])
     >>> round(found.panels[0]["energy-layer"]["spearman"], 6), found.panels[0].bins
     (1.0, 1)

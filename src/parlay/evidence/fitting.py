@@ -59,8 +59,8 @@ def space_of(group_names: Sequence[str], layers: Sequence[int]) -> WidthSpace:
 
 def population_space(population: Population) -> WidthSpace:
     """The groups of a population, with their connections where it knows them."""
-    if population.structure is not None:
-        return population.structure.space
+    if population.network is not None:
+        return population.network.space
     return space_of(population.group_names, population.layers)
 
 

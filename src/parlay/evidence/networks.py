@@ -25,7 +25,8 @@ with Needs("scores of a built network", extra="train"):
 
 if TYPE_CHECKING:
     from parlay.data import Dataset
-    from parlay.evidence.subject import Subject
+    from parlay.layout import Layout
+    from parlay.network import Network
 
 __all__ = [
     "BATCH_SIZE",
@@ -257,18 +258,19 @@ def _shape(batch: Batch) -> tuple[int, int, int]:
 
 def network_score(
     name: str,
-    subject: Subject,
+    network: Network,
+    layout: Layout,
     *,
     data: Dataset | None = None,
     batch_size: int = BATCH_SIZE,
     seed: int = 0,
 ) -> float:
-    """A score of the network that a subject builds, on a batch of the data or of noise; both drawn from the seed.
+    """A score of the built network, on a batch of the data or of noise; weights and batch are drawn from the seed.
 
     Raises:
         InputError: when the data do not fit the network, or the network does not fit the score.
     """
-    assert subject.build is not None and subject.structure.image is not None  # parlay.evidence.scores sees to it
-    model, image = subject.build(seed), subject.structure.image
+    assert network.input_shape is not None  # parlay.evidence.scores sees to it
+    model, image = network.build(layout, seed=seed), network.input_shape
     batch = batch_of(data, image=image, classes=classes_of(model, image), size=batch_size, seed=seed)
     return NETWORK_SCORES[name](model, batch, seed)

@@ -6,7 +6,7 @@ Higher predicts better, for every score. Some are sums of terms that ``parlay so
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import partial
@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from parlay.energy import SCORES, Score
 from parlay.errors import InputError
-from parlay.evidence.subject import ConvolutionShape, Structure, Subject
-from parlay.layout import WidthGroup, WidthSpace
+from parlay.layout import Layout, WidthGroup, WidthSpace
+from parlay.network import ConvolutionShape, Network
 from parlay.resources import Resource
 
 if TYPE_CHECKING:
@@ -65,12 +65,14 @@ class Rows:
 
     Attributes:
         widths: (n, groups).
-        structure: what they share.
+        space: width groups, how many layers each sets, and which layers join which groups, where that is known.
+        convolutions: every convolution in the order of the forward pass; none where they are not known.
         params, macs, peak_memory: (n,), or None where they are not known.
     """
 
     widths: IntArray
-    structure: Structure
+    space: WidthSpace
+    convolutions: tuple[ConvolutionShape, ...]
     params: IntArray | None
     macs: IntArray | None
     peak_memory: IntArray | None
@@ -78,8 +80,8 @@ class Rows:
     def lacks(self, need: str) -> bool:
         """Whether this is not known of them; a network is none of their business."""
         return {
-            "connections": not self.structure.space.connections,
-            "convolutions": not self.structure.convolutions,
+            "connections": not self.space.connections,
+            "convolutions": not self.convolutions,
             "params": self.params is None,
             "macs": self.macs is None,
             "peak memory": self.peak_memory is None,
@@ -116,7 +118,7 @@ def _terms(rows: Rows, objective: Score) -> FloatArray:
     """A sum of terms at every row."""
     import numpy as np
 
-    terms = objective.terms(rows.structure.space)
+    terms = objective.terms(rows.space)
     total = np.zeros(len(rows.widths))
     for g, parts in enumerate(terms.groups):
         for part in parts:
@@ -160,7 +162,7 @@ def _entropy(rows: Rows) -> FloatArray:
     """Sum over stages of alpha ln(r^2 c) x the sum, over all layers from the input to its last, of ln(c k^2 / g)."""
     import numpy as np
 
-    trunk = _trunk(rows.structure.convolutions)
+    trunk = _trunk(rows.convolutions)
     total, sum_of_logs = np.zeros(len(rows.widths)), np.zeros(len(rows.widths))
     for place, conv in enumerate(trunk):
         sum_of_logs = sum_of_logs + np.log(_linear(conv.fan_in, rows.widths))
@@ -174,7 +176,7 @@ def _entropy(rows: Rows) -> FloatArray:
 def _effectiveness(rows: Rows) -> FloatArray:
     import numpy as np
 
-    trunk = _trunk(rows.structure.convolutions)
+    trunk = _trunk(rows.convolutions)
     logs = [np.log(_linear(conv.fan_in, rows.widths)) for conv in trunk]
     return len(trunk) / np.exp(np.mean(logs, axis=0))
 
@@ -270,78 +272,85 @@ def get_predictor(name: str) -> Predictor:
     return known[name]
 
 
-def _rows_of(subject: Subject) -> Rows:
+def _rows_of(network: Network, layout: Layout) -> Rows:
     import numpy as np
 
-    def column(amount: int | None) -> IntArray | None:
-        return None if amount is None else np.array([amount])
-
     return Rows(
-        widths=np.array([subject.layout]),
-        structure=subject.structure,
-        params=column(subject.params),
-        macs=column(subject.macs),
-        peak_memory=column(subject.peak_memory),
+        widths=np.array([layout]),
+        space=network.space,
+        convolutions=network.convolution_shapes,
+        params=np.array([network.params(layout)]),
+        macs=np.array([network.macs(layout)]),
+        peak_memory=np.array([network.peak_activation_bytes()(layout)]),
     )
 
 
-def _missing(one: Predictor, subject: Subject) -> str | None:
-    """The first thing that a score needs and the subject lacks."""
-    rows, buildable = _rows_of(subject), subject.build is not None and subject.structure.image is not None
-    return next((need for need in one.needs if rows.lacks(need) or (need == "network" and not buildable)), None)
+def _missing(one: Predictor, network: Network) -> str | None:
+    """The first thing that a score needs and the network lacks."""
+    lacks = {
+        "connections": not network.space.connections,
+        "convolutions": not network.convolution_shapes,
+        "network": network.input_shape is None,
+    }
+    return next((need for need in one.needs if lacks.get(need, False)), None)
 
 
 def _refuse(one: Predictor, need: str) -> InputError:
     return InputError(
         f"score {one.name}",
         given=f"nothing that says {NEEDS[need]}" if need != "network" else "no network to look at",
-        allowed=f"subjects with {', '.join(NEEDS[each] for each in one.needs)}",
+        allowed=f"networks with {', '.join(NEEDS[each] for each in one.needs)}",
         remedy="see 'parlay scores' for scores that need less",
     )
 
 
-def applicable(subject: Subject) -> list[str]:
-    """Names of the scores whose needs the subject meets.
+def applicable(network: Network) -> list[str]:
+    """Names of the scores whose needs the network meets.
 
-    >>> from parlay.evidence.subject import family_subject
     >>> from parlay.families import plain
-    >>> "entropy" in applicable(family_subject(plain(3), (4, 5, 6)))
+    >>> "entropy" in applicable(plain(3))
     True
     """
-    return [name for name, one in predictors().items() if _missing(one, subject) is None]
+    return [name for name, one in predictors().items() if _missing(one, network) is None]
 
 
 def score(
-    name: str, subject: Subject, *, data: Dataset | None = None, batch_size: int | None = None, seed: int = 0
+    name: str,
+    network: Network,
+    layout: Sequence[int],
+    *,
+    data: Dataset | None = None,
+    batch_size: int | None = None,
+    seed: int = 0,
 ) -> float:
     """One score of one layout; higher predicts better.
 
     Args:
         name: a name of ``parlay scores``.
-        subject: the layout, from ``family_subject`` or ``graph_subject``.
+        network: a family, or a traced model.
+        layout: its widths.
         data: images for the scores that look at some; a batch of noise without them.
         batch_size: images in that batch; 64 where nothing is said.
         seed: draws the network's weights and the batch, for scores of a built network.
 
     Raises:
-        InputError: for an unknown name, or something the score needs and the subject lacks.
+        InputError: for an unknown name, a layout that does not fit, or something the score needs and the network lacks.
 
-    >>> from parlay.evidence.subject import family_subject
-    >>> from parlay.families import plain
-    >>> subject = family_subject(plain(4), (35, 36, 37, 43))
     >>> import math
-    >>> score("min-width", subject), round(math.exp(score("energy-layer", subject)), 4)
+    >>> from parlay.families import plain
+    >>> layout = (35, 36, 37, 43)
+    >>> score("min-width", plain(4), layout), round(math.exp(score("energy-layer", plain(4), layout)), 4)
     (35.0, 173.0358)
     """
-    one = get_predictor(name)
-    need = _missing(one, subject)
+    one, widths = get_predictor(name), network.check(layout)
+    need = _missing(one, network)
     if need is not None:
         raise _refuse(one, need)
     if one.values is not None:
-        return float(one.values(_rows_of(subject))[0])
+        return float(one.values(_rows_of(network, widths))[0])
     from parlay.evidence.networks import BATCH_SIZE, network_score
 
-    return network_score(name, subject, data=data, batch_size=batch_size or BATCH_SIZE, seed=seed)
+    return network_score(name, network, widths, data=data, batch_size=batch_size or BATCH_SIZE, seed=seed)
 
 
 def default_scores(population: Population) -> tuple[str, ...]:
@@ -350,34 +359,37 @@ def default_scores(population: Population) -> tuple[str, ...]:
     return tuple(name for name, one in predictors().items() if one.values and not any(map(rows.lacks, one.needs)))
 
 
-def _table_rows(population: Population, structure: Structure | None) -> Rows:
-    shared = structure or population.structure or Structure(space=_space_of(population.group_names, population.layers))
+def _table_rows(population: Population, network: Network | None) -> Rows:
+    network = network or population.network
+    space = _space_of(population.group_names, population.layers) if network is None else network.space
     groups = population.widths.shape[1]
-    if len(shared.space) != groups:
-        raise InputError("structure", given=f"{len(shared.space)} width groups", allowed=f"{groups}, the table's")
+    if len(space) != groups:
+        raise InputError("network", given=f"{len(space)} width groups", allowed=f"{groups}, the table's")
     return Rows(
         widths=population.widths,
-        structure=shared,
+        space=space,
+        convolutions=() if network is None else network.convolution_shapes,
         params=population.params,
         macs=population.macs,
         peak_memory=population.peak_memory,
     )
 
 
-def score_values(name: str, population: Population, *, structure: Structure | None = None) -> FloatArray:
+def score_values(name: str, population: Population, *, network: Network | None = None) -> FloatArray:
     """One score of every network of a table, (n,), higher predicts better; scores of built networks are not
     among them. -inf is legal (an energy with a width of 1).
 
     Args:
         name: a name of ``parlay scores``.
         population: the networks.
-        structure: what they share beyond the columns of a table, such as which layers join which widths.
+        network: what they are but for their widths, such as which layers join which; the population's own where it
+            knows it.
 
     Raises:
-        InputError: for an unknown name, a structure of other widths, or something the score needs and is not there.
+        InputError: for an unknown name, a network of other widths, or something the score needs and is not there.
     """
     one = get_predictor(name)
-    rows = _table_rows(population, structure)
+    rows = _table_rows(population, network)
     need = next((need for need in one.needs if rows.lacks(need) or need == "network"), None)
     if need is not None or one.values is None:
         raise _refuse(one, need or "network")
@@ -390,20 +402,19 @@ def _space_of(names: Iterable[str], layers: Iterable[int]) -> WidthSpace:
     return WidthSpace(groups=tuple(WidthGroup(name=str(name), multiplicity=int(many)) for name, many in pairs))
 
 
-def effectiveness(subject: Subject) -> float:
+def effectiveness(network: Network, layout: Sequence[int]) -> float:
     """DeepMAD's rho = L / (prod w_i)^(1/L), w_i = c_i k_i^2 / g_i: depth over the geometric mean of the fan-ins.
 
     Shen et al. (2023) keep it below a limit of 0.3 to 0.5, since entropy alone would make networks too deep to train.
 
     Raises:
-        InputError: when the convolutions are not known.
+        InputError: for a layout that does not fit, or when the convolutions are not known.
 
-    >>> from parlay.evidence.subject import family_subject
     >>> from parlay.families import plain
-    >>> round(effectiveness(family_subject(plain(2, in_channels=1), (4, 7))), 6)  # fan-ins 9 and 36
+    >>> round(effectiveness(plain(2, in_channels=1), (4, 7)), 6)  # fan-ins 9 and 36
     0.111111
     """
-    rows = _rows_of(subject)
+    rows = _rows_of(network, network.check(layout))
     if rows.lacks("convolutions"):
         raise _refuse(get_predictor("entropy"), "convolutions")
     return float(_effectiveness(rows)[0])

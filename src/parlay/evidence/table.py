@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from parlay.errors import InputError
-from parlay.evidence.subject import Structure
+from parlay.network import Network
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     FloatArray = NDArray[np.float64]
     IntArray = NDArray[np.int64]
 
-__all__ = ["Network", "Population", "bins", "population_from", "read_table"]
+__all__ = ["TrainedLayout", "Population", "bins", "population_from", "read_table"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Network:
+class TrainedLayout:
     """One trained layout: what it is, what it costs, and one accuracy a run (NaN where a run is missing)."""
 
     widths: tuple[int, ...]
@@ -54,7 +54,8 @@ class Population:
         size_name: what ``size`` counts.
         unit: unit of ``accuracy``, in words; no number is converted.
         left_out: networks of the source that have no run at all, and are not here.
-        structure: which layers join which widths, where it is known; it is presumed from ``layers`` where it is not.
+        network: what they are but for their widths, where it is known; which layers join which widths is presumed from
+            ``layers`` where it is not.
     """
 
     name: str
@@ -69,7 +70,7 @@ class Population:
     size_name: str = "params"
     unit: str = "as given"
     left_out: int = 0
-    structure: Structure | None = None
+    network: Network | None = None
 
     def __post_init__(self) -> None:
         import numpy as np
@@ -134,7 +135,7 @@ def bins(population: Population, width: float = 0.01, *, least: int = 1) -> list
 
     >>> import numpy as np
     >>> sizes = {(8, 9): 1000, (7, 10): 1001, (9, 8): 1000, (16, 9): 2000}
-    >>> networks = [Network(widths=w, accuracy=(0.5,), params=size, macs=size) for w, size in sizes.items()]
+    >>> networks = [TrainedLayout(widths=w, accuracy=(0.5,), params=size, macs=size) for w, size in sizes.items()]
     >>> population = population_from(networks, name="four", group_names=("a", "b"), layers=(1, 1))
     >>> [rows.tolist() for rows in bins(population, 0.01)], [rows.tolist() for rows in bins(population, 0, least=2)]
     ([[0, 1, 2], [3]], [[0, 2]])
@@ -153,14 +154,14 @@ def bins(population: Population, width: float = 0.01, *, least: int = 1) -> list
 
 
 def population_from(
-    networks: Iterable[Network],
+    layouts: Iterable[TrainedLayout],
     *,
     name: str,
     group_names: Sequence[str],
     layers: Sequence[int],
     size_name: str = "params",
     unit: str = "as given",
-    structure: Structure | None = None,
+    network: Network | None = None,
 ) -> Population:
     """Networks as one population; those of the same widths and costs become one network with all their runs.
 
@@ -173,32 +174,32 @@ def population_from(
     import numpy as np
 
     runs: dict[tuple[object, ...], list[float]] = {}
-    first: dict[tuple[object, ...], Network] = {}
-    for network in networks:
-        if len(network.widths) != len(group_names):
-            raise InputError("widths", given=len(network.widths), allowed=f"{len(group_names)}, one a group")
-        key = (network.widths, network.params, network.macs, network.peak_memory, network.size)
+    first: dict[tuple[object, ...], TrainedLayout] = {}
+    for one in layouts:
+        if len(one.widths) != len(group_names):
+            raise InputError("widths", given=len(one.widths), allowed=f"{len(group_names)}, one a group")
+        key = (one.widths, one.params, one.macs, one.peak_memory, one.size)
         if key in first:  # another run of the same network: what is missing in between says nothing
-            runs[key] += [value for value in network.accuracy if not math.isnan(value)]
+            runs[key] += [value for value in one.accuracy if not math.isnan(value)]
         else:
-            first[key], runs[key] = network, list(network.accuracy)
+            first[key], runs[key] = one, list(one.accuracy)
     kept = [key for key, values in runs.items() if not all(math.isnan(value) for value in values)]
     if not kept:
         raise InputError(name, given="no network with an accuracy", allowed="at least one")
     most = max(len(runs[key]) for key in kept)
     chosen = [first[key] for key in kept]
-    peaks = [network.peak_memory for network in chosen]
-    sizes = [network.size for network in chosen]
+    peaks = [one.peak_memory for one in chosen]
+    sizes = [one.size for one in chosen]
     return Population(
         name=name,
         group_names=tuple(group_names),
         layers=tuple(layers),
-        widths=np.array([network.widths for network in chosen], dtype=np.int64),
+        widths=np.array([one.widths for one in chosen], dtype=np.int64),
         accuracy=np.array([runs[key] + [math.nan] * (most - len(runs[key])) for key in kept], dtype=np.float64),
-        params=np.array([network.params for network in chosen], dtype=np.int64),
-        macs=np.array([network.macs for network in chosen], dtype=np.int64),
+        params=np.array([one.params for one in chosen], dtype=np.int64),
+        macs=np.array([one.macs for one in chosen], dtype=np.int64),
         peak_memory=None if None in peaks else np.array(peaks, dtype=np.int64),
-        structure=structure,
+        network=network,
         size=None if None in sizes else np.array(sizes, dtype=np.int64),
         size_name=size_name,
         unit=unit,
@@ -260,13 +261,13 @@ def read_table(
             raise InputError(where, given=repr(text), allowed="a finite number, or nothing where a run is missing")
         return number
 
-    networks: list[Network] = []
+    networks: list[TrainedLayout] = []
     for line, cells in rows:
         if len(cells) != len(names):
             where = f"{path.name}, line {line}"
             raise InputError(where, given=f"{len(cells)} cells", allowed=f"{len(names)}, one a column")
         networks.append(
-            Network(
+            TrainedLayout(
                 widths=tuple(whole(cells, line, column, 1) for column in widths),
                 accuracy=tuple(run(cells, line, column) for column in accuracy),
                 params=whole(cells, line, params, 1),

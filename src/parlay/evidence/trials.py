@@ -11,13 +11,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from parlay.errors import InputError, StudyError
-from parlay.evidence.subject import Structure, family_structure, graph_structure
-from parlay.evidence.table import Network, Population, population_from
+from parlay.evidence.table import Population, TrainedLayout, population_from
 from parlay.families import Family, get_family
 from parlay.layout import Layout, parse_layout
 from parlay.study import Row
-from parlay.study.network import FamilyNetwork, ModelNetwork
-from parlay.study.network import Network as TrialNetwork
+from parlay.study.network import TrialNetwork
 from parlay.study.store import Reader
 
 __all__ = ["from_rows", "read_study"]
@@ -140,7 +138,7 @@ def _csv_run(record: dict[str, str]) -> _Run:
     costs = ("weights", "params", "macs", "peak_activation_bytes")
     return _Run(
         alike=json.dumps([record.get(key) for key in ALIKE]),
-        network=FamilyNetwork(family=_family(record)),
+        network=_family(record),
         layout=parse_layout(record["layout"]),
         seed=int(record["seed"]),
         accuracy=float(record["accuracy"]),
@@ -196,7 +194,7 @@ def _population(runs: Sequence[_Run], name: str) -> Population:
     for run in runs:
         accuracies.setdefault(run.layout, {})[run.seed] = run.accuracy
     networks = [
-        Network(
+        TrainedLayout(
             widths=layout,
             accuracy=tuple(accuracies[layout].get(seed, math.nan) for seed in seeds),
             params=run.costs["params"] or 0,
@@ -206,8 +204,7 @@ def _population(runs: Sequence[_Run], name: str) -> Population:
         )
         for layout, run in {run.layout: run for run in runs}.items()
     ]
-    structure = _structure(first.network)
-    groups = structure.space.groups
+    groups = first.network.space.groups
     return population_from(
         networks,
         name=name or f"{first.network.title} on {first.data}, {first.steps} steps",
@@ -215,13 +212,5 @@ def _population(runs: Sequence[_Run], name: str) -> Population:
         layers=[group.multiplicity for group in groups],
         size_name=counted,
         unit="share, 0 to 1",
-        structure=structure,
+        network=first.network,
     )
-
-
-def _structure(network: TrialNetwork) -> Structure:
-    """What all layouts of a network share; a model is traced for it."""
-    if isinstance(network, FamilyNetwork):
-        return family_structure(network.family)
-    assert isinstance(network, ModelNetwork)
-    return graph_structure(network.graph())

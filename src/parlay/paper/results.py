@@ -13,7 +13,7 @@ from pathlib import Path
 
 from parlay.documents import write_atomically
 from parlay.paper.panels import EXPERIMENTS, Experiment
-from parlay.study import FamilyNetwork, Row, Trial, csv_text
+from parlay.study import Row, Trial, csv_text
 from parlay.study.reading import read_csv
 from parlay.study.row import COMPLETE
 from parlay.study.table import TABLE
@@ -27,7 +27,7 @@ def belongs(row: Row, experiment: Experiment) -> bool:
     return (
         row.status == COMPLETE
         and row.data_name == experiment.data
-        and trial.network == FamilyNetwork(family=experiment.family)
+        and trial.network == experiment.family
         and trial.layout in experiment.members
     )
 
@@ -42,7 +42,7 @@ def protocol(trial: Trial) -> str:
 
     >>> from parlay.families import plain
     >>> from parlay.train.recipe import get_recipe
-    >>> net = FamilyNetwork(family=plain(3))
+    >>> net = plain(3)
     >>> protocol(Trial(network=net, layout=(8, 8, 525), data="", recipe=get_recipe("fast"), steps=2000, seed=0))
     'fast, 2,000 steps, fp32'
     """

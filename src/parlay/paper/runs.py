@@ -12,7 +12,6 @@ from parlay.paper.panels import Experiment, get_experiment
 from parlay.paper.results import read_results, write_results
 from parlay.study import (
     DataSource,
-    FamilyNetwork,
     Outcome,
     Planned,
     Row,
@@ -84,7 +83,7 @@ def plan_panel(experiment: Experiment, protocol: Protocol, *, data: str) -> tupl
     """
     picked = experiment.pick(protocol.layouts, extremes=protocol.extremes)
     return plan_of(
-        FamilyNetwork(family=experiment.family),
+        experiment.family,
         {choice.layout: frozenset({choice.kind}) for choice in picked},
         data=data,
         recipe=get_recipe(protocol.recipe, family=experiment.family.name),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from parlay.documents import document
 from parlay.layout import format_layout
 from parlay.study import Trial
+from parlay.study.network import layout_costs, network_columns
 
 if TYPE_CHECKING:
     from parlay.train.loop import History
@@ -20,8 +21,8 @@ def run_document(trial: Trial, history: History, data_name: str) -> str:
     return document(
         {
             "trial": trial.identity,
-            **trial.network.facts,
-            **trial.network.figures(trial.layout),
+            **network_columns(trial.network),
+            **layout_costs(trial.network, trial.layout),
             "data": data_name,
             "data_sha256": trial.data,
             "recipe": {"name": trial.recipe.name, **config["recipe"]},
@@ -46,7 +47,7 @@ def run_document(trial: Trial, history: History, data_name: str) -> str:
 def run_text(trial: Trial, history: History, data_name: str) -> str:
     """Two lines for people."""
     layout = trial.layout
-    costs = trial.network.figures(layout)
+    costs = layout_costs(trial.network, layout)
     energy = "no number" if costs["energy"] is None else f"{costs['energy']:.2f}"
     weights = "" if costs["weights"] is None else f" {costs['weights']:,} weights,"
     held = "" if history.validation_accuracy is None else f", validation {100 * history.validation_accuracy:.2f} %"

@@ -6,7 +6,7 @@ two talk, ``table`` writes trials.csv. Nothing here loads torch until a trial ru
 """
 
 from parlay.study.executors import TrialExecutor, make_executor
-from parlay.study.network import FamilyNetwork, ModelNetwork, Network
+from parlay.study.network import ModelNetwork, TrialNetwork
 from parlay.study.plan import Kind, Planned, Trial, make_plan, strongest
 from parlay.study.row import Row
 from parlay.study.runner import Outcome, Settings, Watcher, run_study
@@ -18,10 +18,9 @@ __all__ = [
     "COLUMNS",
     "Added",
     "DataSource",
-    "FamilyNetwork",
     "Kind",
     "ModelNetwork",
-    "Network",
+    "TrialNetwork",
     "Outcome",
     "Planned",
     "Reader",

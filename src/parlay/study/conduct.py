@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from parlay.documents import document
 from parlay.errors import StudyError
+from parlay.families import Family
 from parlay.problem import Problem
 from parlay.study.executors import TrialExecutor
-from parlay.study.network import FamilyNetwork
 from parlay.study.plan import Planned, Trial
 from parlay.study.row import Row
 from parlay.study.runner import Outcome, Settings, Watcher, run_study
@@ -143,7 +143,7 @@ def conduct(
 
 def alike(trial: Trial, other: Trial, problem: Problem | None) -> bool:
     """Whether a trial was trained like another and, where a problem is given, answers it."""
-    fits = problem is None or not isinstance(trial.network, FamilyNetwork) or not problem.violations(trial.layout)
+    fits = problem is None or not isinstance(trial.network, Family) or not problem.violations(trial.layout)
     return _question(trial) == _question(other) and fits
 
 

@@ -1,154 +1,44 @@
 """What a trial trains but for its widths: one of the paper's families, or any PyTorch model, traced."""
 
+# pyright: reportIncompatibleVariableOverride=false
+# A property reads like the attribute that it stands for.
+
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from parlay.documents import finite
 from parlay.energy import get_score
 from parlay.errors import InputError, StudyError
 from parlay.families import Family, get_family
 from parlay.layout import Layout, WidthGroup, WidthSpace
-from parlay.network import Network as Structure
+from parlay.network import ConvolutionShape, Network
 from parlay.problem import Solution
+from parlay.resources import PeakResource, Resource
 
 if TYPE_CHECKING:
     from torch import nn
 
     from parlay.graph import WidthGraph
 
-__all__ = ["FamilyNetwork", "ModelNetwork", "Network", "network_from"]
-
-
-class Network(Protocol):
-    """Everything about a network but its widths; picklable, and loads no torch until it builds."""
-
-    @property
-    def config(self) -> dict[str, Any]:
-        """What fixes it, in plain JSON values; part of a trial's identity, and enough for ``network_from``."""
-        ...
-
-    @property
-    def title(self) -> str:
-        """The network in words."""
-        ...
-
-    @property
-    def groups(self) -> tuple[str, ...]:
-        """Names of the width groups, in layout order."""
-        ...
-
-    @property
-    def in_channels(self) -> int:
-        """Channels of the input."""
-        ...
-
-    @property
-    def image(self) -> int:
-        """Side of the square input in pixels."""
-        ...
-
-    @property
-    def classes(self) -> int:
-        """Outputs."""
-        ...
-
-    @property
-    def facts(self) -> dict[str, Any]:
-        """What tables say of it: ``network`` (the title), ``family``, ``depth``, ``kernel_sizes``, ``in_channels``,
-        ``image``, ``classes``; None where a model has no such thing.
-        """
-        ...
-
-    def check(self, layout: Layout) -> Layout:
-        """The layout, if the network can be built at it.
-
-        Raises:
-            InputError: otherwise.
-        """
-        ...
-
-    def figures(self, layout: Layout) -> dict[str, Any]:
-        """What a layout is and costs, in the words of every JSON document; None where there is no number."""
-        ...
-
-    def build(self, layout: Layout, *, seed: int) -> nn.Module:
-        """The network at a layout, with fresh weights drawn from the seed."""
-        ...
+__all__ = ["ModelNetwork", "TrialNetwork", "layout_costs", "network_columns", "network_from"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class FamilyNetwork:
-    """One of the paper's networks.
-
-    >>> from parlay.families import plain
-    >>> FamilyNetwork(family=plain(4)).figures((35, 36, 37, 43))["weights"]
-    38592
-
-    Attributes:
-        family: what fixes everything but the widths.
-    """
-
-    family: Family
-
-    @property
-    def config(self) -> dict[str, Any]:
-        return self.family.config
-
-    @property
-    def title(self) -> str:
-        return self.family.title
-
-    @property
-    def groups(self) -> tuple[str, ...]:
-        return self.family.group_names
-
-    @property
-    def in_channels(self) -> int:
-        return self.family.in_channels
-
-    @property
-    def image(self) -> int:
-        return self.family.image
-
-    @property
-    def classes(self) -> int:
-        return self.family.classes
-
-    @property
-    def facts(self) -> dict[str, Any]:
-        config = self.family.config
-        return {"network": self.title, "family": config.pop("name"), **config}
-
-    def check(self, layout: Layout) -> Layout:
-        return self.family.check(layout)
-
-    def figures(self, layout: Layout) -> dict[str, Any]:
-        return {
-            **_energies(layout, self.family.energy(layout)),
-            **self.family.sizes(layout),
-            **_costs(self.family, layout),
-        }
-
-    def build(self, layout: Layout, *, seed: int) -> nn.Module:
-        return self.family.build(layout, seed=seed)
-
-
-@dataclass(frozen=True, kw_only=True)
-class ModelNetwork:
-    """Any PyTorch model, by name; make it with ``ModelNetwork.traced``.
+class ModelNetwork(Network):
+    """Any PyTorch model, by name; make it with ``ModelNetwork.traced``. Its code is loaded when an amount is asked for.
 
     Attributes:
         spec: ``torchvision/NAME``, ``timm/NAME``, ``package.module:factory`` or ``path/file.py:factory``.
         kwargs: of the model's factory, as JSON text.
         in_channels, image, classes: of the data it is trained on.
-        groups: names of the width groups.
+        group_names: names of the width groups.
         multiples: each width is a multiple of its group's number.
         today: the model's own widths.
         structure: SHA-256 of the groups and of the polynomials of parameters and multiply-adds, so that a model whose
@@ -160,7 +50,7 @@ class ModelNetwork:
     in_channels: int
     image: int
     classes: int
-    groups: tuple[str, ...] = field(repr=False)
+    group_names: tuple[str, ...] = field(repr=False)
     multiples: tuple[int, ...] = field(repr=False)
     today: Layout
     structure: str = field(repr=False)
@@ -178,7 +68,7 @@ class ModelNetwork:
             TraceError: for a model that the tracer does not understand.
 
         >>> network = ModelNetwork.traced("torchvision/squeezenet1_1", in_channels=3, image=32, classes=10)
-        >>> len(network.groups), network.figures(network.today)["params"]
+        >>> len(network.group_names), network.params(network.today)
         (25, 727626)
         """
         try:
@@ -187,17 +77,17 @@ class ModelNetwork:
             raise InputError(
                 "model arguments", given=repr(dict(kwargs or {}))[:200], allowed="numbers, texts, lists and None"
             ) from None
-        graph = _graph(spec, text, in_channels, image, classes)
+        graph, structure = _graph(spec, text, in_channels, image, classes)
         return cls(
             spec=spec,
             kwargs=text,
             in_channels=in_channels,
             image=image,
             classes=classes,
-            groups=tuple(group.name for group in graph.space.groups),
+            group_names=tuple(group.name for group in graph.space.groups),
             multiples=tuple(group.multiple_of for group in graph.space.groups),
             today=graph.layout,
-            structure=_structure(graph),
+            structure=structure,
         )
 
     @property
@@ -208,7 +98,7 @@ class ModelNetwork:
             "in_channels": self.in_channels,
             "image": self.image,
             "classes": self.classes,
-            "groups": list(self.groups),
+            "groups": list(self.group_names),
             "multiples": list(self.multiples),
             "today": list(self.today),
             "structure": self.structure,
@@ -219,45 +109,47 @@ class ModelNetwork:
         place, _, name = self.spec.rpartition(":")
         return f"{Path(place).name}:{name}" if Path(place).is_absolute() else self.spec
 
-    @property
-    def facts(self) -> dict[str, Any]:
-        return {
-            "network": self.spec,
-            "family": None,
-            "depth": None,
-            "kernel_sizes": None,
-            "in_channels": self.in_channels,
-            "image": self.image,
-            "classes": self.classes,
-        }
+    def check(self, layout: Sequence[int]) -> Layout:
+        """The layout as a tuple, if the model can be built at it; nothing is traced for that."""
+        groups = zip(self.group_names, self.multiples, strict=True)
+        widths = WidthSpace(groups=tuple(WidthGroup(name=name, multiple_of=step) for name, step in groups))
+        remedy = f"parlay trace {self.spec} lists the groups; 'original' are today's widths"
+        return widths.check(layout, what=f"layout of {self.spec}", remedy=remedy)
 
-    def check(self, layout: Layout) -> Layout:
-        space = WidthSpace(
-            groups=tuple(
-                WidthGroup(name=name, multiple_of=step) for name, step in zip(self.groups, self.multiples, strict=True)
-            )
-        )
-        broken = space.violation(layout)
-        if broken is not None:
-            raise InputError(
-                f"layout of {self.spec}",
-                given=broken,
-                allowed=f"{len(self.groups)} widths, one a group",
-                remedy=f"parlay trace {self.spec} lists the groups; 'original' are today's widths",
-            )
-        return layout
-
-    def figures(self, layout: Layout) -> dict[str, Any]:
-        graph = self.graph()
-        return {
-            **_energies(layout, get_score("energy-group").terms(graph.space)(layout)),
-            "kernels": None,
-            "weights": None,
-            **_costs(graph, layout),
-        }
-
-    def build(self, layout: Layout, *, seed: int) -> nn.Module:
+    def build(self, layout: Sequence[int], *, seed: int | None = None) -> nn.Module:
         return self.graph().build(layout, seed=seed)
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        return (self.in_channels, self.image, self.image)
+
+    @property
+    def space(self) -> WidthSpace:
+        return self.graph().space
+
+    @property
+    def params(self) -> Resource:
+        return self.graph().params
+
+    @property
+    def macs(self) -> Resource:
+        return self.graph().macs
+
+    @property
+    def activations(self) -> PeakResource:
+        return self.graph().activations
+
+    @property
+    def stored(self) -> tuple[Resource, Resource]:
+        return self.graph().stored
+
+    @property
+    def unchecked(self) -> tuple[str, ...]:
+        return self.graph().unchecked
+
+    @property
+    def convolution_shapes(self) -> tuple[ConvolutionShape, ...]:
+        return self.graph().convolution_shapes
 
     def graph(self) -> WidthGraph:
         """The traced model; traced once a process.
@@ -265,8 +157,8 @@ class ModelNetwork:
         Raises:
             StudyError: when the model's code has changed since the network was made.
         """
-        graph = _graph(self.spec, self.kwargs, self.in_channels, self.image, self.classes)
-        if _structure(graph) != self.structure:
+        graph, structure = _graph(self.spec, self.kwargs, self.in_channels, self.image, self.classes)
+        if structure != self.structure:
             raise StudyError(
                 f"model {self.spec} is no longer the one that was planned: its groups or its polynomials differ;"
                 " restore it, or plan it anew"
@@ -274,49 +166,78 @@ class ModelNetwork:
         return graph
 
 
-def network_from(config: Mapping[str, Any]) -> Network:
+TrialNetwork = Family | ModelNetwork
+"""A network with an identity: ``config``, in plain JSON values, is part of a trial's, and enough for ``network_from``.
+Picklable, and loads no torch until something is traced or built.
+"""
+
+
+def network_from(config: Mapping[str, Any]) -> TrialNetwork:
     """The network that a configuration fixes; nothing is traced or built.
 
     >>> from parlay.families import resnet
-    >>> network = FamilyNetwork(family=resnet(20))
-    >>> network_from(network.config) == network
+    >>> network_from(resnet(20).config) == resnet(20)
     True
     """
     values = dict(config)
     if "model" not in values:
         factory = get_family(values.pop("name"))
         depth, sizes = values.pop("depth"), values.pop("kernel_sizes")
-        return FamilyNetwork(family=factory(depth, kernel_size=sizes, **values))
+        return factory(depth, kernel_size=sizes, **values)
     return ModelNetwork(
         spec=values["model"],
         kwargs=json.dumps(values["kwargs"], sort_keys=True, allow_nan=False),
         in_channels=values["in_channels"],
         image=values["image"],
         classes=values["classes"],
-        groups=tuple(values["groups"]),
+        group_names=tuple(values["groups"]),
         multiples=tuple(values["multiples"]),
         today=tuple(values["today"]),
         structure=values["structure"],
     )
 
 
-def _costs(network: Structure, layout: Layout) -> dict[str, int]:
-    """What trials.csv keeps of a layout's amounts."""
+def network_columns(network: TrialNetwork) -> dict[str, Any]:
+    """What tables say of a network; None where a model has no such thing.
+
+    >>> from parlay.families import plain
+    >>> network_columns(plain(2))["network"], network_columns(plain(2))["kernel_sizes"]
+    ('plain of depth 2', [3, 3])
+    """
+    config = network.config
+    same = ("depth", "kernel_sizes", "in_channels", "image", "classes")
+    return {
+        "network": config.get("model", network.title),
+        "family": config.get("name"),
+        **{name: config.get(name) for name in same},
+    }
+
+
+def layout_costs(network: TrialNetwork, layout: Layout) -> dict[str, Any]:
+    """What a layout is and costs, as trials.csv keeps it; None where there is no number.
+
+    >>> from parlay.families import plain
+    >>> layout_costs(plain(4), (35, 36, 37, 43))["weights"]
+    38592
+    """
+    log_energy = get_score("energy-group").terms(network.space)(layout)
+    sizes = network.sizes(layout) if isinstance(network, Family) else {"kernels": None, "weights": None}
     amounts = network.amounts(layout)
-    return {name: amounts[name] for name in ("params", "macs", "peak_activation_bytes")}
-
-
-def _energies(layout: Layout, log_energy: float) -> dict[str, Any]:
     return {
         "layout": list(layout),
         "energy": finite(Solution(layout=layout, log_energy=log_energy).energy),
         "log_energy": finite(log_energy),
+        **sizes,
+        **{name: amounts[name] for name in ("params", "macs", "peak_activation_bytes")},
     }
 
 
 @lru_cache(maxsize=8)
-def _graph(spec: str, kwargs: str, channels: int, image: int, classes: int) -> WidthGraph:
-    """Load and trace; from a fixed seed, since what no module can reset is drawn like the loaded weights."""
+def _graph(spec: str, kwargs: str, channels: int, image: int, classes: int) -> tuple[WidthGraph, str]:
+    """Load and trace; also the digest that ``ModelNetwork.structure`` keeps.
+
+    From a fixed seed, since what no module can reset is drawn like the loaded weights.
+    """
     from parlay.graph import trace
     from parlay.graph.specs import load_seeded, parse_inputs, takes
 
@@ -332,7 +253,8 @@ def _graph(spec: str, kwargs: str, channels: int, image: int, classes: int) -> W
             allowed=f"1x{classes}, one number a class of the data",
             remedy="name the argument that sets them, such as --model-arg num_classes=10",
         )
-    return trace(model, inputs)
+    graph = trace(model, inputs)
+    return graph, _structure(graph)
 
 
 def _structure(graph: WidthGraph) -> str:

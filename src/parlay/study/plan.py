@@ -11,9 +11,8 @@ from functools import cached_property
 from typing import Any
 
 from parlay.errors import InputError
-from parlay.families import Family
 from parlay.layout import Layout
-from parlay.study.network import FamilyNetwork, Network
+from parlay.study.network import TrialNetwork
 from parlay.train.recipe import Recipe
 
 __all__ = ["Kind", "Planned", "Trial", "make_plan", "strongest"]
@@ -61,7 +60,7 @@ class Trial:
             does not say.
     """
 
-    network: Network
+    network: TrialNetwork
     layout: Layout
     data: str
     recipe: Recipe
@@ -107,7 +106,7 @@ class Planned:
 
 
 def make_plan(
-    network: Network | Family,
+    network: TrialNetwork,
     chosen: Mapping[Layout, frozenset[Kind]],
     *,
     data: str,
@@ -142,7 +141,6 @@ def make_plan(
         raise InputError("seeds", given=tuple(seeds), allowed="at least one integer from 0 to 2^63 - 1")
     if precision not in PRECISIONS:
         raise InputError("precision", given=repr(precision), allowed=", ".join(PRECISIONS))
-    network = FamilyNetwork(family=network) if isinstance(network, Family) else network
     return tuple(
         Planned(
             trial=Trial(

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from parlay.errors import InputError
 from parlay.families import get_family
 from parlay.layout import parse_layout
-from parlay.study.network import FamilyNetwork
+from parlay.study.network import layout_costs
 from parlay.study.plan import UNRECORDED, Trial
 from parlay.study.row import COMPLETE, STATUSES, Row, split_kinds
 from parlay.study.schema import FILE
@@ -230,7 +230,7 @@ def _records(path: Path) -> list[_Record]:
 def _row(record: _Record, precision: str, note: str) -> Row:
     """A complete trial, its costs counted again."""
     trial = _trial(record, precision)
-    costs = trial.network.figures(trial.layout)
+    costs = layout_costs(trial.network, trial.layout)
     for name in COSTS:
         if name in record.cells:
             _check_cost(record, name, costs[name])
@@ -283,7 +283,7 @@ def _trial(record: _Record, precision: str) -> Trial:
             classes=numbers["classes"],
         )
         return Trial(
-            network=FamilyNetwork(family=family),
+            network=family,
             layout=layout,
             data=record.cells["data_sha256"],
             recipe=recipe,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from parlay.study.network import network_from
+from parlay.study.network import layout_costs, network_from
 from parlay.study.plan import Kind, Trial
 from parlay.train.recipe import Recipe
 
@@ -28,7 +28,7 @@ class Row:
         data_name: how the data is called (its content is part of the trial).
         status: ``planned``, ``running``, ``complete`` or ``failed``.
         attempts: how often it ended, well or badly; being interrupted or killed is no end.
-        figures: energy and costs of the layout, as ``Network.figures`` gives them; counted anew if None.
+        figures: energy and costs of the layout, as ``layout_costs`` gives them; counted anew if None.
         accuracy: share of the test images that the last step's network gets right, 0 to 1; None unless complete.
         loss: mean loss on the test images, in nats.
         mean_average_precision: mAP where an image has several labels.
@@ -72,7 +72,7 @@ class Row:
     @cached_property
     def costs(self) -> Mapping[str, Any]:
         """Energy and costs of the layout."""
-        return self.trial.network.figures(self.trial.layout) if self.figures is None else self.figures
+        return layout_costs(self.trial.network, self.trial.layout) if self.figures is None else self.figures
 
     @property
     def log_energy(self) -> float:

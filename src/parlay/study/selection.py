@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from parlay.errors import InputError
-from parlay.families import Family
 from parlay.layout import Layout, format_layout, parse_layout
 from parlay.problem import Problem, Result, Solution, Status
-from parlay.study.network import ModelNetwork, Network
+from parlay.study.network import ModelNetwork, TrialNetwork
 from parlay.study.plan import Kind
 
 __all__ = ["evenly", "no_answer", "select"]
@@ -18,9 +17,7 @@ ALLOWED = "top:K, spread:K, sample:K, sample:K@SEED, all, original, or layouts s
 LARGEST_CHOICE = 100_000
 
 
-def select(
-    choices: Sequence[str], *, family: Family | Network, problem: Problem | None
-) -> dict[Layout, frozenset[Kind]]:
+def select(choices: Sequence[str], *, family: TrialNetwork, problem: Problem | None) -> dict[Layout, frozenset[Kind]]:
     """The layouts that the choices name, each with every reason for it, in the order in which they are first named.
 
     Args:
@@ -94,7 +91,7 @@ class _Choice:
     layouts: Sequence[Layout] = ()
 
 
-def _parse(text: str, family: Family | Network) -> list[_Choice]:
+def _parse(text: str, family: TrialNetwork) -> list[_Choice]:
     name, _, number = text.strip().partition(":")
     if text.strip() == Kind.ALL:
         return [_Choice(kind=Kind.ALL)]
@@ -115,7 +112,7 @@ def _parse(text: str, family: Family | Network) -> list[_Choice]:
     ]
 
 
-def _today(family: Family | Network) -> Layout:
+def _today(family: TrialNetwork) -> Layout:
     if not isinstance(family, ModelNetwork):
         raise InputError(
             "layouts",
@@ -130,7 +127,7 @@ def _is_small(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) < 9
 
 
-def _check(layout: Layout, family: Family | Network, problem: Problem | None) -> None:
+def _check(layout: Layout, family: TrialNetwork, problem: Problem | None) -> None:
     family.check(layout)
     broken = problem.violations(layout) if problem is not None else []
     if broken:

@@ -9,6 +9,7 @@ from typing import Any
 
 from parlay.documents import SCHEMA_VERSION
 from parlay.layout import format_layout
+from parlay.study.network import network_columns
 from parlay.study.plan import strongest
 from parlay.study.row import PLAIN, Row
 
@@ -48,7 +49,7 @@ def table_row(row: Row) -> dict[str, Any]:
         "data_sha256": trial.data,
         "recipe": trial.recipe.name,
         "recipe_numbers": " ".join(f"{key}={_plain(value)}" for key, value in trial.recipe.numbers().items()),
-        **trial.network.facts,
+        **network_columns(trial.network),
         "schema_version": SCHEMA_VERSION,
         "versions": " ".join(f"{key}={value}" for key, value in sorted(row.versions.items())),
     }

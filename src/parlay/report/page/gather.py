@@ -168,7 +168,7 @@ def _panel(judged: Judged, points: int) -> dict[str, Any]:
         "study": panel.study,
         "name": panel.name,
         "training": panel.training,
-        "groups": list(panel.first.trial.network.groups),
+        "groups": list(panel.first.trial.network.group_names),
         "energy_is_log": max(logs) > LARGEST_PLAIN
         or max((p for p in paths if p is not None), default=0) > LARGEST_PLAIN,
         "has_path_energy": all(path is not None for path in paths),

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 
+from parlay.families import Family
 from parlay.layout import Layout
-from parlay.study import FamilyNetwork, Row
+from parlay.study import Row
 
 __all__ = ["Panel", "log_path_energy", "make_panels", "size_words"]
 
@@ -131,11 +132,11 @@ def log_path_energy(row: Row) -> float | None:
     """
     found = row.costs.get("log_path_energy")
     network = row.trial.network
-    if found is not None or not isinstance(network, FamilyNetwork):
+    if found is not None or not isinstance(network, Family):
         return found
     from parlay.energy import get_score
 
-    return get_score("path-energy").terms(network.family.space)(row.trial.layout)
+    return get_score("path-energy").terms(network.space)(row.trial.layout)
 
 
 def _size(row: Row) -> int:
