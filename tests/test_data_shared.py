@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from parlay.data import Dataset, load, open_shared
+from parlay.data import Dataset, load, open_shared, save_shared
 from parlay.data import files as data_files
 from parlay.data.dataset import TENSORS, from_arrays
 from parlay.errors import InputError
@@ -23,7 +23,7 @@ def data() -> Dataset:
 
 def test_what_is_opened_is_what_was_saved(data: Dataset, tmp_path: Path):
     """Every tensor, name and number comes back, moments and fingerprint too."""
-    there = open_shared(data.save_shared(tmp_path))
+    there = open_shared(save_shared(data, tmp_path))
     for name in TENSORS:
         ours, theirs = getattr(data, name), getattr(there, name)
         assert torch.equal(ours, theirs) and ours.dtype == theirs.dtype
@@ -36,7 +36,7 @@ def test_several_labels_and_no_split_are_kept(tmp_path: Path):
     """int8 rows of labels and empty validation tensors survive."""
     images, rows = np.zeros((2, 4, 4), np.uint8), np.array([[1, 0], [-1, 1]])
     arrays = {"x_train": images, "y_train": rows, "x_test": images, "y_test": rows}
-    there = open_shared(from_arrays("many", arrays, multi_label=True).save_shared(tmp_path))
+    there = open_shared(save_shared(from_arrays("many", arrays, multi_label=True), tmp_path))
     assert there.multi_label and there.train_labels.tolist() == rows.tolist()
     assert there.validation_images.shape == (0, 1, 4, 4) and there.validation_labels.dtype == torch.int8
 
@@ -44,16 +44,20 @@ def test_several_labels_and_no_split_are_kept(tmp_path: Path):
 def test_names_tell_splits_apart(data: Dataset, tmp_path: Path):
     """Whole data and two splits are three folders that begin with one fingerprint."""
     whole = load("digits")
-    paths = {whole.save_shared(tmp_path), data.save_shared(tmp_path), whole.with_validation(50).save_shared(tmp_path)}
+    paths = {
+        save_shared(whole, tmp_path),
+        save_shared(data, tmp_path),
+        save_shared(whole.with_validation(50), tmp_path),
+    }
     assert len(paths) == 3
     assert {path.name.split("-")[0] for path in paths} == {data.fingerprint[:16]}
 
 
 def test_an_intact_copy_is_used_again_and_a_damaged_one_repaired(data: Dataset, tmp_path: Path):
     """Nothing is written twice; a changed byte, a short file, a lost file or header is put right."""
-    path = data.save_shared(tmp_path)
+    path = save_shared(data, tmp_path)
     before = {file.name: file.stat().st_ino for file in path.iterdir()}
-    assert data.save_shared(tmp_path) == path
+    assert save_shared(data, tmp_path) == path
     assert {file.name: file.stat().st_ino for file in path.iterdir()} == before
     images = path / "train_images.bin"
     content = bytearray(images.read_bytes())
@@ -62,14 +66,14 @@ def test_an_intact_copy_is_used_again_and_a_damaged_one_repaired(data: Dataset, 
     (path / "test_images.bin").write_bytes(b"short")
     (path / "test_labels.bin").unlink()
     (path / "header.json").write_text("{")
-    assert data.save_shared(tmp_path) == path
+    assert save_shared(data, tmp_path) == path
     assert all(torch.equal(getattr(open_shared(path), name), getattr(data, name)) for name in TENSORS)
     assert sorted(file.name for file in path.iterdir()) == sorted(before)
 
 
 def test_the_files_are_never_changed(data: Dataset, tmp_path: Path):
     """Writing to an opened tensor changes this process's page, neither the file nor another opening."""
-    path = data.save_shared(tmp_path)
+    path = save_shared(data, tmp_path)
     before = (path / "train_images.bin").read_bytes()
     one, two = open_shared(path), open_shared(path)
     old = int(two.train_images[0, 0, 0, 0])
@@ -88,7 +92,7 @@ def test_opening_takes_no_memory_of_its_own(tmp_path: Path):
     """64 MB of images, opened and read through, are pages of the file's cache and none of the process's own."""
     images, few = np.zeros((16000, 64, 64), np.uint8), np.zeros((2, 64, 64), np.uint8)
     arrays = {"x_train": images, "y_train": np.arange(16000) % 2, "x_test": few, "y_test": np.arange(2)}
-    path = from_arrays("big", arrays).save_shared(tmp_path)
+    path = save_shared(from_arrays("big", arrays), tmp_path)
     maps = Path("/proc/self/smaps")
     before = own_memory(maps.read_text())
     there = open_shared(path)
@@ -125,7 +129,7 @@ def damaged(path: Path, what: str) -> None:
 )
 def test_what_is_not_whole_is_refused(what: str, data: Dataset, tmp_path: Path):
     """Each is one line that says what to do."""
-    path = data.save_shared(tmp_path)
+    path = save_shared(data, tmp_path)
     damaged(path, what)
     with pytest.raises(InputError, match=r"shared data: .*write it again") as caught:
         open_shared(path)
@@ -140,7 +144,7 @@ def test_a_full_disk_leaves_nothing_and_is_one_line(data: Dataset, tmp_path: Pat
 
     monkeypatch.setattr(data_files.os, "fsync", full)
     with pytest.raises(InputError, match=r"train_images\.bin.*No space left"):
-        data.save_shared(tmp_path)
+        save_shared(data, tmp_path)
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
@@ -148,4 +152,4 @@ def test_a_place_that_cannot_be_written_is_one_line(data: Dataset, tmp_path: Pat
     """A file where the folder should be is an InputError."""
     (tmp_path / "taken").write_text("")
     with pytest.raises(InputError, match="allowed: a place that can be written"):
-        data.save_shared(tmp_path / "taken")
+        save_shared(data, tmp_path / "taken")

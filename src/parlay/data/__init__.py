@@ -6,7 +6,7 @@ needs torch, from the extra ``train``.
 
 from parlay.data.augment import crop_and_flip
 from parlay.data.dataset import Dataset
-from parlay.data.shared import open_shared
+from parlay.data.shared import open_shared, save_shared
 from parlay.data.sources import HELP, SOURCES, load
 
-__all__ = ["HELP", "SOURCES", "Dataset", "crop_and_flip", "load", "open_shared"]
+__all__ = ["HELP", "SOURCES", "Dataset", "crop_and_flip", "load", "open_shared", "save_shared"]

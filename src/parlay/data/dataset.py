@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 
@@ -173,16 +172,6 @@ class Dataset:
         moved = replace(self, **{name: getattr(self, name).to(device) for name in TENSORS}, origin=self.fingerprint)
         moved.__dict__["moments"] = self.moments  # counted once, before they are far away
         return moved
-
-    def save_shared(self, folder: str | Path) -> Path:
-        """Write the data once, for all processes of a machine to map into memory; ``shared.save`` has the details.
-
-        Returns:
-            What ``open_shared`` takes.
-        """
-        from parlay.data.shared import save
-
-        return save(self, Path(folder))
 
 
 def from_arrays(

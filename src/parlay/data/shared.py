@@ -25,7 +25,7 @@ with Needs("reading image data", extra="train"):
     import torch
     from torch import Tensor
 
-__all__ = ["open_shared", "save"]
+__all__ = ["open_shared", "save_shared"]
 
 HEADER = "header.json"
 KIND = "parlay shared data"
@@ -33,8 +33,8 @@ FACTS = ("name", "classes", "flips", "multi_label")
 TYPES = {"uint8": np.uint8, "int64": np.int64, "int8": np.int8}
 
 
-def save(data: Dataset, folder: Path) -> Path:
-    """Write a data set under ``folder``, unless the same is there already and intact.
+def save_shared(data: Dataset, folder: str | Path) -> Path:
+    """Write a data set under ``folder``, for all processes of a machine to map into memory, unless the same is there already and intact.
 
     The folder's name is made of the fingerprint and of a digest of the content, so that another validation split of
     the same data is another one. Each file is written whole or not at all and the header last: what has a header is
@@ -68,7 +68,7 @@ def save(data: Dataset, folder: Path) -> Path:
         },
     }
     header = document(facts)
-    path = folder / f"{data.fingerprint[:16]}-{hashlib.sha256(header.encode()).hexdigest()[:16]}"
+    path = Path(folder) / f"{data.fingerprint[:16]}-{hashlib.sha256(header.encode()).hexdigest()[:16]}"
     make_folder(path)
     for name, array in arrays.items():
         file = path / f"{name}.bin"
@@ -97,7 +97,7 @@ def open_shared(path: str | Path) -> Dataset:
     >>> import tempfile
     >>> from parlay.data import load
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     data = open_shared(load("digits").save_shared(folder))
+    ...     data = open_shared(save_shared(load("digits"), folder))
     >>> data.name, data.train_images.shape
     ('digits', torch.Size([896, 1, 8, 8]))
     """

@@ -23,7 +23,7 @@ class SharedFile:
     """A data set in a folder that processes of this machine map.
 
     Attributes:
-        path: what ``Dataset.save_shared`` returned.
+        path: what ``parlay.data.save_shared`` returned.
     """
 
     path: Path
@@ -31,7 +31,9 @@ class SharedFile:
     @classmethod
     def write(cls, data: Dataset, folder: Path) -> SharedFile:
         """Write the data under a folder."""
-        return cls(path=data.save_shared(folder))
+        from parlay.data.shared import save_shared
+
+        return cls(path=save_shared(data, folder))
 
     def open(self) -> Dataset:
         """The data, mapped."""
