@@ -34,7 +34,7 @@ TYPES = {"uint8": np.uint8, "int64": np.int64, "int8": np.int8}
 
 
 def save_shared(data: Dataset, folder: str | Path) -> Path:
-    """Write a data set under ``folder``, for all processes of a machine to map into memory, unless the same is there already and intact.
+    """Write a data set under ``folder``, for all processes of a machine to map, unless the same is there and intact.
 
     The folder's name is made of the fingerprint and of a digest of the content, so that another validation split of
     the same data is another one. Each file is written whole or not at all and the header last: what has a header is

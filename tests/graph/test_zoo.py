@@ -16,7 +16,7 @@ torch = pytest.importorskip("torch")
 from parlay.graph import trace  # noqa: E402
 from parlay.graph.specs import load_model  # noqa: E402
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture

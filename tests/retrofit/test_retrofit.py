@@ -192,7 +192,7 @@ def test_tiny_networks_are_proven(name: str) -> None:
     """ResNet-8 and DS-CNN of MLPerf Tiny: OPTIMAL under the default limits; DS-CNN's own layout is the best."""
     from parlay.graph.specs import load_model
 
-    examples = Path(__file__).resolve().parent.parent / "examples" / "mlperf_tiny.py"
+    examples = Path(__file__).resolve().parents[2] / "examples" / "mlperf_tiny.py"
     shape = {"resnet8": (3, 32, 32), "ds_cnn": (1, 49, 10)}[name]
     found = retrofit(trace(load_model(f"{examples}:{name}"), torch.zeros(1, *shape)))
     assert found.result.status.value == "OPTIMAL"
