@@ -339,6 +339,25 @@ class WidthSpace:
                 return f"{names} differ by more than the largest step {self.max_step}"
         return None
 
+    def fences_reached(self, layout: Layout) -> list[str]:
+        """Where a layout stands on a fence, in words: a wider fence might give a better one.
+
+        >>> WidthSpace(groups=(WidthGroup(name="conv1", maximum=40),), order=Order.FREE).fences_reached((40,))
+        ['conv1 = 40, the largest width allowed']
+        """
+        reached: list[str] = []
+        for group, width in zip(self.groups, layout, strict=True):
+            last = None if group.maximum is None else group.maximum // group.multiple_of * group.multiple_of
+            if (width == group.first and group.first > group.multiple_of) or width == last:
+                side = "largest" if width == last else "smallest"
+                reached.append(f"{group.name} = {width}, the {side} width allowed")
+        if self.max_step is not None:
+            for group, a, b in zip(self.groups, layout, layout[1:], strict=False):
+                large, small = max(a, b), min(a, b)
+                if (large + 1) * self.max_step.denominator > small * self.max_step.numerator:
+                    reached.append(f"step {a} to {b} after {group.name}, at the largest ratio {self.max_step}")
+        return reached
+
     def successors(self, width: int) -> tuple[int, int | None]:
         """Smallest and largest width that order and step allow after ``width``; None where nothing limits it.
 

@@ -10,13 +10,27 @@ import math
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
+from typing import Any
 
+from parlay.documents import finite
 from parlay.energy import Score, Terms
 from parlay.errors import InputError
 from parlay.layout import Layout, WidthSpace
 from parlay.resources import PeakResource, Resource
 
-__all__ = ["Constraint", "Dual", "End", "Nearest", "Problem", "Proof", "Result", "Solution", "Split", "Status"]
+__all__ = [
+    "Binding",
+    "Constraint",
+    "Dual",
+    "End",
+    "Nearest",
+    "Problem",
+    "Proof",
+    "Result",
+    "Solution",
+    "Split",
+    "Status",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,6 +154,14 @@ class Solution:
         except OverflowError:
             return math.inf
 
+    def content(self) -> dict[str, Any]:
+        """As JSON values: what every document says of a layout first; null where JSON has no number.
+
+        >>> Solution(layout=(1, 4), log_energy=-math.inf).content()
+        {'layout': [1, 4], 'energy': 0.0, 'log_energy': None}
+        """
+        return {"layout": list(self.layout), "energy": finite(self.energy), "log_energy": finite(self.log_energy)}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Dual:
@@ -221,6 +243,45 @@ class Nearest:
     above: int | None = None
     proven: bool = True
 
+    def words(self, unit: str) -> str:
+        """The amounts in a sentence.
+
+        >>> Nearest(below=4272, above=4312).words("kernels")
+        'nearest sizes that have a layout: 4,272 and 4,312 kernels'
+        """
+        known = [f"{amount:,}" for amount in (self.below, self.above) if amount is not None]
+        if not known:
+            found = "no other size has a layout within these fences"
+            return found if self.proven else "no size nearby was found in time"
+        certainty = "nearest sizes that have a layout" if self.proven else "sizes nearby that have a layout"
+        return f"{certainty}: {' and '.join(known)} {unit}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Binding:
+    """How one constraint stands at a layout.
+
+    Attributes:
+        constraint: the constraint.
+        amount: what the layout uses.
+        slack: what is left to its upper limit; None where it has none.
+        price: log-energy that one more unit would be worth in the relaxation, 0 where the limit does not matter there.
+        binds: whether it holds the layout back: nothing is left, it has a price, or no group can grow by a step.
+    """
+
+    constraint: Constraint
+    amount: int
+    slack: int | None
+    price: float
+    binds: bool
+
+    def __str__(self) -> str:
+        return f"{'binds' if self.binds else 'does not bind'}: {self.constraint} ({self.amount:,} used)"
+
+
+MOST_FENCES = 12
+"""Fences that a summary names one by one; a network of many groups may stand on a hundred."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
@@ -266,3 +327,71 @@ class Result:
             return None
         best = self.solutions[0].log_energy
         return 0.0 if self.bound == best else self.bound - best
+
+    def bindings(self) -> tuple[Binding, ...]:
+        """How every constraint stands at the best layout; none without a layout.
+
+        >>> from parlay import plain, solve
+        >>> result = solve(plain(depth=3).problem(max_params=20_000, max_macs=4_000_000))
+        >>> [binding.binds for binding in result.bindings()]
+        [True, False]
+        """
+        if not self.solutions:
+            return ()
+        problem, layout, prices = self.problem, self.best.layout, self._prices()
+        grown = [
+            (*layout[:g], width + group.multiple_of, *layout[g + 1 :])
+            for g, (group, width) in enumerate(zip(problem.space.groups, layout, strict=True))
+        ]
+        grown = [bigger for bigger in grown if problem.space.violation(bigger) is None]
+        found: list[Binding] = []
+        for index, constraint in enumerate(problem.constraints):
+            amount = constraint.resource(layout)
+            slack = None if constraint.maximum is None else constraint.maximum - amount
+            stuck = bool(grown) and all(not constraint.allows(constraint.resource(bigger)) for bigger in grown)
+            price = prices.get(index, 0.0)
+            binds = slack is not None and (slack == 0 or price > 0 or stuck)
+            found.append(Binding(constraint=constraint, amount=amount, slack=slack, price=price, binds=binds))
+        return tuple(found)
+
+    def fences_reached(self) -> list[str]:
+        """Where the best layout stands on a fence of the question, in words; none without a layout."""
+        return self.problem.space.fences_reached(self.best.layout) if self.solutions else []
+
+    def summary(self) -> str:
+        """What is known, in lines: the status, what binds, the fences reached, the nearest sizes where there is none.
+
+        >>> from dataclasses import replace
+        >>> from parlay import plain, solve
+        >>> print(replace(solve(plain(depth=4).problem(kernels=4288, multiple_of=8)), runtime=0.02).summary())
+        INFEASIBLE in 0.02 s: proven: no layout satisfies the constraints
+        nearest sizes that have a layout: 4,272 and 4,312 kernels
+        """
+        gap = "" if self.gap is None else f", gap {self.gap:.3g} in log-energy"
+        lines = [f"{self.status.value} in {self.runtime:.2f} s{gap}: {self.status.meaning}"]
+        if len(self.problem.constraints) > 1:
+            lines += map(str, self.bindings())
+        some = len(self.solutions)
+        if 0 < some < self.top_k and self.proof is not None:
+            lines.append("this is the only one" if some == 1 else f"these {some} are all there are")
+        fences = self.fences_reached()
+        lines += [f"on a fence: {fence}" for fence in fences[:MOST_FENCES]]
+        if len(fences) > MOST_FENCES:
+            lines.append(f"on a fence: {len(fences) - MOST_FENCES} more")
+        if self.nearest is not None:
+            [unit, *_] = (constraint.resource.name for constraint in self.problem.constraints)
+            lines.append(self.nearest.words(unit))
+        return "\n".join(lines)
+
+    def _prices(self) -> dict[int, float]:
+        """Prices of the constraints, by place, at the root of the proof."""
+        if self.proof is None:
+            return {}
+        if not self.proof.steps:
+            return {0: self.proof.multiplier} if len(self.problem.constraints) == 1 else {}
+        [dual, *_] = self.proof.steps
+        prices: dict[int, float] = {}
+        for sign, some in ((1, getattr(dual, "upper", ())), (-1, getattr(dual, "lower", ()))):
+            for constraint, _, price in some:
+                prices[constraint] = prices.get(constraint, 0.0) + sign * price
+        return prices

@@ -25,7 +25,7 @@ from parlay import (
 from parlay.energy import EnergyGroup, EnergyLayer, PairHarmonic
 from parlay.layout import Connection, Order, WidthGroup, WidthSpace
 from parlay.problem import Dual, End, Split
-from parlay.solver import Progress, StopSolvingError, bindings, conflict, fences_reached, reachable
+from parlay.solver import Progress, StopSolvingError, conflict, reachable
 from parlay.solver.general.dual import separate
 from parlay.solver.general.general import compile_general
 from parlay.solver.general.interior_point import relax
@@ -303,10 +303,10 @@ def test_bindings_and_fences() -> None:
     net = plain(depth=4)
     problem = net.problem(kernels=4_288, max_macs=10**8, max_width=43)
     result = solve(problem)
-    size, macs = bindings(result)
+    size, macs = result.bindings()
     assert (size.slack, size.binds, macs.binds) == (0, True, False)
     assert macs.slack == 10**8 - net.macs(result.best.layout)
-    assert fences_reached(problem, result.best.layout) == ["conv4 = 43, the largest width allowed"]
+    assert result.fences_reached() == ["conv4 = 43, the largest width allowed"]
 
 
 def test_ranges() -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import sys
 from collections.abc import Sequence
 
 import click
 
+from parlay.cli.group import CommandTable
 from parlay.errors import ParlayError
 
 __all__ = ["COMMANDS", "cli", "main"]
@@ -16,47 +16,36 @@ __all__ = ["COMMANDS", "cli", "main"]
 OUT_OF_MEMORY = "out of memory; ask for fewer layouts, a smaller network or size, or narrower bounds"
 
 COMMANDS = {
-    "describe": "parlay.cli.layouts:describe",
-    "solve": "parlay.cli.layouts:solve",
-    "pareto": "parlay.cli.fronts:pareto",
-    "list": "parlay.cli.spaces:list_command",
-    "count": "parlay.cli.spaces:count",
-    "sample": "parlay.cli.spaces:sample",
+    "describe": "parlay.cli.describe:describe",
+    "solve": "parlay.cli.solve:solve",
+    "pareto": "parlay.cli.pareto:pareto",
+    "list": "parlay.cli.list:list_command",
+    "count": "parlay.cli.count:count",
+    "sample": "parlay.cli.sample:sample",
     "scores": "parlay.cli.scores:scores",
-    "score": "parlay.cli.scores:score",
-    "trace": "parlay.cli.graphs:trace",
-    "retrofit": "parlay.cli.retrofits:retrofit",
-    "fit": "parlay.cli.fitting:fit",
-    "train": "parlay.cli.training:train",
-    "study": "parlay.cli.studies:study",
-    "evaluate": "parlay.cli.evidence:evaluate",
-    "calibrate": "parlay.cli.calibration:calibrate",
-    "report": "parlay.cli.reporting:report",
-    "paper": "parlay.cli.papers:paper",
-    "demo": "parlay.cli.demos:demo",
+    "score": "parlay.cli.score:score",
+    "trace": "parlay.cli.trace:trace",
+    "retrofit": "parlay.cli.retrofit:retrofit",
+    "fit": "parlay.cli.fit:fit",
+    "train": "parlay.cli.train:train",
+    "study": "parlay.cli.study:study",
+    "evaluate": "parlay.cli.evaluate:evaluate",
+    "calibrate": "parlay.cli.calibrate:calibrate",
+    "report": "parlay.cli.report:report",
+    "paper": "parlay.cli.paper:paper",
+    "demo": "parlay.cli.demo:demo",
 }
 """Command -> where it is defined, in the order of ``parlay --help``."""
 
 
-class CommandTable(click.Group):
-    """A group that imports a command only when it is used."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return None
-        module, attribute = COMMANDS[cmd_name].split(":")
-        command = getattr(importlib.import_module(module), attribute)
-        assert isinstance(command, click.Command)
-        return command
-
-
-@click.group(cls=CommandTable, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@click.version_option(package_name="parlay")
-def cli() -> None:
-    """Find the widths that use a convolutional network's size budget best, prove it, and test it by training."""
+cli = click.version_option(package_name="parlay")(
+    CommandTable(
+        COMMANDS,
+        name="parlay",
+        help="Find the widths that use a convolutional network's size budget best, prove it, and test it by training.",
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    )
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -1,86 +1,68 @@
-"""Progress of trials on stderr, so that stdout keeps to the answer."""
+"""Progress of a solve and of counting on stderr, so that stdout keeps to the answer."""
 
 from __future__ import annotations
 
-from types import TracebackType
-from typing import Self
+import signal
+import sys
+from contextlib import contextmanager, nullcontext
+from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+import click
 
-from parlay.layout import format_layout
-from parlay.study import Planned, Row, Trial, Watcher
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import FrameType
 
-__all__ = ["ProgressBar"]
+    from parlay.solver import Progress
 
-
-class ProgressBar(Watcher):
-    """A bar a running trial and one for the study; on anything but a terminal, one line a trial instead."""
-
-    def __init__(self) -> None:
-        self._console = Console(stderr=True)
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}"),
-            console=self._console,
-            transient=True,
-            disable=not self._console.is_terminal,
-        )
-        self._all: TaskID | None = None
-        self._running: dict[str, TaskID] = {}
-        self._places: dict[str, str] = {}
-
-    def __enter__(self) -> Self:
-        self._progress.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._progress.stop()
-
-    def begin(self, planned: Planned, place: int, total: int) -> None:
-        """Name the trial and start its bar."""
-        identity = planned.trial.identity
-        self._places[identity] = f"[{place}/{total}] "
-        if self._all is None and total > 1:
-            self._all = self._progress.add_task("trials", total=total, note="")
-        self._drop(identity)
-        self._running[identity] = self._progress.add_task(_name(planned.trial), total=planned.trial.steps, note="")
-
-    def beat(self, identity: str, step: int, loss: float, images_per_second: float | None) -> None:
-        """Move the trial's bar."""
-        if identity in self._running:
-            speed = "" if images_per_second is None else f", {images_per_second:,.0f} images/s"
-            self._progress.update(self._running[identity], completed=step, note=f"loss {loss:.3f}{speed}")
-
-    def end(self, row: Row) -> None:
-        """Move the study's bar and print the outcome."""
-        self._drop(row.trial.identity)
-        if self._all is not None:
-            self._progress.advance(self._all)
-        result = row.error if row.accuracy is None else f"{100 * row.accuracy:.2f} %"
-        seconds = "" if row.seconds is None else f", {row.seconds:.1f} s"
-        self.say(f"{self._places.get(row.trial.identity, '')}{_name(row.trial)}: {result}{seconds}")
-
-    def stopping(self) -> None:
-        """Say that Ctrl-C was heard, where somebody looks."""
-        if self._console.is_terminal:
-            self.say("stopping: running trials save a checkpoint; Ctrl-C again ends at once")
-
-    def say(self, line: str) -> None:
-        """One line beside the bars."""
-        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
-
-    def _drop(self, identity: str) -> None:
-        task = self._running.pop(identity, None)
-        if task is not None:
-            self._progress.remove_task(task)
+__all__ = ["counting", "solving"]
 
 
-def _name(trial: Trial) -> str:
-    return f"{format_layout(trial.layout)} seed {trial.seed}"
+@contextmanager
+def solving(*, quiet: bool, stops: bool = True) -> Iterator[Callable[[Progress], None]]:
+    """Time, best and bound on stderr; the first Ctrl-C ends the solve with what it has, the second one at once.
+
+    Without ``stops`` already the first one ends everything. Nothing is shown where stderr is no terminal.
+    """
+    from rich.console import Console
+
+    from parlay.solver import StopSolvingError
+
+    is_stopped = False
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        nonlocal is_stopped
+        is_stopped = True
+        signal.signal(signal.SIGINT, before)
+        click.echo("parlay: stopping with the best found so far; Ctrl-C again to quit at once", err=True)
+
+    def report(now: Progress) -> None:
+        if is_stopped:
+            raise StopSolvingError
+        if status is not None:
+            best = "none yet" if now.best is None else f"{now.best:.6f}"
+            bound = "unknown" if now.bound is None else f"{now.bound:.6f}"
+            status.update(f"{now.seconds:.1f} s, best log-energy {best}, bound {bound}; Ctrl-C ends it")
+
+    before = signal.signal(signal.SIGINT, stop if stops else signal.getsignal(signal.SIGINT))
+    is_shown = not quiet and sys.stderr.isatty()
+    status = Console(stderr=True).status("solving") if is_shown else None
+    try:
+        with status or nullcontext():
+            yield report
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def counting() -> Iterator[Callable[[float], None]]:
+    """A bar on stderr while the counting tables fill, where stderr is a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("counting", total=1.0)
+        yield lambda share: bar.update(task, completed=share)

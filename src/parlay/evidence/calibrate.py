@@ -153,6 +153,26 @@ class Calibration:
             "warnings": list(self.warnings),
         }
 
+    def summary(self) -> str:
+        """What the fit rests on, how it ranks what it did not see, and the warnings, in lines."""
+        sizes = "one size" if self.sizes == 1 else f"{self.sizes} sizes"
+        lines = [
+            f"{self.networks} networks of {sizes}; one unit of the score is worth {self.scale:.3g} in accuracy, "
+            f"one accuracy strays by {self.noise:.3g}"
+        ]
+        held, rest = self.held_out, self.rest
+        if held is not None:
+            lines.append(
+                f"pairs held out, agreeing less disagreeing: {held.calibrated:.2f} by the weights, {held.prior:.2f} by "
+                f"{self.prior} (difference {held.low:+.2f} to {held.high:+.2f}; {held.pairs:,} pairs)"
+            )
+        if rest is not None:
+            lines.append(
+                f"the {rest.networks} other networks of the size, Spearman: {rest.calibrated:.3f} by the weights, "
+                f"{rest.prior:.3f} by {self.prior}"
+            )
+        return "\n".join([*lines, *(f"warning: {warning}" for warning in self.warnings)])
+
     def document(self) -> str:
         """The file that ``--score calibrated:FILE`` reads."""
         return document(self.content())

@@ -41,6 +41,14 @@ class Latency:
     rounds: int
     host: str
 
+    def __str__(self) -> str:
+        (a, b), (c, d) = self.old_spread, self.new_spread
+        return (
+            f"latency on this host ({self.host}): {self.old:.2f} ms [{a:.2f}, {b:.2f}] before, "
+            f"{self.new:.2f} ms [{c:.2f}, {d:.2f}] after, ratio {self.ratio:.3f}; "
+            f"medians and quartiles of {self.rounds} interleaved runs; other hosts differ"
+        )
+
 
 def compare_latency(old: nn.Module, new: nn.Module, inputs: Sequence[Any], *, rounds: int = ROUNDS) -> Latency:
     """Time two modules on the same inputs, taking turns, which alternate in who comes first."""

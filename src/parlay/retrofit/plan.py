@@ -84,6 +84,12 @@ class Retrofit:
             assert not broken, broken
         return self.result.solutions
 
+    def summary(self) -> str:
+        """What is known, in lines: the solver's own (``Result.summary``) and how much of the possible was gained."""
+        status, *rest = self.result.summary().splitlines()
+        gained = [] if self.gained is None else [f"{self.gained:.1%} of the way from today to the bound"]
+        return "\n".join([status, *gained, *rest])
+
 
 def retrofit(
     graph: WidthGraph,

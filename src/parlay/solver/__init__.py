@@ -6,7 +6,7 @@ answer is empty and what holds the best one back, ``pareto`` asks level by level
 all layouts. ``proof/`` checks answers and imports none of the others.
 """
 
-from parlay.solver.explain import Binding, Conflict, Reach, bindings, conflict, fences_reached, reachable
+from parlay.solver.explain import Conflict, Reach, conflict, reachable
 from parlay.solver.pareto import ParetoPoint, pareto, pareto_levels
 from parlay.solver.progress import Progress, StopSolvingError
 from parlay.solver.proof.certify import Certificate, certify
@@ -16,7 +16,6 @@ from parlay.solver.space.listing import list_layouts, stream_layouts
 from parlay.solver.space.sampling import Sampler, sample_layouts
 
 __all__ = [
-    "Binding",
     "Certificate",
     "Conflict",
     "ParetoPoint",
@@ -24,11 +23,9 @@ __all__ = [
     "Reach",
     "Sampler",
     "StopSolvingError",
-    "bindings",
     "certify",
     "conflict",
     "count_layouts",
-    "fences_reached",
     "list_layouts",
     "pareto",
     "pareto_levels",

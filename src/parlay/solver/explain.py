@@ -1,42 +1,24 @@
-"""Why there is no layout, and what holds the best one back: conflicts, reachable ranges, what binds, fences reached."""
+"""Why there is no layout: conflicts, and what amounts can be reached."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from parlay.errors import InputError
 from parlay.layout import Layout, Order, WidthGroup
-from parlay.problem import Constraint, Problem, Result, Status
+from parlay.problem import Constraint, Problem, Status
 from parlay.resources import PeakResource, Resource
 from parlay.solver.general.solve_general import GeneralRun
 from parlay.solver.progress import Progress, StopSolvingError
 
-__all__ = ["Binding", "Conflict", "Reach", "bindings", "conflict", "fences_reached", "reachable"]
+__all__ = ["Conflict", "Reach", "conflict", "reachable"]
 
 CONFLICT_SECONDS = 10.0
 SHARE = 8
 """A single question of a conflict takes at most this fraction of the time."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Binding:
-    """How one constraint stands at a layout.
-
-    Attributes:
-        constraint: the constraint.
-        amount: what the layout uses.
-        slack: what is left to its upper limit; None where it has none.
-        price: log-energy that one more unit would be worth in the relaxation, 0 where the limit does not matter there.
-        binds: whether it holds the layout back: nothing is left, it has a price, or no group can grow by a step.
-    """
-
-    constraint: Constraint
-    amount: int
-    slack: int | None
-    price: float
-    binds: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,63 +51,30 @@ class Conflict:
     irreducible: bool
     reach: tuple[Reach, ...]
 
+    def content(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {
+            "parts": list(self.parts),
+            "irreducible": self.irreducible,
+            "reach": [dict(vars(reach)) for reach in self.reach],
+        }
 
-def bindings(result: Result) -> tuple[Binding, ...]:
-    """How every constraint stands at the best layout of a result.
-
-    >>> from parlay import plain, solve
-    >>> result = solve(plain(depth=3).problem(max_params=20_000, max_macs=4_000_000))
-    >>> [binding.binds for binding in bindings(result)]
-    [True, False]
-    """
-    problem, layout = result.problem, result.best.layout
-    grown = [
-        (*layout[:g], width + group.multiple_of, *layout[g + 1 :])
-        for g, (group, width) in enumerate(zip(problem.space.groups, layout, strict=True))
-    ]
-    grown = [bigger for bigger in grown if problem.space.violation(bigger) is None]
-    prices = _prices(result)
-    found: list[Binding] = []
-    for index, constraint in enumerate(problem.constraints):
-        amount = constraint.resource(layout)
-        slack = None if constraint.maximum is None else constraint.maximum - amount
-        stuck = bool(grown) and all(not constraint.allows(constraint.resource(bigger)) for bigger in grown)
-        price = prices.get(index, 0.0)
-        binds = slack is not None and (slack == 0 or price > 0 or stuck)
-        found.append(Binding(constraint=constraint, amount=amount, slack=slack, price=price, binds=binds))
-    return tuple(found)
-
-
-def _prices(result: Result) -> dict[int, float]:
-    """Prices of the constraints at the root of a proof."""
-    proof = result.proof
-    if proof is None:
-        return {}
-    if not proof.steps:
-        return {0: proof.multiplier} if len(result.problem.constraints) == 1 else {}
-    [dual, *_] = proof.steps
-    prices: dict[int, float] = {}
-    for sign, some in ((1, getattr(dual, "upper", ())), (-1, getattr(dual, "lower", ()))):
-        for constraint, _, price in some:
-            prices[constraint] = prices.get(constraint, 0.0) + sign * price
-    return prices
-
-
-def fences_reached(problem: Problem, layout: Layout) -> list[str]:
-    """Where a layout stands on a fence of the question, in words: a wider fence might give a better one."""
-    space = problem.space
-    reached: list[str] = []
-    for group, width in zip(space.groups, layout, strict=True):
-        last = None if group.maximum is None else group.maximum // group.multiple_of * group.multiple_of
-        if (width == group.first and group.first > group.multiple_of) or width == last:
-            side = "largest" if width == last else "smallest"
-            reached.append(f"{group.name} = {width}, the {side} width allowed")
-    if space.max_step is not None:
-        for group, a, b in zip(space.groups, layout, layout[1:], strict=False):
-            large, small = max(a, b), min(a, b)
-            if (large + 1) * space.max_step.denominator > small * space.max_step.numerator:
-                reached.append(f"step {a} to {b} after {group.name}, at the largest ratio {space.max_step}")
-    return reached
+    def summary(self) -> str:
+        """What cannot be kept together and what each amount could be, in lines."""
+        parts = "; ".join(self.parts)
+        certainty = "each of them is needed for the conflict" if self.irreducible else "not all may be needed"
+        is_alone = len(self.parts) == 1
+        lines = [
+            f"cannot be kept at any widths: {parts}" if is_alone else f"cannot be kept together: {parts} ({certainty})"
+        ]
+        for reach in self.reach:
+            if reach.lowest is None and reach.highest is None:
+                lines.append(f"{reach.resource}: nothing is reachable while the other limits are kept")
+                continue
+            low, high = ("unknown" if end is None else f"{end:,}" for end in (reach.lowest, reach.highest))
+            proven = "" if reach.proven else " (found so far)"
+            lines.append(f"{reach.resource}: {low} to {high} can be had while the other limits are kept{proven}")
+        return "\n".join(lines)
 
 
 def conflict(problem: Problem, *, seconds: float = CONFLICT_SECONDS) -> Conflict:

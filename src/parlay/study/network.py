@@ -13,7 +13,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from parlay.documents import finite
 from parlay.energy import get_score
 from parlay.errors import InputError, StudyError
 from parlay.families import Family, get_family
@@ -224,9 +223,7 @@ def layout_costs(network: TrialNetwork, layout: Layout) -> dict[str, Any]:
     sizes = network.sizes(layout) if isinstance(network, Family) else {"kernels": None, "weights": None}
     amounts = network.amounts(layout)
     return {
-        "layout": list(layout),
-        "energy": finite(Solution(layout=layout, log_energy=log_energy).energy),
-        "log_energy": finite(log_energy),
+        **Solution(layout=layout, log_energy=log_energy).content(),
         **sizes,
         **{name: amounts[name] for name in ("params", "macs", "peak_activation_bytes")},
     }

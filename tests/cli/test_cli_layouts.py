@@ -160,7 +160,7 @@ def test_unexpected_errors_are_one_line_too(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A bug shows its type and asks for a report, exit 3; a library's out-of-memory error is called what it is."""
-    from parlay.cli import layouts
+    from parlay.cli import describe
 
     for text, code, shown in (
         ("odd\nthing", 3, "unexpected RuntimeError: odd thing"),
@@ -170,7 +170,7 @@ def test_unexpected_errors_are_one_line_too(
         def fail(*_: object, message: str = text) -> None:
             raise RuntimeError(message)
 
-        monkeypatch.setattr(layouts, "describe_layout", fail)
+        monkeypatch.setattr(describe, "parse_layout", fail)
         assert ask(capsys, "describe", "3-4")[0] == code
         _, out, err = ask(capsys, "describe", "3-4")
         assert out == ""

@@ -2,83 +2,45 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
-from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from parlay.cli.options import json_option, model_arg_option
+from parlay.cli.options import json_option, takes
+from parlay.cli.options.model import ModelOptions
+from parlay.cli.options.problem import dtype_option
 from parlay.documents import document
-from parlay.network import ELEMENT_BYTES
 
 if TYPE_CHECKING:
     from parlay.graph import WidthGraph
     from parlay.resources import Resource
 
-__all__ = ["graph_from", "model_options", "resource_facts", "trace"]
-
-Command = TypeVar("Command", bound=Callable[..., Any])
+__all__ = ["trace"]
 
 LONGEST = 12
 """Terms of a polynomial that are printed; --json has them all."""
 
 
-def model_options(command: Command) -> Command:
-    """Add what says which model is traced, and on what input."""
-    options = (
-        click.argument("spec"),
-        click.option(
-            "--input",
-            "inputs",
-            multiple=True,
-            required=True,
-            help="Shape of one image, such as 3x224x224; again for a model of several inputs.",
-        ),
-        model_arg_option,
-        click.option("--pin", multiple=True, help="Keep the widths of the modules that match, such as 'classifier.*'."),
-    )
-    for option in reversed(options):
-        command = option(command)
-    return command
-
-
-def graph_from(options: dict[str, Any], *, quiet: bool) -> WidthGraph:
-    """Load and trace the model that the options describe; they are taken out of ``options``."""
-    from rich.console import Console
-
-    from parlay.graph import trace as trace_model
-    from parlay.graph.specs import load_model, parse_inputs, parse_kwargs
-
-    spec, pins = options.pop("spec"), options.pop("pin")
-    inputs, kwargs = parse_inputs(options.pop("inputs")), parse_kwargs(options.pop("model_arg"))
-    is_shown = not quiet and sys.stderr.isatty()
-    with Console(stderr=True).status(f"tracing {spec}") if is_shown else nullcontext():
-        return trace_model(load_model(spec, kwargs), inputs, pin=pins)
-
-
 @click.command()
-@model_options
-@click.option("--dtype", default="int8", show_default=True, help=f"Activations: {', '.join(ELEMENT_BYTES)}.")
+@takes(model=ModelOptions)
+@dtype_option
 @json_option
-def trace(dtype: str, as_json: bool, **options: Any) -> None:
+def trace(model: ModelOptions, dtype: str, as_json: bool) -> None:
     """The coupled widths of the model SPEC, and what they cost, as exact polynomials.
 
     SPEC is torchvision/resnet18, timm/mobilenetv3_small_100, package.module:factory or path/file.py:factory; the last
     two run the code they name. params = all parameters; macs = multiply-adds of one image in evaluation mode; peak =
     activation memory that is live at once. docs/counting.md says what counts.
     """
-    spec = options["spec"]
-    graph = graph_from(options, quiet=as_json)
-    facts = graph_facts(spec, graph, dtype)
+    graph = model.trace(quiet=as_json)
+    facts = _facts(model.spec, graph, dtype)
     if as_json:
         click.echo(document(facts))
     else:
-        _print_graph(graph, facts)
+        _print(graph, facts)
 
 
-def graph_facts(spec: str, graph: WidthGraph, dtype: str) -> dict[str, Any]:
+def _facts(spec: str, graph: WidthGraph, dtype: str) -> dict[str, Any]:
     """Everything ``parlay trace`` tells, by JSON key."""
     layout = graph.layout
     peak = graph.peak_activation_bytes(dtype)
@@ -100,10 +62,10 @@ def graph_facts(spec: str, graph: WidthGraph, dtype: str) -> dict[str, Any]:
         **graph.amounts(layout, dtype),
         "dtype": dtype,
         "polynomials": {
-            "params": resource_facts(graph.params),
-            "macs": resource_facts(graph.macs),
+            "params": _polynomial(graph.params),
+            "macs": _polynomial(graph.macs),
             "peak_activation_bytes": [
-                {"point": name, **resource_facts(point)} for name, point in zip(graph.points, peak.points, strict=True)
+                {"point": name, **_polynomial(point)} for name, point in zip(graph.points, peak.points, strict=True)
             ],
         },
         "pinned": list(graph.pinned),
@@ -112,7 +74,7 @@ def graph_facts(spec: str, graph: WidthGraph, dtype: str) -> dict[str, Any]:
     }
 
 
-def resource_facts(resource: Resource) -> dict[str, Any]:
+def _polynomial(resource: Resource) -> dict[str, Any]:
     """A polynomial: (constant + sum linear[g] w_g + sum c w_g w_h) / divisor; quadratic terms as [g, h, c]."""
     return {
         "constant": resource.constant,
@@ -142,12 +104,12 @@ def _times(coefficient: int, widths: str) -> str:
     return widths if coefficient == 1 else f"{coefficient:,} {widths}"
 
 
-def _print_graph(graph: WidthGraph, facts: dict[str, Any]) -> None:
-    from rich.console import Console
+def _print(graph: WidthGraph, facts: dict[str, Any]) -> None:
     from rich.table import Table
 
-    console = Console()
-    console = Console(width=max(console.width, 110))
+    from parlay.cli.tables import wide_console
+
+    console = wide_console(110)
     console.print(f"{facts['model']} on {facts['input']}: {len(graph.space)} width groups", highlight=False)
     table = Table(box=None, pad_edge=False)
     table.add_column("", justify="right", no_wrap=True)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
-from parlay.cli.options import json_option
-from parlay.cli.plans import checked_seed
-from parlay.cli.tables import bin_options, binning_from, populations_from, table_options
+from parlay.cli.options import json_option, takes
+from parlay.cli.options.table import BinOptions, TableOptions
 from parlay.documents import write_atomically
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from parlay.evidence.calibrate import Calibration
 
 __all__ = ["calibrate"]
 
@@ -18,8 +22,7 @@ __all__ = ["calibrate"]
 @click.command()
 @click.argument("source", metavar="STUDY|TABLE", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="File for the weights.")
-@table_options
-@bin_options
+@takes(table=TableOptions, bins=BinOptions)
 @click.option("--n", "count", type=int, help="Draw this many networks of one size, one run each; the others judge.")
 @click.option("--size", type=int, help="A size in the bin to draw from; default: the bin with most networks.")
 @click.option("--prior", help="Score to start from, one that solve can maximise; default: the recommended one.")
@@ -28,25 +31,29 @@ __all__ = ["calibrate"]
 def calibrate(
     source: Path,
     out: Path | None,
+    table: TableOptions,
+    bins: BinOptions,
     count: int | None,
     size: int | None,
     prior: str | None,
     seed: int,
     as_json: bool,
-    **options: Any,
 ) -> None:
     """Fit the weights of the energy to trained networks; use them with solve --score calibrated:FILE.
 
     STUDY is the folder of a study; TABLE a .csv or .csv.gz file with one row a network, its columns named by options.
     """
+    from parlay.cli.options.training import checked_seed
     from parlay.evidence.calibrate import calibrate_population
     from parlay.evidence.scores import RECOMMENDED
 
-    checked_seed(seed)
-    population = populations_from(source, options)[0]
-    binning = binning_from(options)
     found = calibrate_population(
-        population, bin_width=binning.width, count=count, size=size, prior=prior or RECOMMENDED, seed=seed
+        table.read(source)[0],
+        bin_width=bins.make().width,
+        count=count,
+        size=size,
+        prior=prior or RECOMMENDED,
+        seed=checked_seed(seed),
     )
     if out is not None:
         write_atomically(out, found.document() + "\n")
@@ -55,11 +62,19 @@ def calibrate(
         return
     from rich.console import Console
 
-    from parlay.report.calibration import calibration_lines, weights_table
-
-    console = Console()
-    console.print(weights_table(found))
-    for line in calibration_lines(found):
-        console.print(line, highlight=False, markup=False)
+    Console().print(_weights(found))
+    click.echo(found.summary())
     if out is not None:
-        console.print(f"written: --score calibrated:{out}", highlight=False, soft_wrap=True, markup=False)
+        click.echo(f"written: --score calibrated:{out}")
+
+
+def _weights(found: Calibration) -> Table:
+    """A line a group: the weight before and after, and its 95 % interval; in bold where that leaves out the former."""
+    from parlay.cli.tables import table_of
+
+    table = table_of("group", "layers", "before", "weight", "sd", "95 %")
+    for w in found.weights:
+        ends = f"{w.low:.2f} to {w.high:.2f}"
+        cells = (w.group, str(w.layers), f"{w.prior:g}", f"{w.weight:.2f}", f"{w.sd:.2f}", ends)
+        table.add_row(*cells, style="bold" if w.is_new else "")
+    return table

@@ -3,33 +3,38 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import click
 
-from parlay.cli.options import json_option
-from parlay.cli.tables import bin_options, binning_from, populations_from, table_options
+from parlay.cli.options import json_option, takes
+from parlay.cli.options.table import BinOptions, TableOptions
 
 __all__ = ["evaluate"]
 
 
 @click.command()
 @click.argument("source", metavar="STUDY|TABLE", type=click.Path(path_type=Path))
-@table_options
-@bin_options
+@takes(columns=TableOptions, bins=BinOptions)
 @click.option("--score", "scores", multiple=True, help="A score to judge; repeatable; default: all that can be.")
 @click.option("--resamples", type=int, default=1000, show_default=True, help="Bootstrap samples, and permutations.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Fixes both.")
 @json_option
-def evaluate(source: Path, scores: tuple[str, ...], resamples: int, seed: int, as_json: bool, **options: Any) -> None:
+def evaluate(
+    source: Path,
+    columns: TableOptions,
+    bins: BinOptions,
+    scores: tuple[str, ...],
+    resamples: int,
+    seed: int,
+    as_json: bool,
+) -> None:
     """How well scores rank trained networks of one size, against training each once and against chance.
 
     STUDY is the folder of a study; TABLE a .csv or .csv.gz file with one row a network, its columns named by options.
     """
     from parlay.evidence.evaluate import evaluate as judge
 
-    populations = populations_from(source, options)
-    found = judge(populations, scores=scores, binning=binning_from(options), resamples=resamples, seed=seed)
+    found = judge(columns.read(source), scores=scores, binning=bins.make(), resamples=resamples, seed=seed)
     if as_json:
         click.echo(found.document())
         return

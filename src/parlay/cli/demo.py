@@ -15,12 +15,11 @@ __all__ = ["demo"]
 @click.option("--out", type=click.Path(path_type=Path), default=Path("demo"), show_default=True, help="Where to write.")
 @click.option("--seeds", type=int, default=3, show_default=True, help="Runs of each layout.")
 @json_option
-@click.pass_context
-def demo(context: click.Context, out: Path, seeds: int, as_json: bool) -> None:
+def demo(out: Path, seeds: int, as_json: bool) -> int:
     """Solve a small size, train every layout of it on handwritten digits, and plot energy against accuracy."""
-    from parlay.cli.plans import seeds_from
-    from parlay.cli.reports import finish
+    from parlay.cli.options.training import seeds_from
+    from parlay.cli.trials import finish
     from parlay.demo import run_demo
 
     numbers = seeds_from(seeds, ())
-    finish(context, out, as_json, lambda watcher: run_demo(out, seeds=len(numbers), watcher=watcher))
+    return finish(out, as_json, lambda watcher: run_demo(out, seeds=len(numbers), watcher=watcher))

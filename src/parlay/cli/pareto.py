@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from parlay.cli.layouts import progress_report
-from parlay.cli.options import (
-    family_from,
-    family_options,
-    json_option,
-    limit_options,
-    problem_from,
-    problem_options,
-)
+from parlay.cli.facts import question_words
+from parlay.cli.options import json_option, takes
+from parlay.cli.options.problem import FamilyOptions, LimitOptions, ProblemOptions
+from parlay.cli.progress import solving
 from parlay.documents import document
 
 if TYPE_CHECKING:
@@ -28,9 +23,7 @@ AGAINST = ("macs", "peak-memory", "params", "weights")
 
 
 @click.command()
-@family_options
-@problem_options
-@limit_options
+@takes(network=FamilyOptions, size=ProblemOptions, limits=LimitOptions)
 @click.option("--against", type=click.Choice(AGAINST), default="macs", show_default=True, help="What is levelled.")
 @click.option("--levels", type=int, default=8, show_default=True, help="How many levels, in equal ratios.")
 @click.option("--level", "given", type=int, multiple=True, help="A level of its own choice; repeatable.")
@@ -40,36 +33,35 @@ AGAINST = ("macs", "peak-memory", "params", "weights")
 )
 @json_option
 def pareto(
+    network: FamilyOptions,
+    size: ProblemOptions,
+    limits: LimitOptions,
     against: str,
     levels: int,
     given: tuple[int, ...],
     time_limit: float,
     folder: Path | None,
     as_json: bool,
-    **options: Any,
 ) -> None:
     """The best score at every level of multiply-adds or peak memory, all else kept.
 
     With --out every level is kept as it is solved; after Ctrl-C the same command goes on where it stopped.
     """
-    from rich.console import Console
-
     from parlay.report.pareto import conduct_pareto, pareto_table, point_facts
 
-    settings = {key: value for key, value in options.items() if value is not None} | {"against": against}
-    family = family_from(options)
-    dtype = options["dtype"]
-    problem = problem_from(family, options)
-    resource = family.peak_activation_bytes(dtype) if against == "peak-memory" else getattr(family, against)
-    sizes = ", ".join(str(constraint) for constraint in problem.constraints)
-    title = f"{family.title}, {sizes}, order {problem.space.order}, score {problem.score.name}"
-    question = {"title": title, **{key: _plain(settings[key]) for key in sorted(settings)}}
+    family = network.make()
+    problem = size.make(family, limits)
+    resource = family.peak_activation_bytes(limits.dtype) if against == "peak-memory" else getattr(family, against)
+    title = f"{question_words(family, problem)}, score {problem.score.name}"
+    asked = {**vars(network), **vars(size), **vars(limits), "against": against}
+    plain = {key: list(value) if isinstance(value, tuple) else value for key, value in asked.items()}
+    question = {"title": title, **{key: plain[key] for key in sorted(plain) if plain[key] is not None}}
 
     def watch(point: ParetoPoint) -> None:
         if not as_json and sys.stderr.isatty():
             click.echo(f"{resource.name} <= {point.level:,}: {point.status.value}", err=True)
 
-    with progress_report(quiet=as_json or not sys.stderr.isatty(), stops=False) as report:
+    with solving(quiet=as_json, stops=False) as report:
         points = conduct_pareto(
             folder,
             problem,
@@ -81,13 +73,9 @@ def pareto(
             progress=report,
         )
     if as_json:
-        facts = {**question, "unit": resource.name, "points": [point_facts(point) for point in points]}
-        click.echo(document(facts))
+        click.echo(document({**question, "unit": resource.name, "points": [point_facts(point) for point in points]}))
         return
+    from parlay.cli.tables import wide_console
+
     click.echo(title)
-    console = Console()
-    Console(width=max(console.width, 120)).print(pareto_table(points, resource.name))
-
-
-def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
+    wide_console(120).print(pareto_table(points, resource.name))

@@ -1,0 +1,184 @@
+"""``parlay fit``: from a device's budget to a verdict and the winner's files."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from parlay.cli.options import json_option, option, record, takes
+from parlay.cli.options.model import DeviceOptions, FenceOptions, factory_option
+from parlay.cli.options.training import DataOptions, RecipeOptions, RunningOptions, checked_seed, seeds_from
+from parlay.cli.trials import INTERRUPTED, ProgressBar
+
+if TYPE_CHECKING:
+    from parlay.data import Dataset
+    from parlay.fit import FitResult, Told
+
+__all__ = ["fit"]
+
+MOST_VALIDATION = 5000
+SEEDS = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArmOptions:
+    """Which arms are trained, and how often."""
+
+    model_arg: tuple[str, ...] = factory_option()
+    device: DeviceOptions = field(metadata=record(DeviceOptions))
+    fences: FenceOptions = field(metadata=record(FenceOptions))
+    val: int | None = option(
+        "--val", type=int, help="Training images set aside to choose by; default a tenth, at most 5,000."
+    )
+    seeds: int | None = option("--n-seeds", "--seeds", type=int, help="Trainings of each arm, seeds 0, 1, ...; [5].")
+    given: tuple[int, ...] = option("--seed", type=int, multiple=True, help="A seed of its own choice; repeatable.")
+    random_seed: int = option("--random-seed", type=int, default=0, show_default=True, help="Draws the random arm.")
+    quick: bool = option(
+        "--quick", is_flag=True, help="A first answer in some ten minutes: 3 seeds, as many steps as fit."
+    )
+    time_limit: float | None = option(
+        "--time-limit", type=float, help="Seconds for each search; default: until the gap is small, at most 60."
+    )
+
+    def numbers(self) -> tuple[int, ...]:
+        """The seeds."""
+        from parlay.fit import QUICK_SEEDS
+
+        usual = None if self.given else QUICK_SEEDS if self.quick else SEEDS
+        return seeds_from(usual if self.seeds is None else self.seeds, self.given)
+
+    def validation(self, data: Dataset) -> int:
+        """Images set aside."""
+        return min(MOST_VALIDATION, len(data.train_labels) // 10) if self.val is None else self.val
+
+
+@click.command()
+@click.argument("spec")
+@click.option("--study", "folder", required=True, type=click.Path(path_type=Path), help="Folder of the study.")
+@takes(source=DataOptions, how=RecipeOptions, arms=ArmOptions, running=RunningOptions)
+@json_option
+def fit(
+    spec: str,
+    folder: Path,
+    source: DataOptions,
+    how: RecipeOptions,
+    arms: ArmOptions,
+    running: RunningOptions,
+    as_json: bool,
+) -> int:
+    """The best layout of the model SPEC for a device, or none better: trained, quantised, compared, exported.
+
+    Trains the model as it is, the layouts of highest energy and of the recommended score, uniform scaling and a random
+    layout, all under the device's limits, all the same way, as one study that goes on where it stopped. Ends with one
+    verdict, and the winner's files in DIR/winner. SPEC is as in 'parlay trace'.
+    """
+    from parlay.documents import document
+    from parlay.fit import Asked
+    from parlay.fit import fit as fit_model
+    from parlay.graph.specs import parse_kwargs
+    from parlay.study import ModelNetwork
+
+    limits, seeds, recipe, settings = arms.device.make(), arms.numbers(), how.make(source.data), running.settings()
+    data = source.load()
+    network = ModelNetwork.traced(
+        spec,
+        in_channels=data.in_channels,
+        image=data.image,
+        classes=data.classes,
+        kwargs=parse_kwargs(arms.model_arg),
+    )
+    asked = Asked(
+        network=network,
+        data=data,
+        limits=limits,
+        recipe=recipe,
+        seeds=seeds,
+        validation=arms.validation(data),
+        fences=vars(arms.fences),
+        steps=how.steps,
+        precision=None if how.precision == "auto" else how.precision,
+        is_quick=arms.quick,
+        random_seed=checked_seed(arms.random_seed),
+        time_limit=arms.time_limit,
+    )
+    executor = running.executor()
+    try:
+        with ProgressBar() as bar:
+            try:
+                result = fit_model(
+                    folder,
+                    asked,
+                    source=source.source(data),
+                    executor=executor,
+                    settings=settings,
+                    watcher=bar,
+                    told=_teller(bar),
+                    precision=lambda: how.precision_on(settings.device, folder=folder),
+                )
+            except KeyboardInterrupt:
+                bar.say(f"stopped: what ended is kept in {folder}; run the same command again to go on")
+                return INTERRUPTED
+    finally:
+        executor.shutdown(cancel_futures=True)
+    if as_json:
+        click.echo(document({"study": str(folder), **result.content()}))
+    else:
+        _print(result, folder)
+    return 0
+
+
+def _teller(bar: ProgressBar) -> Told:
+    from parlay.fit import FitPlan, Told
+    from parlay.layout import format_layout
+
+    class Teller(Told):
+        """Stages and arms as lines on stderr."""
+
+        def stage(self, text: str) -> None:
+            bar.say(f"{text} ...")
+
+        def planned(self, plan: FitPlan) -> None:
+            bar.say(f"arms ({'; '.join(plan.constraints)}):")
+            for arm in plan.arms:
+                how = "; ".join(f"{name}: {text}" for name, text in arm.how.items())
+                bar.say(f"  {format_layout(arm.layout)}{'' if arm.fits else ' (does not fit)'}  {how}")
+            bar.say(f"{len(plan.arms)} arms x {len(plan.seeds)} seeds, {plan.steps:,} steps each, {plan.precision}")
+
+        def noticed(self, text: str) -> None:
+            bar.say(f"note: {text}")
+
+        def measuring(self, done: int, total: int) -> None:
+            if sys.stderr.isatty() and done < total:
+                bar.say(f"  {done + 1} of {total}")
+
+    return Teller()
+
+
+def _print(result: FitResult, folder: Path) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from parlay.report.page.fits import HEADS, about, arm_cells, device_lines
+
+    content = result.content()
+    console = Console()
+    console = Console(width=max(console.width, 175))
+    table = Table(box=None, pad_edge=False)
+    for place, head in enumerate(HEADS):
+        table.add_column(head, justify="right" if place else "left", overflow="fold")
+    for arm in content["arms"]:
+        table.add_row(*arm_cells(arm))
+    console.print(table)
+    lines = (
+        about(content),
+        f"verdict: {result.sentence}",
+        f"winner: {result.verdict.winner}; {', '.join(str(path) for path in result.files)}",
+        *device_lines(content),
+        f"parlay report {folder} makes the page",
+    )
+    for line in lines:
+        console.print(line, soft_wrap=True, highlight=False, markup=False)

@@ -1,0 +1,127 @@
+"""Options that name a PyTorch model, what a device allows it, and how far its widths may move."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from parlay.cli.options import argument, option
+from parlay.layout import Order
+from parlay.network import ELEMENT_BYTES
+
+if TYPE_CHECKING:
+    from parlay.graph import WidthGraph
+    from parlay.retrofit import Limits
+    from parlay.retrofit.files import Origin
+
+__all__ = ["DeviceOptions", "FenceOptions", "ModelOptions", "factory_option", "pin_option", "traced"]
+
+
+def factory_option() -> Any:
+    """Arguments of a model's factory; the second name is that of earlier versions."""
+    return option("--model-arg", "--model-kwargs", multiple=True, help="key=value for the model's factory; repeatable.")
+
+
+def pin_option() -> Any:
+    """Widths that are kept."""
+    return option("--pin", multiple=True, help="Keep the widths of the modules that match, such as 'classifier.*'.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelOptions:
+    """Which model is traced, and on what input."""
+
+    spec: str = argument()
+    inputs: tuple[str, ...] = option(
+        "--input",
+        multiple=True,
+        required=True,
+        help="Shape of one image, such as 3x224x224; again for a model of several inputs.",
+    )
+    model_arg: tuple[str, ...] = factory_option()
+    pin: tuple[str, ...] = pin_option()
+
+    def trace(self, *, quiet: bool) -> WidthGraph:
+        """Load and trace the model."""
+        return traced(self.spec, self.inputs, self.model_arg, self.pin, quiet=quiet)
+
+    def origin(self) -> Origin:
+        """Where the model comes from, as its files say it."""
+        from parlay.graph.specs import parse_inputs, parse_kwargs
+        from parlay.retrofit.files import Origin
+
+        return Origin(
+            spec=self.spec,
+            kwargs=parse_kwargs(self.model_arg),
+            inputs=[list(item.shape[1:]) for item in parse_inputs(self.inputs)],
+            pins=list(self.pin),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeviceOptions:
+    """What a device allows a model."""
+
+    params: str | None = option("--params", help="Exactly so many parameters, or 'same' as today.")
+    max_params: str | None = option(
+        "--max-params", help="At most so many, or a ratio of today's such as 1.0x (the default); 'none' lifts it."
+    )
+    params_range: str | None = option("--params-range", help="A:B, from A to B parameters.")
+    max_macs: str | None = option(
+        "--max-macs", help="Multiply-adds of one image: a number or a ratio; default 1.0x; 'none' lifts it."
+    )
+    max_peak_memory: str | None = option(
+        "--max-peak-memory", help="Peak activation memory: bytes (64KiB) or a ratio; default 1.0x, 'none' lifts it."
+    )
+    flash: str | None = option(
+        "--flash", help="Bytes for the weights, such as 256KiB; takes the place of the default on parameters."
+    )
+    ram: str | None = option(
+        "--ram", help="Bytes for activations, such as 64KiB; takes the place of the default on peak memory."
+    )
+    dtype: str = option(
+        "--dtype", default="int8", show_default=True, help=f"Type on the device: {', '.join(ELEMENT_BYTES)}."
+    )
+
+    def make(self) -> Limits:
+        """The limits, their amounts checked where that needs no model."""
+        from parlay.retrofit import Limits, parse_bytes
+
+        for name, text in (("flash", self.flash), ("ram", self.ram)):
+            if text is not None:
+                parse_bytes(text, name)
+        return Limits(**vars(self))
+
+
+@dataclass(frozen=True, kw_only=True)
+class FenceOptions:
+    """How far widths may move from today's."""
+
+    multiple_of: int = option(
+        "--multiple-of", type=int, default=1, show_default=True, help="Every free width is a multiple of this."
+    )
+    min_ratio: str = option(
+        "--min-ratio", default="0.5", show_default=True, help="Smallest ratio of a width to today's."
+    )
+    max_ratio: str = option("--max-ratio", default="2", show_default=True, help="Largest ratio of a width to today's.")
+    max_step: str | None = option(
+        "--max-step", help="Largest ratio between groups that follow each other in the list, such as 2."
+    )
+    order: str = option("--order", default="free", show_default=True, help=f"How they compare: {', '.join(Order)}.")
+
+
+def traced(
+    spec: str, inputs: tuple[str, ...], model_arg: tuple[str, ...], pin: tuple[str, ...], *, quiet: bool
+) -> WidthGraph:
+    """Load and trace a model; says so on stderr where somebody looks."""
+    from rich.console import Console
+
+    from parlay.graph import trace
+    from parlay.graph.specs import load_model, parse_inputs, parse_kwargs
+
+    images, kwargs = parse_inputs(inputs), parse_kwargs(model_arg)
+    is_shown = not quiet and sys.stderr.isatty()
+    with Console(stderr=True).status(f"tracing {spec}") if is_shown else nullcontext():
+        return trace(load_model(spec, kwargs), images, pin=pin)

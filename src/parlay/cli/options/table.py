@@ -1,0 +1,112 @@
+"""Options of the commands that read trained networks: a table with its columns named, or a study's folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from parlay.cli.options import given, option
+from parlay.errors import InputError
+
+if TYPE_CHECKING:
+    from parlay.evidence.panel import Binning
+    from parlay.evidence.table import Population
+
+__all__ = ["BinOptions", "TableOptions"]
+
+
+class Names(click.ParamType):
+    """Column names joined by commas."""
+
+    name = "name[,name...]"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        if isinstance(value, tuple):
+            return value
+        names = tuple(part.strip() for part in str(value).split(","))
+        if not all(names) or len(set(names)) != len(names):
+            self.fail(f"got {value!r}; allowed: different names joined by commas", param, ctx)
+        return names
+
+
+class Counts(click.ParamType):
+    """Whole numbers joined by commas."""
+
+    name = "n[,n...]"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+        if isinstance(value, tuple):
+            return value
+        parts = [part.strip() for part in str(value).split(",")]
+        if not all(part.isascii() and part.isdigit() and 1 <= int(part) <= 10**6 for part in parts):
+            self.fail(f"got {value!r}; allowed: whole numbers of at least 1 joined by commas", param, ctx)
+        return tuple(int(part) for part in parts)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableOptions:
+    """Columns of a table of trained networks; a study names its own."""
+
+    widths: tuple[str, ...] | None = option("--widths", type=Names(), help="Columns with the widths, such as c0,c1,c2.")
+    layers: tuple[int, ...] | None = option(
+        "--layers", type=Counts(), help="Convolutions that every width sets, such as 3,1,1; default 1 each."
+    )
+    accuracy: tuple[str, ...] | None = option(
+        "--accuracy", type=Names(), help="Columns with the accuracies, one a run; an empty cell is no run."
+    )
+    params: str | None = option("--params", help="Column with the parameters.")
+    macs: str | None = option("--macs", help="Column with the multiply-adds.")
+    peak_memory: str | None = option("--peak-memory", help="Column with the most activation memory; optional.")
+
+    def read(self, source: Path) -> list[Population]:
+        """The networks of a table, or of a study's folder, largest group first.
+
+        Raises:
+            InputError: when columns of a table are not named, or those of a study are.
+        """
+        if source.is_dir():
+            return self._study(source)
+        from parlay.evidence.table import read_table
+
+        if self.widths is None or self.accuracy is None or self.params is None or self.macs is None:
+            needed = ("widths", "accuracy", "params", "macs")
+            names = ", ".join(f"--{name}" for name in needed if getattr(self, name) is None)
+            raise InputError("table", given=f"{source} without {names}", allowed="these columns named")
+        return [
+            read_table(
+                source,
+                widths=self.widths,
+                layers=self.layers,
+                accuracy=self.accuracy,
+                params=self.params,
+                macs=self.macs,
+                peak_memory=self.peak_memory,
+            )
+        ]
+
+    def _study(self, folder: Path) -> list[Population]:
+        """The networks of a study's folder."""
+        from parlay.evidence.trials import read_study
+
+        if named := given(TableOptions):
+            raise InputError(named[0], given="a study", allowed="tables only", remedy="a study names its own columns")
+        return read_study(folder)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BinOptions:
+    """Which networks are of one size."""
+
+    bin_width: float = option("--bin", type=float, default=0.01, show_default=True, help="Width; 0: equal sizes only.")
+    min_bin: int | None = option(
+        "--min-bin", type=int, help="Networks a bin needs; default 30, or 5 where no bin has 30."
+    )
+
+    def make(self) -> Binning:
+        """The bins."""
+        from parlay.evidence.panel import Binning
+
+        return Binning(width=self.bin_width, least=self.min_bin)

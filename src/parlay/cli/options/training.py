@@ -1,0 +1,260 @@
+"""Options of the commands that train: the data, the network, the recipe, the seeds, the machine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from parlay.cli.options import is_given, option, record
+from parlay.cli.options.model import factory_option
+from parlay.cli.options.problem import FamilyOptions
+from parlay.errors import InputError
+from parlay.train.recipe import PAPER, RECIPES, Recipe, get_recipe
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from parlay.data import Dataset
+    from parlay.study import DataSource, Settings, TrialExecutor
+    from parlay.study.network import TrialNetwork
+
+__all__ = [
+    "DataOptions",
+    "MachineOptions",
+    "NetworkOptions",
+    "RecipeOptions",
+    "RunningOptions",
+    "SeedOptions",
+    "checked_seed",
+    "facts_of",
+    "seeds_from",
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataOptions:
+    """What is trained on."""
+
+    data: str | None = option(
+        "--data", help="digits, cifar10, cifar100, folder:PATH, voc2007:PATH, or a Keras-style .npz file."
+    )
+    data_dir: str = option("--data-dir", default="data", show_default=True, help="Where downloads are kept.")
+
+    def load(self) -> Dataset:
+        """Read the data."""
+        from parlay.data import load
+
+        if not self.data:
+            raise click.UsageError("Missing option '--data', such as --data cifar10.")
+        return load(self.data, data_dir=self.data_dir)
+
+    def source(self, data: Dataset) -> DataSource:
+        """Where the data comes from, named so that it is found from any folder."""
+        from parlay.study import DataSource
+
+        spec = self.data or ""
+        kind, colon, path = spec.partition(":")
+        if colon and path and kind.isalnum():
+            spec = f"{kind}:{Path(path).expanduser().absolute()}"
+        elif Path(spec).expanduser().is_file():
+            spec = str(Path(spec).expanduser().absolute())
+        return DataSource(name=data.name, spec=spec, folder=str(Path(self.data_dir).expanduser().absolute()))
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecipeOptions:
+    """How it is trained."""
+
+    recipe: str | None = option(
+        "--recipe", help=f"{PAPER}, {', '.join(RECIPES)}; default digits for digits, else fast."
+    )
+    recipe_set: tuple[str, ...] = option(
+        "--recipe-set", multiple=True, help="A field of the recipe, such as lr=0.05; repeatable."
+    )
+    steps: int | None = option("--steps", type=int, help="Batches to train on; default: the recipe's.")
+    precision: str = option(
+        "--precision", default="auto", show_default=True, help="fp32, bf16, or auto: the study's, else the faster."
+    )
+
+    def make(self, data: str | None, *, family: str = "plain") -> Recipe:
+        """The recipe asked for, or the one that suits the data."""
+        settings: dict[str, str] = {}
+        for item in self.recipe_set:
+            key, equals, value = item.partition("=")
+            if not equals:
+                raise InputError("--recipe-set", given=repr(item), allowed="field=value, such as lr=0.05")
+            settings[key.strip()] = value
+        name = self.recipe or ("digits" if data == "digits" else "fast")
+        return get_recipe(name, family=family).with_settings(settings)
+
+    def precision_on(self, device: str, *, folder: Path | None = None) -> str:
+        """The precision asked for.
+
+        ``auto`` is what all trials of the study at hand have, so that it can be gone on with on another machine;
+        without such a study it is what this machine is faster with.
+        """
+        from parlay.extras import Needs
+
+        if self.precision == "auto" and folder is not None and (folder / "study.sqlite").exists():
+            from parlay.study import Reader
+
+            with Reader(folder) as study:
+                known = {row.trial.precision for row in study.rows()}
+            if len(known) == 1:
+                return known.pop()
+        if self.precision == "fp32":
+            return "fp32"
+        with Needs("training", extra="train"):
+            from parlay.train.device import resolve_device, resolve_precision
+        return resolve_precision(self.precision, resolve_device(device))
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkOptions:
+    """A network of a family, or any model."""
+
+    val: int = option("--val", type=int, default=0, show_default=True, help="Training images set aside to choose by.")
+    model: str | None = option("--model", help="A PyTorch model instead of a family, as in 'parlay trace'.")
+    model_arg: tuple[str, ...] = factory_option()
+    family: FamilyOptions = field(metadata=record(FamilyOptions))
+
+    def make(self, data: Dataset, *, groups: int | None = None) -> TrialNetwork:
+        """The network, with input and classes from the data.
+
+        Args:
+            data: what it is trained on.
+            groups: number of widths of a layout at hand, which sets a plain network's depth where none is given.
+
+        Raises:
+            InputError: when the command line says otherwise than the data, or names both a model and a family.
+        """
+        from parlay.study import ModelNetwork
+
+        facts = facts_of(data)
+        if self.model is None:
+            if self.model_arg:
+                raise InputError("--model-arg", given=", ".join(self.model_arg), allowed="together with --model")
+            return replace(self.family, **facts).make(groups=groups)
+        for name in ("family", "depth", "kernel_size"):
+            if is_given(name):
+                raise InputError(f"--{name.replace('_', '-')}", given="with --model", allowed="one of the two")
+        from parlay.graph.specs import parse_kwargs, placed
+
+        return ModelNetwork.traced(placed(self.model), **facts, kwargs=parse_kwargs(self.model_arg))
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeedOptions:
+    """Which seeds every layout is trained with."""
+
+    seeds: int | None = option(
+        "--n-seeds", "--seeds", type=int, help="Runs of each layout, seeds 0, 1, ...; default 1."
+    )
+    given: tuple[int, ...] = option("--seed", type=int, multiple=True, help="A seed of its own choice; repeatable.")
+
+    def make(self, count: int = 1) -> tuple[int, ...]:
+        """The seeds; so many without a word."""
+        return seeds_from(count if self.seeds is None and not self.given else self.seeds, self.given)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MachineOptions:
+    """On what it is trained; no part of a trial's identity."""
+
+    device: str = option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
+    threads: int | None = option(
+        "--threads", type=int, help="CPU threads of a trial; default: torch's choice, or workers' share."
+    )
+
+    def check(self) -> None:
+        """Refuse a device that this machine has not."""
+        from parlay.extras import Needs
+
+        with Needs("training", extra="train"):
+            from parlay.train.device import resolve_device
+        resolve_device(self.device)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunningOptions:
+    """Where trials run, and what happens when one fails or is killed."""
+
+    workers: int | None = option(
+        "--workers", type=int, help="Trials at a time, each in a process of its own; cores divided among them."
+    )
+    ray: str | None = option("--ray", help="auto or ADDRESS: run on a Ray cluster (extra 'ray').")
+    ray_cpus: float = option(
+        "--ray-cpus", type=float, default=1, show_default=True, help="Cores that one trial reserves there."
+    )
+    ray_gpus: float = option(
+        "--ray-gpus", type=float, default=0, show_default=True, help="GPUs that one trial reserves, such as 0.25."
+    )
+    retries: int = option(
+        "--retries", type=int, default=0, show_default=True, help="Further tries of a trial that fails."
+    )
+    checkpoint_seconds: float = option(
+        "--checkpoint-seconds",
+        type=float,
+        default=60,
+        show_default=True,
+        help="Between checkpoints; a kill costs no more.",
+    )
+    machine: MachineOptions = field(metadata=record(MachineOptions))
+
+    def executor(self) -> TrialExecutor:
+        """What runs trials."""
+        from parlay.study import make_executor
+
+        return make_executor(
+            workers=self.workers,
+            ray=self.ray,
+            ray_cpus=self.ray_cpus,
+            ray_gpus=self.ray_gpus,
+            threads=self.machine.threads,
+        )
+
+    def settings(self) -> Settings:
+        """How every trial runs."""
+        from parlay.study import Settings
+
+        return Settings(device=self.machine.device, retries=self.retries, checkpoint_seconds=self.checkpoint_seconds)
+
+
+def facts_of(data: Dataset) -> dict[str, int]:
+    """Input channels, image side and classes, which the data decides.
+
+    Raises:
+        InputError: when the command line says otherwise.
+    """
+    facts = {"in_channels": data.in_channels, "image": data.image, "classes": data.classes}
+    given = click.get_current_context().params
+    for name, value in facts.items():
+        if is_given(name) and given[name] != value:
+            raise InputError(
+                f"--{name.replace('_', '-')}",
+                given=given[name],
+                allowed=f"{value}, that of the data {data.name}",
+                remedy="leave the option out: the data decides",
+            )
+    return facts
+
+
+def checked_seed(seed: int) -> int:
+    """The seed, if torch takes it."""
+    if not 0 <= seed < 2**63:
+        raise InputError("--seed", given=seed, allowed="an integer from 0 to 2^63 - 1")
+    return seed
+
+
+def seeds_from(count: int | None, given: Sequence[int]) -> tuple[int, ...]:
+    """Seeds 0 to count - 1, or those given one by one; seed 0 without either."""
+    if count is not None and given:
+        raise InputError("seeds", given="--n-seeds and --seed", allowed="one of the two")
+    if given:
+        return tuple(checked_seed(seed) for seed in given)
+    if count is not None and not 1 <= count <= 1000:
+        raise InputError("--n-seeds", given=count, allowed="an integer from 1 to 1000")
+    return tuple(range(1 if count is None else count))

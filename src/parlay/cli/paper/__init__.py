@@ -1,0 +1,13 @@
+"""``parlay paper``: the paper's tables recomputed, its figures from our own trainings, its claims judged."""
+
+from __future__ import annotations
+
+from parlay.cli.group import CommandTable
+
+__all__ = ["paper"]
+
+paper = CommandTable(
+    {name: f"parlay.cli.paper.{name}:{name}" for name in ("check", "run", "figures", "claims")},
+    name="paper",
+    help="Liao et al. (2017): tables recomputed, figures and claims from our own trainings.",
+)

@@ -1,0 +1,45 @@
+"""``parlay paper figures``: the paper's figures and tables from our own trainings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from parlay.cli.options import json_option, takes
+from parlay.cli.paper.trials import TrialOptions
+from parlay.documents import document
+
+__all__ = ["figures"]
+
+
+@click.command()
+@takes(trials=TrialOptions)
+@click.option("--out", type=click.Path(path_type=Path), default="figures", show_default=True, help="Folder to write.")
+@click.option("--format", "kinds", multiple=True, help="pdf, svg or png; repeatable; default: all three.")
+@json_option
+def figures(
+    trials: TrialOptions,
+    out: Path,
+    kinds: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Draw Figures 2 to 5, free order and matched pairs; write Tables 1 to 5 and the claims beside them."""
+    from parlay.documents import write_atomically
+    from parlay.paper.figures import write_figures
+    from parlay.paper.judging import gather, judge_all
+    from parlay.paper.listings import claims_markdown, write_listings
+    from parlay.report.panels import FORMATS
+
+    rows = trials.read()
+    panels = gather(rows, recipe=trials.recipe, steps=trials.steps)
+    files = write_figures(panels, out, kinds=kinds or FORMATS)
+    files += write_listings(panels, out)
+    write_atomically(out / "claims.md", claims_markdown(judge_all(panels, rows)))
+    files.append(out / "claims.md")
+    points = {name: len(found.points) for name, found in panels.items()}
+    if as_json:
+        click.echo(document({"files": [str(path) for path in files], "layouts": points}))
+        return
+    drawn = ", ".join(f"{name} {count}" for name, count in points.items() if count) or "none"
+    click.echo(f"{len(files)} files in {out}; layouts with runs: {drawn}")

@@ -1,0 +1,171 @@
+"""``parlay retrofit``: better widths for a model under what a device allows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from parlay.cli.facts import result_facts
+from parlay.cli.options import json_option, takes
+from parlay.cli.options.model import DeviceOptions, FenceOptions, ModelOptions
+from parlay.cli.progress import solving
+from parlay.documents import document, finite
+from parlay.layout import format_layout
+from parlay.problem import Solution
+
+if TYPE_CHECKING:
+    from parlay.retrofit import Latency, Retrofit, Written
+
+__all__ = ["retrofit"]
+
+AMOUNTS = {"params": "params", "macs": "macs", "peak_activation_bytes": "peak memory", "flash_bytes": "flash"}
+"""What the table compares, by JSON key."""
+
+
+@click.command()
+@takes(model=ModelOptions, device=DeviceOptions, fences=FenceOptions)
+@click.option("--score", default="energy-layer", show_default=True, help="What is maximised (see 'parlay scores').")
+@click.option("--top-k", type=int, default=1, show_default=True, help="How many layouts, best first.")
+@click.option("--time-limit", type=float, help="Seconds for the search; default: until the gap is small, at most 60.")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder for layout.json, weights, ONNX and rebuild.py.")
+@click.option("--keep-weights", is_flag=True, help="Copy what overlaps from the model into the written weights.")
+@click.option(
+    "--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Initialises the written weights."
+)
+@click.option("--overwrite", is_flag=True, help="Replace files of an earlier retrofit in --out.")
+@click.option("--latency", is_flag=True, help="Time the old and the new network on this host.")
+@json_option
+def retrofit(
+    model: ModelOptions,
+    device: DeviceOptions,
+    fences: FenceOptions,
+    score: str,
+    top_k: int,
+    time_limit: float | None,
+    out: Path | None,
+    keep_weights: bool,
+    seed: int,
+    overwrite: bool,
+    latency: bool,
+    as_json: bool,
+) -> int:
+    """Better widths for the model SPEC under everything a device limits, with a certificate.
+
+    Unless told otherwise: at most today's parameters, multiply-adds and peak memory, every width within half and twice
+    today's. SPEC is as in 'parlay trace'. Exit code 1 when nothing satisfies the limits.
+    """
+    from parlay.retrofit import compare_latency, retrofit_or_conflict, write_files
+    from parlay.retrofit.files import refuse_overwriting
+
+    limits, origin = device.make(), model.origin()
+    if out is not None and not overwrite:
+        refuse_overwriting(out)
+    graph = model.trace(quiet=as_json)
+    with solving(quiet=as_json) as report:
+        found, conflict = retrofit_or_conflict(
+            graph, limits, score=score, top_k=top_k, time_limit=time_limit, progress=report, **vars(fences)
+        )
+    written = timed = None
+    if found.result.solutions and out is not None:
+        written = write_files(found, out, origin, keep_weights=keep_weights, seed=seed, overwrite=overwrite)
+    if found.result.solutions and latency:
+        new = written.module if written else graph.build(found.layout, seed=seed)
+        timed = compare_latency(graph.model, new, graph.example.sized(1))
+    facts = {
+        **_facts(model.spec, found),
+        "conflict": None if conflict is None else conflict.content(),
+        "files": [str(path) for path in written.paths] if written else [],
+        "onnx_difference": finite(written.onnx_difference) if written else None,
+        "onnx_note": written.onnx_note if written else "",
+        "latency": None if timed is None else _latency_facts(timed),
+    }
+    if as_json:
+        click.echo(document(facts))
+    else:
+        _print_tables(facts, found)
+        click.echo(found.summary())
+        notes = [f"note: {note}" for note in facts["unchecked"]]
+        for line in (conflict and conflict.summary(), *notes, timed, *_written_lines(written)):
+            if line is not None:
+                click.echo(line)
+    return 0 if found.result.solutions else 1
+
+
+def _facts(spec: str, found: Retrofit) -> dict[str, Any]:
+    """Everything that is told of the search, by JSON key."""
+    graph = found.graph
+    today = Solution(layout=graph.layout, log_energy=found.before)
+    return {
+        "spec": spec,
+        **result_facts(found.result),
+        "gained": finite(found.gained),
+        "constraints": [str(constraint) for constraint in found.problem.constraints],
+        "today": {**today.content(), "satisfies_the_limits": found.keeps_today, **found.amounts(graph.layout)},
+        "solutions": [{**one.content(), **found.amounts(one.layout)} for one in found.solutions()],
+        "groups": [
+            {"name": g.name, "multiplicity": g.multiplicity, "multiple_of": g.multiple_of, "members": list(g.members)}
+            for g in found.problem.space.groups
+        ],
+        "dtype": found.limits.dtype,
+        "binding": [
+            {
+                "constraint": str(b.constraint),
+                "amount": b.amount,
+                "slack": b.slack,
+                "price": finite(b.price),
+                "binds": b.binds,
+            }
+            for b in found.result.bindings()
+        ],
+        "unchecked": list(graph.unchecked),
+    }
+
+
+def _latency_facts(timed: Latency) -> dict[str, Any]:
+    return {
+        "old_ms": timed.old,
+        "new_ms": timed.new,
+        "old_quartiles_ms": list(timed.old_spread),
+        "new_quartiles_ms": list(timed.new_spread),
+        "ratio": timed.ratio,
+        "rounds": timed.rounds,
+        "host": timed.host,
+    }
+
+
+def _print_tables(facts: dict[str, Any], found: Retrofit) -> None:
+    """Widths and amounts before and after; further layouts in a line each."""
+    from parlay.cli.tables import table_of, wide_console
+
+    click.echo(f"{facts['spec']}: {'; '.join(facts['constraints'])}; score {facts['score']}")
+    if not facts["solutions"]:
+        return
+    console = wide_console(110)
+    table = table_of("group", "layers", "before", "after", "ratio")
+    for group, before, after in zip(found.graph.space.groups, found.graph.layout, found.layout, strict=True):
+        table.add_row(group.name, str(group.multiplicity), f"{before:,}", f"{after:,}", f"{after / before:.2f}")
+    console.print(table)
+    table = table_of("", "before", "after", "ratio")
+    before, after = facts["today"], facts["solutions"][0]
+    for key, name in AMOUNTS.items():
+        unit = f" ({facts['dtype']})" if "bytes" in key else ""
+        table.add_row(name + unit, f"{before[key]:,}", f"{after[key]:,}", f"{after[key] / max(1, before[key]):.4f}")
+    energies = (one["log_energy"] for one in (before, after))
+    table.add_row("log energy", *("-" if energy is None else f"{energy:.6f}" for energy in energies), "")
+    console.print(table)
+    if len(facts["solutions"]) > 1:
+        for rank, solution in enumerate(facts["solutions"], start=1):
+            click.echo(f"no. {rank}: log energy {solution['log_energy']:.6f}, {format_layout(solution['layout'])}")
+
+
+def _written_lines(written: Written | None) -> Iterable[str]:
+    if written is None:
+        return
+    yield f"written: {', '.join(str(path) for path in written.paths)}"
+    if written.onnx_note:
+        yield f"no ONNX file: {written.onnx_note}"
+    elif written.onnx_difference is not None:
+        yield f"ONNX checked with onnxruntime: {written.onnx_difference:.1e} of the largest output apart"

@@ -1,0 +1,52 @@
+"""``parlay sample``: layouts of a size drawn at random."""
+
+from __future__ import annotations
+
+import click
+
+from parlay.cli.facts import layout_facts, question_facts
+from parlay.cli.options import json_option, takes
+from parlay.cli.options.problem import FamilyOptions, MemoryOptions, ProblemOptions
+from parlay.cli.progress import counting
+from parlay.documents import document
+from parlay.layout import format_layout
+
+__all__ = ["sample"]
+
+
+@click.command()
+@takes(network=FamilyOptions, size=ProblemOptions)
+@click.option("--n-samples", type=int, default=32, show_default=True, help="How many layouts to draw.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Same seed, same layouts, on any machine.")
+@click.option("--replace", is_flag=True, help="Let a layout come more than once.")
+@takes(tables=MemoryOptions)
+@json_option
+def sample(
+    network: FamilyOptions,
+    size: ProblemOptions,
+    n_samples: int,
+    seed: int,
+    replace: bool,
+    tables: MemoryOptions,
+    as_json: bool,
+) -> None:
+    """Draw layouts of one size at random, each as likely as every other, without replacement."""
+    from parlay.solver import Sampler
+
+    family = network.make()
+    problem = size.make(family)
+    with counting() as tick:
+        sampler = Sampler(problem, memory=tables.bytes, tick=tick)
+    drawn = sampler.draw(n_samples, seed=seed, replace=replace)
+    if as_json:
+        facts = {
+            "count": sampler.total,
+            **question_facts(family, problem),
+            "n_samples": n_samples,
+            "seed": seed,
+            "replace": replace,
+            "layouts": [layout_facts(family, problem, layout) for layout in drawn],
+        }
+        click.echo(document(facts))
+    else:
+        click.echo("\n".join(format_layout(layout) for layout in drawn))

@@ -1,0 +1,18 @@
+"""``parlay study``: many networks trained the same way, planned, run, watched and exported."""
+
+from __future__ import annotations
+
+from parlay.cli.group import CommandTable
+
+__all__ = ["study"]
+
+study = CommandTable(
+    {
+        "new": "parlay.cli.study.new:new",
+        "run": "parlay.cli.study.run:run",
+        "status": "parlay.cli.study.status:status",
+        "export": "parlay.cli.study.export:export",
+    },
+    name="study",
+    help="Train many layouts, keep every result, go on where it stopped. FOLDER is the study's.",
+)

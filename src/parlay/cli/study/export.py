@@ -1,0 +1,32 @@
+"""``parlay study export``: every trial as text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from parlay.cli.options import json_option
+
+__all__ = ["export"]
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--csv", "table", type=click.Path(path_type=Path), help="Every trial as a line; - for stdout.")
+@click.option("--curves", type=click.Path(path_type=Path), help="Loss of every step: .csv, or .npz by trial.")
+@json_option
+def export(folder: Path, table: Path | None, curves: Path | None, as_json: bool) -> None:
+    """Every trial of the study, planned ones too, as CSV (on stdout unless told otherwise) or JSON."""
+    from parlay.study.export import export_curves, trials_document, trials_text
+
+    if curves is not None:
+        export_curves(folder, curves)
+    if as_json:
+        click.echo(trials_document(folder))
+    elif table is not None and str(table) != "-":
+        from parlay.documents import write_atomically
+
+        write_atomically(table, trials_text(folder))
+    elif table is not None or curves is None:
+        click.echo(trials_text(folder), nl=False)

@@ -1,0 +1,34 @@
+"""``parlay study new``: trials planned, none trained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from parlay.cli.options import json_option, takes
+from parlay.cli.options.plan import PlanOptions
+
+__all__ = ["new"]
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@takes(planned=PlanOptions)
+@json_option
+def new(folder: Path, planned: PlanOptions, as_json: bool) -> None:
+    """Plan trials without training them, in a new study or besides those of an old one."""
+    from parlay.documents import document
+    from parlay.study.conduct import plan_into
+
+    if not planned.is_planning():
+        raise click.UsageError("Missing option '--layouts', such as --layouts top:6: a plan needs it.")
+    asked = planned.make(folder)
+    added = plan_into(folder, asked.plan, asked.source)
+    if as_json:
+        click.echo(document({"study": str(folder), "planned": len(asked.plan), "new": added.new, "known": added.known}))
+    elif added.new:
+        besides = f", besides {added.known} that it had" if added.known else ""
+        click.echo(f"{folder}: {added.new} trials planned{besides}; parlay study run {folder}")
+    else:
+        click.echo(f"{folder}: nothing added, all {added.known} trials are there")

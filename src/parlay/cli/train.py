@@ -1,0 +1,132 @@
+"""``parlay train``: one layout, one run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from parlay.cli.options import json_option, takes
+from parlay.cli.options.training import (
+    DataOptions,
+    MachineOptions,
+    NetworkOptions,
+    RecipeOptions,
+    checked_seed,
+)
+
+if TYPE_CHECKING:
+    from parlay.study import Trial
+    from parlay.train.loop import History
+
+__all__ = ["train"]
+
+
+@click.command()
+@click.argument("layout")
+@takes(source=DataOptions, options=NetworkOptions, how=RecipeOptions)
+@click.option("--seed", type=int, default=0, show_default=True, help="Of initial weights, data order, augmentation.")
+@takes(machine=MachineOptions)
+@json_option
+def train(
+    layout: str,
+    source: DataOptions,
+    options: NetworkOptions,
+    how: RecipeOptions,
+    seed: int,
+    machine: MachineOptions,
+    as_json: bool,
+) -> None:
+    """Train the network of LAYOUT, such as 35-36-37-43, and test it once, at the end.
+
+    With --model, LAYOUT has one width a group of 'parlay trace', or is 'original', the model's own.
+    """
+    from parlay.cli.trials import ProgressBar
+    from parlay.layout import parse_layout
+    from parlay.study import make_plan, select
+    from parlay.study.work import check_fits
+
+    seed = checked_seed(seed)
+    groups = len(parse_layout(layout)) if layout != "original" else None
+    recipe = how.make(source.data, family=options.family.family)
+    precision = how.precision_on(machine.device)
+    data = source.load()
+    network = options.make(data, groups=groups)
+    [planned] = make_plan(
+        network,
+        select([layout], family=network, problem=None),
+        data=data.fingerprint,
+        recipe=recipe,
+        steps=how.steps,
+        seeds=[seed],
+        validation=options.val,
+        precision=precision,
+    )
+    trial = planned.trial
+    check_fits(trial, data)
+    from parlay.train.device import resolve_device, set_threads
+    from parlay.train.loop import train as train_model
+
+    if machine.threads is not None:
+        set_threads(machine.threads)
+    with ProgressBar() as bar:
+        bar.begin(planned, 1, 1)
+        history = train_model(
+            network.build(trial.layout, seed=seed),
+            data.with_validation(options.val) if options.val else data,
+            recipe,
+            seed=seed,
+            steps=trial.steps,
+            precision=precision,
+            device=resolve_device(machine.device),
+            progress=lambda step, loss: bar.beat(trial.identity, step, loss, None),
+        )
+    click.echo(_document(trial, history, data.name) if as_json else _text(trial, history, data.name))
+
+
+def _document(trial: Trial, history: History, data_name: str) -> str:
+    """One JSON document: what was trained, on what, how, and the outcome. ``accuracy`` is a share, 0 to 1."""
+    from parlay.documents import document
+    from parlay.study.network import layout_costs, network_columns
+
+    return document(
+        {
+            "trial": trial.identity,
+            **network_columns(trial.network),
+            **layout_costs(trial.network, trial.layout),
+            "data": data_name,
+            "data_sha256": trial.data,
+            "recipe": {"name": trial.recipe.name, **trial.config["recipe"]},
+            "steps": trial.steps,
+            "seed": trial.seed,
+            "accuracy": history.accuracy,
+            "loss": history.loss,
+            "train_loss": history.train_loss,
+            "seconds": history.seconds,
+            "threads": history.threads,
+            "validation": trial.validation,
+            "validation_accuracy": history.validation_accuracy,
+            "validation_loss": history.validation_loss,
+            "mean_average_precision": history.mean_average_precision,
+            "precision": history.precision,
+            "device": history.device,
+            "images_per_second": history.images_per_second,
+        }
+    )
+
+
+def _text(trial: Trial, history: History, data_name: str) -> str:
+    """Two lines for people."""
+    from parlay.layout import format_layout
+    from parlay.study.network import layout_costs
+
+    costs = layout_costs(trial.network, trial.layout)
+    energy = "no number" if costs["energy"] is None else f"{costs['energy']:.2f}"
+    weights = "" if costs["weights"] is None else f" {costs['weights']:,} weights,"
+    held = "" if history.validation_accuracy is None else f", validation {100 * history.validation_accuracy:.2f} %"
+    return (
+        f"{format_layout(trial.layout)}, {trial.network.title}: energy {energy},{weights}"
+        f" {costs['params']:,} params, {costs['macs']:,} multiply-adds\n"
+        f"{data_name}, {trial.steps:,} steps of recipe {trial.recipe.name}, seed {trial.seed}: test accuracy"
+        f" {100 * history.accuracy:.2f} %{held}, test loss {history.loss:.3f}, {history.seconds:.1f} s"
+    )
