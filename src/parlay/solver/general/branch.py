@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from parlay.layout import Layout
-from parlay.problem import Dual, End, Split
+from parlay.problem import Split
 from parlay.solver.general.best_in_box import best_in_box
 from parlay.solver.general.boxes import about_how_many, cut, list_box, solved_group, tightened, volume
 from parlay.solver.general.climb import Climber
@@ -24,6 +24,7 @@ from parlay.solver.general.eliminate import Eliminated, eliminate, improved, kep
 from parlay.solver.general.general import General
 from parlay.solver.general.interior_point import Relaxed, relax
 from parlay.solver.general.neighbours import Neighbourhoods
+from parlay.solver.general.tree import Box, Node, Work
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -42,13 +43,13 @@ LISTED = 100_000
 FEW_GROUPS, LARGE = 8, 16
 """Groups up to which limits cut most partial layouts off early, and from which wide neighbourhoods are tried."""
 
-LARGEST_PROOF = 5_000
-"""Steps from which a proof is not kept."""
-
 REFUTED = 1e-9
 """By how much, in ln of a limit, prices must show a box to be infeasible."""
 
 NARROWINGS = 4
+WORTH_RELAXING, WORTH_TABLING = 0.7, 0.3
+LEAST_WORTH = 1e-6
+ASSUMED_GAP = 0.1
 PRICED_ROWS, FACTORS = 3, (0.75, 1.3)
 """Rows whose prices are varied in further bounds of a listing, and by how much."""
 
@@ -80,34 +81,6 @@ CLIMBS = 12
 """Boxes from whose relaxation a layout is sought in any case; later ones only while no layout is known."""
 
 
-@dataclass(eq=False)
-class _Node:
-    """What is known of a box, for the proof."""
-
-    duals: list[Dual] = field(default_factory=list[Dual])
-    split: Split | None = None
-    halves: list[_Node] = field(default_factory=list["_Node"])
-    listed: float | None = None
-    tables: int = 0
-
-    def note_listed(self, threshold: float) -> None:
-        """All layouts of the box that score at least so much are known."""
-        self.listed = threshold if self.listed is None else min(self.listed, threshold)
-
-
-@dataclass(order=True)
-class _Box:
-    """A box that waits: the highest bound first, and among equal ones the newest."""
-
-    key: tuple[float, int]
-    general: General = field(compare=False)
-    start: FloatArray | None = field(compare=False)
-    node: _Node = field(compare=False)
-    priced: Relaxed | None = field(compare=False, default=None)
-    sharpened_below: float = field(compare=False, default=math.inf)
-    listing_below: float = field(compare=False, default=math.inf)
-
-
 @dataclass(kw_only=True)
 class Search:
     """One branch and bound.
@@ -117,7 +90,20 @@ class Search:
         top_k: how many layouts are wanted.
         tick: called now and then; may raise to stop.
         pool: layouts found that keep everything, with their scores.
-        boxes: how many boxes were bounded.
+        boxes: how many relaxations were solved.
+        cuts: how many halves boxes were cut into.
+        prices: upper and lower prices of the rows in the first relaxation.
+        root: the least bound of the whole problem.
+        queue: boxes that wait, a heap.
+        current: bound of the box that is worked on.
+        climbs: how many relaxations were climbed from.
+        seen: layouts that were climbed from.
+        climber, neighbours: what looks for layouts; None before ``run``.
+        starts: layouts given to begin with.
+        tree: the whole problem, and under it all boxes.
+        kept: products that are kept exact, and the order of elimination; None until they are chosen.
+        kept_at: ln of how many layouts the box had for which they were chosen.
+        priced, whole_kept: point and prices of the first bound with products kept, and these products.
     """
 
     general: General
@@ -125,16 +111,17 @@ class Search:
     tick: Callable[[], None]
     pool: dict[Layout, float] = field(default_factory=dict[Layout, float])
     boxes: int = 0
+    cuts: int = 0
     prices: tuple[FloatArray, FloatArray] | None = None
     root: float = math.inf
-    queue: list[_Box] = field(default_factory=list[_Box])
+    queue: list[Box] = field(default_factory=list[Box])
     current: float = -math.inf
     climbs: int = 0
     seen: set[Layout] = field(default_factory=set[Layout])
     climber: Climber | None = None
     neighbours: Neighbourhoods | None = None
     starts: list[Layout] = field(default_factory=list[Layout])
-    tree: _Node = field(default_factory=_Node)
+    tree: Node = field(default_factory=Node)
     kept: tuple[tuple[tuple[int, int], ...], tuple[int, ...]] | None = None
     kept_at: float = math.inf
     priced: Relaxed | None = None
@@ -185,20 +172,13 @@ class Search:
             row = np.array(layout, dtype=np.int64)
             if ((row >= root.low) & (row <= root.high)).all() and root.within(row[None])[0]:
                 self.add(row[None])
-        self.queue = [_Box(key=(-math.inf, 0), general=root, start=relaxed.widths, node=self.tree)]
-        count = 0
+        self.queue = [Box(key=(-math.inf, 0), general=root, start=relaxed.widths, node=self.tree)]
         while self.queue:
             self.tick()
             box = heapq.heappop(self.queue)
             self.current = -box.key[0]
             if self.current >= self.threshold:
-                for part, start, bound, priced in self._halves(box):
-                    count += 1
-                    node = _Node()
-                    box.node.halves.append(node)
-                    key = -min(bound, self.current), -count
-                    half = _Box(key=key, general=part, start=start, node=node, priced=priced)
-                    half.sharpened_below, half.listing_below = box.sharpened_below, box.listing_below
+                for half in self._halves(box):
                     heapq.heappush(self.queue, half)
             self._improve(NEIGHBOURHOODS)
             self.current = -math.inf
@@ -223,93 +203,77 @@ class Search:
             if found is not None:
                 self.add(found)
 
-    def _halves(self, box: _Box) -> list[tuple[General, FloatArray | None, float, Relaxed | None]]:
-        """Bound one box; nothing is left of it, or two boxes are."""
-        general, start = tightened(box.general), box.start
-        relaxed: Relaxed | None = None
+    def _halves(self, box: Box) -> list[Box]:
+        """Work on one box; nothing is left of it, or two boxes are."""
+        work = Work(box=box, general=tightened(box.general), start=box.start)
+        for is_left in (self._narrow, self._sharpen, self._list_best, self._list_all):
+            if not is_left(work):
+                return []
+        if self.climbs < CLIMBS or not self.pool or self.boxes % 10 == 0:
+            self._seek(work.general, work.relaxed, ())
+        return self._cut(work)
+
+    def _narrow(self, work: Work) -> bool:
+        """Bound the box and leave out widths that cannot matter, while that changes much; whether anything is left."""
+        bounded: General | None = None
         for _ in range(NARROWINGS):
-            if general.is_empty:
-                return []
-            relaxed = relax(general, start=start)
-            self.boxes += 1
-            separated = self._bounded(box.node, general, relaxed)
-            if box.key[1] == 0:
-                self.root = min(self.root, separated.bound)
-            if separated.bound < self.threshold or self._hopeless(box.node, general, relaxed):
-                return []
-            start = relaxed.widths
+            if work.general.is_empty:
+                return False
+            self._relax(work)
+            bounded = work.general
+            if work.box.is_root:
+                self.root = min(self.root, work.separated.bound)
+            if work.separated.bound < self.threshold or self._hopeless(work.box.node, work.general, work.relaxed):
+                return False
+            work.start = work.relaxed.widths
             if not self.climbs:
-                self._seek(general, relaxed, self.starts)
+                self._seek(work.general, work.relaxed, self.starts)
             if self.threshold == -math.inf:
                 break
-            windows = separated.windows(self.threshold)
-            if windows is None:
-                return []
-            size = volume(general)
-            general = tightened(general.narrowed(*windows))
-            if general.is_empty:
-                return []
-            if volume(general) > size - 0.7:
+            windows = work.separated.windows(self.threshold)
+            if windows is None or not work.shrink(*windows):
+                return False
+            if volume(work.general) > volume(bounded) - WORTH_RELAXING:
                 break
-        assert relaxed is not None
-        separated = self._bounded(box.node, general, relaxed)
-        if separated.bound < self.threshold:
-            return []
-        bound = separated.bound
-        priced: Relaxed | None = None
-        met: list[IntArray] = []
-        gap = bound - max(self.pool.values(), default=-math.inf)
-        if gap > WORTH_TABLES and volume(general) <= box.sharpened_below:
-            for _ in range(NARROWINGS):
-                found = self._sharpened(box, general, relaxed if priced is None else priced)
-                if found is None:
-                    break
-                sharper, met = found
-                bound, priced = min(bound, sharper.bound), sharper.relaxed
-                if bound < self.threshold:
-                    return []
-                if self.threshold == -math.inf:
-                    break
-                size = volume(general)
-                general = tightened(general.narrowed(*sharper.windows(general, self.threshold)))
-                if general.is_empty:
-                    return []
-                if volume(general) > size - 0.3:
-                    break
-            if bound > separated.bound - SHARPER * gap:
-                box.sharpened_below = volume(general) - RETRIED
-        if priced is not None:
-            relaxed = relax(general, start=start)
-            separated = self._bounded(box.node, general, relaxed)
-            if separated.bound < self.threshold:
-                return []
-            bound = min(bound, separated.bound)
-            bound = min(bound, self._best_above(box, general, priced, bound))
-            if bound < self.threshold:
-                return []
-        threshold = self._reachable(general, separated)
-        if threshold is not None:
-            table = list_box(general, [separated, *self._others(general, relaxed)], threshold, LISTED)
-            if table is not None:
-                self.add(table)
-                box.node.note_listed(threshold)
-                if threshold <= self.threshold:
-                    return []
-                bound = min(bound, threshold)
-        if self.climbs < CLIMBS or not self.pool or self.boxes % 10 == 0:
-            self._seek(general, relaxed, ())
-        group, width = cut(general, relaxed, separated, met)
-        box.node.split = Split(group=group, width=width)
-        below, above = general.high.copy(), general.low.copy()
-        below[group], above[group] = width, width + general.stride[group]
-        return [
-            (general.narrowed(general.low, below), start, bound, priced),
-            (general.narrowed(above, general.high), start, bound, priced),
-        ]
+        if work.general is not bounded:
+            work.separated = self._bounded(work.box.node, work.general, work.relaxed)
+        work.bound = work.separated.bound
+        return work.bound >= self.threshold
 
-    def _sharpened(self, box: _Box, general: General, relaxed: Relaxed) -> tuple[Eliminated, list[IntArray]] | None:
-        """A bound with products kept exact, and the layouts at which it was reached at the prices tried."""
-        is_root = box.key[1] == 0
+    def _relax(self, work: Work) -> None:
+        """Point, prices and their bound over the box as it is."""
+        work.relaxed = relax(work.general, start=work.start)
+        self.boxes += 1
+        work.separated = self._bounded(work.box.node, work.general, work.relaxed)
+
+    def _sharpen(self, work: Work) -> bool:
+        """Bound the box with products kept exact where that is worth its time; whether anything is left."""
+        box, before = work.box, work.bound
+        gap = before - max(self.pool.values(), default=-math.inf)
+        if gap <= WORTH_TABLES or volume(work.general) > box.sharpened_below:
+            return True
+        for _ in range(NARROWINGS):
+            sharper = self._sharpened(work)
+            if sharper is None:
+                break
+            work.bound, work.priced = min(work.bound, sharper.bound), sharper.relaxed
+            if work.bound < self.threshold:
+                return False
+            if self.threshold == -math.inf:
+                break
+            size = volume(work.general)
+            if not work.shrink(*sharper.windows(work.general, self.threshold)):
+                return False
+            if volume(work.general) > size - WORTH_TABLING:
+                break
+        if work.bound > before - SHARPER * gap:
+            box.sharpened_below = volume(work.general) - RETRIED
+        return True
+
+    def _sharpened(self, work: Work) -> Eliminated | None:
+        """A bound with products kept exact; ``work.met`` becomes the layouts at which the prices tried reached it."""
+        box, general = work.box, work.general
+        relaxed = work.relaxed if work.priced is None else work.priced
         size = volume(general)
         if self.kept is None or size < self.kept_at - RECHOSEN:
             self.kept, self.kept_at = kept_products(general, relaxed), size
@@ -322,24 +286,18 @@ class Search:
         box.node.tables += 1
         target = max(self.pool.values(), default=-math.inf)
         if target == -math.inf:
-            target = separate(general, relaxed).bound - 0.1
-        sharper, met = improved(
-            general,
-            relaxed,
-            exact,
-            order,
-            target=target,
-            rounds=ROOT_ROUNDS if is_root and box.node.tables == 1 else BOX_ROUNDS,
-            tick=self.tick,
-        )
+            target = separate(general, relaxed).bound - ASSUMED_GAP
+        is_first_of_root = box.is_root and box.node.tables == 1
+        rounds = ROOT_ROUNDS if is_first_of_root else BOX_ROUNDS
+        sharper, work.met = improved(general, relaxed, exact, order, target=target, rounds=rounds, tick=self.tick)
         if self.priced is None:
             self.priced, self.whole_kept = sharper.relaxed, self.kept
         self.current = min(self.current, sharper.bound)
         box.node.duals.append(document_of(general, sharper.relaxed, exact=exact, order=order))
-        if box.node.tables == 1 and (is_root or self.boxes % 10 == 0):
-            for layout in [sharper.layout, *met[::-1]][:4]:
+        if box.node.tables == 1 and (box.is_root or self.boxes % 10 == 0):
+            for layout in [sharper.layout, *work.met[::-1]][:4]:
                 self._climb_from(layout)
-        return sharper, met
+        return sharper
 
     def _reachable(self, general: General, separated: Separated) -> float | None:
         """A score down to which the box can be listed; None when that hardly lowers its bound."""
@@ -358,60 +316,99 @@ class Search:
             return None
         return threshold if fits[0] == 0 else separated.bound - float(slacks[fits[0]])
 
-    def _best_above(self, box: _Box, general: General, priced: Relaxed, bound: float) -> float:
-        """The bound that remains after the best layouts of the box were listed as far down as memory allows."""
+    def _list_best(self, work: Work) -> bool:
+        """After a sharper bound: list the best of the box as far down as memory allows; whether anything is left."""
+        if work.priced is None:
+            return True
+        work.relaxed = relax(work.general, start=work.start)
+        work.separated = self._bounded(work.box.node, work.general, work.relaxed)
+        if work.separated.bound < self.threshold:
+            return False
+        work.bound = min(work.bound, work.separated.bound)
+        if self._may_list_best(work):
+            self._list_downwards(work, work.priced)
+        return work.bound >= self.threshold
+
+    def _may_list_best(self, work: Work) -> bool:
+        """Whether only the best layout matters, everything asked is said in rows, and the box is worth the try."""
+        general = work.general
         if self.top_k > 1 or self.kept is None or self.threshold == -math.inf or general.has_peak_minimum:
-            return bound
+            return False
         has_minimum = bool(np.isfinite(general.lows).any())
-        if volume(general) > box.listing_below or (has_minimum and box.key[1] != 0):
-            return bound
-        exact, order = self.kept
-        tables = [eliminate(general, priced, exact, order)]
-        worth = priced.upper * np.where(np.isfinite(general.highs), general.highs, 0.0)
-        for row in np.argsort(-worth)[:PRICED_ROWS].tolist():
-            if worth[row] > 1e-6:
-                for factor in FACTORS:
-                    upper = priced.upper.copy()
-                    upper[row] *= factor
-                    tables.append(eliminate(general, replace(priced, upper=upper), exact, order))
+        return volume(general) <= work.box.listing_below and (work.box.is_root or not has_minimum)
+
+    def _list_downwards(self, work: Work, priced: Relaxed) -> None:
+        """Lower the bound of a box by listing its best layouts, part by part of the way down to the best known."""
+        assert self.kept is not None
+        general, bound = work.general, work.bound
+        tables = [eliminate(general, relaxed, *self.kept) for relaxed in (priced, *_varied(general, priced))]
         limit = TABLE_ENTRIES // (general.groups * max(len(general.rows), 1))
-        if has_minimum:
+        if np.isfinite(general.lows).any():
             limit //= 4  # what a minimum asks for is rarely met by what the bound likes best
-        limit = min(limit, MOST_PARTIAL) if box.key[1] == 0 else min(limit, MOST_PARTIAL) // BOX_SHARE
+        limit = min(limit, MOST_PARTIAL) // (1 if work.box.is_root else BOX_SHARE)
         for part in DEPTHS:
             threshold = max(self.threshold, bound - part * (bound - self.threshold))
             found = best_in_box(general, tables, threshold, limit, self.tick)
             if found is None:
                 if part == DEPTHS[0]:
-                    box.listing_below = volume(general) - RETRIED
+                    work.box.listing_below = volume(general) - RETRIED
                 break
             if len(found):
                 self.add(found)
-            box.node.note_listed(threshold)
+            work.box.node.note_listed(threshold)
             bound = min(bound, threshold)  # whatever scores more is no better than what was found
             if bound <= self.threshold:
-                return bound - TIE
-        return bound
+                bound -= TIE
+                break
+        work.bound = min(work.bound, bound)
 
-    def _others(self, general: General, relaxed: Relaxed) -> list[Separated]:
-        """Bounds at other prices: they see what leaves a limit unspent."""
-        worth = relaxed.upper * np.where(np.isfinite(general.highs), general.highs, 0.0)
-        found: list[Separated] = []
-        for row in np.argsort(-worth)[:PRICED_ROWS].tolist():
-            if worth[row] > 1e-6:
-                for factor in FACTORS:
-                    upper = relaxed.upper.copy()
-                    upper[row] *= factor
-                    found.append(separate(general, replace(relaxed, upper=upper)))
-        return found
+    def _list_all(self, work: Work) -> bool:
+        """List the whole box, or its upper part, where it is small; whether anything is left."""
+        general = work.general
+        threshold = self._reachable(general, work.separated)
+        if threshold is None:
+            return True
+        bounds = [work.separated, *(separate(general, relaxed) for relaxed in _varied(general, work.relaxed))]
+        table = list_box(general, bounds, threshold, LISTED)
+        if table is None:
+            return True
+        self.add(table)
+        work.box.node.note_listed(threshold)
+        work.bound = min(work.bound, threshold)
+        return threshold > self.threshold
 
-    def _bounded(self, node: _Node, general: General, relaxed: Relaxed) -> Separated:
+    def _cut(self, work: Work) -> list[Box]:
+        """The two halves of a box, which begin with what is known of the whole."""
+        general, box = work.general, work.box
+        group, width = cut(general, work.relaxed, work.separated, work.met)
+        box.node.split = Split(group=group, width=width)
+        below, above = general.high.copy(), general.low.copy()
+        below[group], above[group] = width, width + general.stride[group]
+        halves: list[Box] = []
+        for part in (general.narrowed(general.low, below), general.narrowed(above, general.high)):
+            self.cuts += 1
+            node = Node()
+            box.node.halves.append(node)
+            halves.append(
+                Box(
+                    key=(-min(work.bound, self.current), -self.cuts),
+                    general=part,
+                    start=work.start,
+                    node=node,
+                    priced=work.priced,
+                    sharpened_below=box.sharpened_below,
+                    listing_below=box.listing_below,
+                )
+            )
+        return halves
+
+    def _bounded(self, node: Node, general: General, relaxed: Relaxed) -> Separated:
         separated = separate(general, relaxed)
         self.current = min(self.current, separated.bound)
         node.duals.append(document_of(general, relaxed))
         return separated
 
-    def _hopeless(self, node: _Node, general: General, relaxed: Relaxed) -> bool:
+    def _hopeless(self, node: Node, general: General, relaxed: Relaxed) -> bool:
         """Whether prices prove that no layout of the box keeps the constraints."""
         if relaxed.converged and relaxed.excess < 1e-6:
             return False
@@ -420,22 +417,6 @@ class Search:
             return False
         node.duals.append(document_of(general, farkas, weight=0))
         return True
-
-    def steps(self) -> tuple[Dual | Split | End, ...]:
-        """The tree of boxes, depth first, as a proof keeps it; nothing when it is too large."""
-        found: list[Dual | Split | End] = []
-        waiting = [self.tree]
-        while waiting:
-            node = waiting.pop()
-            found += node.duals
-            if len(node.halves) == 2 and node.split is not None:
-                found.append(replace(node.split, listed=node.listed))
-                waiting += node.halves[::-1]
-            else:
-                found.append(End(listed=node.listed))
-            if len(found) > LARGEST_PROOF:
-                return ()
-        return tuple(found)
 
     def _seek(self, general: General, relaxed: Relaxed, starts: Iterable[Layout]) -> None:
         """Climb from the relaxation, and from layouts given, to layouts that keep everything."""
@@ -467,3 +448,14 @@ class Search:
         closed = self.climber.close(climbed)
         if closed is not None:
             self.add(closed[None])
+
+
+def _varied(general: General, relaxed: Relaxed) -> Iterator[Relaxed]:
+    """Prices with one of the dearest rows cheaper or dearer: bounds at these see what leaves a limit unspent."""
+    worth = relaxed.upper * np.where(np.isfinite(general.highs), general.highs, 0.0)
+    for row in np.argsort(-worth)[:PRICED_ROWS].tolist():
+        if worth[row] > LEAST_WORTH:
+            for factor in FACTORS:
+                upper = relaxed.upper.copy()
+                upper[row] *= factor
+                yield replace(relaxed, upper=upper)

@@ -109,7 +109,7 @@ class GeneralRun:
                 multiplier=prices[0] if prices else 0.0,
                 labels=search.boxes,
                 method=METHOD,
-                steps=search.steps(),
+                steps=search.tree.steps(),
             )
         return Result(
             problem=self.problem,
