@@ -37,10 +37,10 @@ from parlay.data.dataset import from_arrays
 from parlay.families import Family, plain, resnet
 from parlay.study import Kind, Store, make_plan, run_study
 from parlay.study.executors.processes import ProcessExecutor
-from parlay.train.device import resolve_precision
 from parlay.train.inputs import Inputs
 from parlay.train.loop import evaluate, train
 from parlay.train.recipe import get_recipe
+from parlay.train.timing import time_steps
 
 HERE = Path(__file__).parent
 BATCH = 128
@@ -159,10 +159,16 @@ def _trial(case: Case, data: Dataset) -> dict[str, Any]:
         get_recipe("fast"),
         seed=0,
         steps=case.steps + 1,
-        precision=resolve_precision("auto"),
+        precision=(precision := _precision(case, data)),
         progress=lambda *_: marks.append(time.perf_counter()),
     )
-    return {"images_per_second": _rate(marks), "precision": resolve_precision("auto")}
+    return {"images_per_second": _rate(marks), "precision": precision}
+
+
+def _precision(case: Case, data: Dataset) -> str:
+    """What ``--precision auto`` takes for this network here."""
+    model = case.family.build(case.layout, seed=0)
+    return time_steps(model, data, get_recipe("fast"), threads=torch.get_num_threads()).precision
 
 
 def _rate(marks: list[float]) -> float:
@@ -186,7 +192,7 @@ def _run(case: Case, data: Dataset, folder: Path, *, seeds: int, steps: int) -> 
         recipe=get_recipe("fast"),
         steps=steps,
         seeds=range(seeds),
-        precision=resolve_precision("auto"),
+        precision=_precision(case, data),
     )
     executor = ProcessExecutor(2, threads=1)
     try:
@@ -248,7 +254,7 @@ def _profile(case: Case, data: Dataset) -> dict[str, Any]:
     """Where a step's time goes, on one thread, and what convolutions reach of the GEMM peak."""
     from torch.profiler import ProfilerActivity, profile, record_function
 
-    precision = resolve_precision("auto")
+    precision = _precision(case, data)
     model = case.family.build(case.layout, seed=0)
     recipe, steps = get_recipe("fast"), max(6, case.steps // 6)
     train(model, data, recipe, seed=0, steps=3, precision=precision)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hang import HANG
 from parlay.cli.main import run
 from parlay.study import Store
 from parlay.study.status import duration, gather
@@ -228,12 +229,12 @@ def test_ctrl_c_of_two_workers_ends_with_checkpoints(tmp_path: Path, capsys: pyt
     driver = subprocess.Popen(
         command, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + HANG
     while len(list(folder.glob("running/*/beat.json"))) < 2 and time.monotonic() < deadline:
         time.sleep(0.1)
     assert "in use by process" in complaint(capsys, "study", "run", folder)
     os.killpg(driver.pid, signal.SIGINT)
-    out, err = driver.communicate(timeout=120)
+    out, err = driver.communicate(timeout=HANG)
     assert (driver.returncode, out) == (130, ""), err
     assert len(err.splitlines()) == 1 and "run the same command again to go on" in err
     assert len(list(folder.glob("running/*/*.checkpoint"))) == 2

@@ -16,6 +16,7 @@ import pytest
 
 import parlay
 from doc_blocks import ROOT, do_page, own_rules, read_blocks, settled, shown_commands
+from hang import HANG
 from parlay.cli.main import cli
 
 DOCS = ROOT / "docs"
@@ -218,7 +219,7 @@ def test_pages_open_in_a_browser(site, name, tmp_path):
         pytest.skip("no chromium on the path")
     flags = ["--headless=new", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}", "--dump-dom"]
     shown = subprocess.run(
-        [chromium, *flags, (site / name).as_uri()], capture_output=True, text=True, check=False, timeout=120
+        [chromium, *flags, (site / name).as_uri()], capture_output=True, text=True, check=False, timeout=HANG
     )
     assert shown.returncode == 0, shown.stderr
     assert "<h1>" in shown.stdout

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
+from hang import HANG
 from parlay import __version__
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -24,7 +25,7 @@ pytestmark = pytest.mark.xdist_group("wheel")
 
 
 def run(*command, **options):
-    return subprocess.run([*map(str, command)], capture_output=True, text=True, timeout=120, check=False, **options)
+    return subprocess.run([*map(str, command)], capture_output=True, text=True, timeout=HANG, check=False, **options)
 
 
 @pytest.fixture(scope="module")

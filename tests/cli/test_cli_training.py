@@ -44,7 +44,21 @@ def complaint(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
 
 def test_train_takes_channels_image_and_classes_from_the_data(data_file: Path, capsys: pytest.CaptureFixture[str]):
     """Kernels, weights, params and macs are those of a network that fits the data; same call, same result."""
-    command = ("train", "4-5-6", "--data", data_file, "--steps", 3, "--seed", 5, "--threads", 1, "--json")
+    command = (
+        "train",
+        "4-5-6",
+        "--data",
+        data_file,
+        "--steps",
+        3,
+        "--seed",
+        5,
+        "--precision",
+        "fp32",
+        "--threads",
+        1,
+        "--json",
+    )
     first, second = answer(capsys, *command), answer(capsys, *command)
     family = plain(3, image=8, classes=3)
     layout = (4, 5, 6)

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from hang import HANG
 from parlay.data import Dataset, load
 from parlay.errors import InputError, WorkerLostError
 from parlay.study import Planned, Settings, Store, Watcher, make_executor, run_study
@@ -160,12 +161,12 @@ def test_killed_workers_are_replaced_and_their_calls_made_again(tmp_path: Path, 
             executor.submit(divmod, 7, 0),
             executor.submit(divmod, 7, 2),
         ]
-        assert futures[0].result(timeout=60) == 3
+        assert futures[0].result(timeout=HANG) == 3
         with pytest.raises(WorkerLostError, match="ended 3 times without a result"):
-            futures[1].result(timeout=60)
+            futures[1].result(timeout=HANG)
         with pytest.raises(ZeroDivisionError):
-            futures[2].result(timeout=60)
-        assert futures[3].result(timeout=60) == (3, 1)
+            futures[2].result(timeout=HANG)
+        assert futures[3].result(timeout=HANG) == (3, 1)
     with pytest.raises(RuntimeError, match="after shutdown"):
         executor.submit(divmod, 7, 2)
 
@@ -195,8 +196,8 @@ def test_workers_end_with_their_driver(tmp_path: Path):
         worker = int(driver.stdout.readline())
         assert is_running(worker)
         driver.kill()
-        driver.wait(timeout=10)
-    deadline = time.monotonic() + 10
+        driver.wait(timeout=HANG)
+    deadline = time.monotonic() + HANG
     while is_running(worker) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not is_running(worker)
@@ -205,12 +206,12 @@ def test_workers_end_with_their_driver(tmp_path: Path):
 def test_killing_an_executor_ends_what_runs():
     """kill() does not wait for a long call."""
     executor = ProcessExecutor(1)
-    worker = executor.submit(os.getpid).result(timeout=60)
+    worker = executor.submit(os.getpid).result(timeout=HANG)
     future = executor.submit(time.sleep, 600)
     started = time.monotonic()
     executor.kill()
     assert time.monotonic() - started < 30
-    assert isinstance(future.exception(timeout=10), WorkerLostError)
+    assert isinstance(future.exception(timeout=HANG), WorkerLostError)
     assert not is_running(worker)
 
 
@@ -229,10 +230,10 @@ def test_executors_refuse_what_cannot_be():
             Settings(**changes)
 
 
-def test_threads_are_divided_among_workers(monkeypatch: pytest.MonkeyPatch):
-    """Each worker gets its share of the cores, and at least one."""
-    monkeypatch.setattr(processes, "available_cores", lambda: 8)
-    for workers, threads in ((1, 8), (3, 2), (9, 1)):
-        executor = ProcessExecutor(workers)
+@pytest.mark.parametrize(("asked", "threads"), [(None, 1), (3, 3)])
+def test_a_trial_has_one_thread_unless_told_otherwise(asked: int | None, threads: int):
+    """In this process and in several, however many cores there are."""
+    for workers in (None, 2):
+        executor = make_executor(workers=workers, threads=asked)
         assert executor.threads == threads
         executor.shutdown()

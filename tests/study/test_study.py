@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from hang import HANG
 from parlay.errors import InputError, StudyError
 from parlay.families import plain
 from parlay.layout import Layout
@@ -432,9 +433,9 @@ def test_kill_9_loses_only_the_running_trial(tmp_path: Path):
     with subprocess.Popen([*command, "slow"], stdout=subprocess.PIPE, text=True) as driver:
         assert driver.stdout is not None and driver.stdout.readline() == "third\n"
         driver.send_signal(signal.SIGKILL)
-        driver.wait(timeout=10)
+        driver.wait(timeout=HANG)
     started = time.monotonic()
-    done = subprocess.run([*command, "fast"], capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run([*command, "fast"], capture_output=True, text=True, check=True, timeout=HANG)
     assert done.stdout.split() == ["2", "2", "4"]
     assert time.monotonic() - started < 50
 

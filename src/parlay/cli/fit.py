@@ -117,7 +117,6 @@ def fit(
                     settings=settings,
                     watcher=bar,
                     told=_teller(bar),
-                    precision=lambda: how.precision_on(settings.device, folder=folder),
                 )
             except KeyboardInterrupt:
                 bar.say(f"stopped: what ended is kept in {folder}; run the same command again to go on")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -18,6 +19,7 @@ from parlay.cli.options.training import (
 if TYPE_CHECKING:
     from parlay.study import Trial
     from parlay.train.loop import History
+    from parlay.train.timing import Pace
 
 __all__ = ["train"]
 
@@ -42,6 +44,7 @@ def train(
     With --model, LAYOUT has one width a group of 'parlay trace', or is 'original', the model's own.
     """
     from parlay.cli.trials import ProgressBar
+    from parlay.extras import Needs
     from parlay.layout import parse_layout
     from parlay.study import make_plan, select
     from parlay.study.work import check_fits
@@ -49,9 +52,17 @@ def train(
     seed = checked_seed(seed)
     groups = len(parse_layout(layout)) if layout != "original" else None
     recipe = how.make(source.data, family=options.family.family)
-    precision = how.precision_on(machine.device)
     data = source.load()
     network = options.make(data, groups=groups)
+    with Needs("training", extra="train"):
+        from parlay.train.device import precisions_of, resolve_device, set_threads
+        from parlay.train.loop import train as train_model
+        from parlay.train.timing import time_steps
+
+    device, threads = resolve_device(machine.device), machine.threads
+    if threads is not None:
+        set_threads(threads)
+    possible = precisions_of(how.precision, device)
     [planned] = make_plan(
         network,
         select([layout], family=network, problem=None),
@@ -60,16 +71,19 @@ def train(
         steps=how.steps,
         seeds=[seed],
         validation=options.val,
-        precision=precision,
+        precision=possible[-1],  # of two the one that takes less memory
     )
-    trial = planned.trial
-    check_fits(trial, data)
-    from parlay.train.device import resolve_device, set_threads
-    from parlay.train.loop import train as train_model
-
-    if machine.threads is not None:
-        set_threads(machine.threads)
+    least = check_fits(planned.trial, data, device=device)
     with ProgressBar() as bar:
+        bar.say(_before(planned.trial, least))
+        if threads is None or len(possible) > 1:
+            model = network.build(planned.trial.layout, seed=seed)
+            pace = time_steps(model, data, recipe, precision=how.precision, threads=threads, device=device)
+            del model
+            set_threads(pace.threads)
+            planned = replace(planned, trial=replace(planned.trial, precision=pace.precision))
+            bar.say(_pace(planned.trial, pace))
+        trial = planned.trial
         bar.begin(planned, 1, 1)
         history = train_model(
             network.build(trial.layout, seed=seed),
@@ -77,11 +91,29 @@ def train(
             recipe,
             seed=seed,
             steps=trial.steps,
-            precision=precision,
-            device=resolve_device(machine.device),
+            precision=trial.precision,
+            device=device,
             progress=lambda step, loss: bar.beat(trial.identity, step, loss, None),
         )
     click.echo(_document(trial, history, data.name) if as_json else _text(trial, history, data.name))
+
+
+def _before(trial: Trial, least: int) -> str:
+    """One line before anything is built: how large the network is, and the least that its training takes."""
+    from parlay.layout import format_layout
+
+    params = trial.network.params(trial.layout)
+    return f"{format_layout(trial.layout)}: {params:,} parameters, at least {least / 1e6:,.1f} MB to train"
+
+
+def _pace(trial: Trial, pace: Pace) -> str:
+    """One line before a training: how long it will take, by the time of a few steps."""
+    seconds = trial.steps * pace.seconds
+    whole = f"{seconds:,.0f} s" if seconds < 120 else f"{seconds / 60:,.0f} min"
+    if seconds >= 7200:
+        whole = f"{seconds / 3600:,.1f} h"
+    threads = f"{pace.threads} thread{'' if pace.threads == 1 else 's'}"
+    return f"{trial.steps:,} steps: about {whole} ({1000 * pace.seconds:,.1f} ms each, {pace.precision}, {threads})"
 
 
 def _document(trial: Trial, history: History, data_name: str) -> str:

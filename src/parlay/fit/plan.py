@@ -11,6 +11,7 @@ from typing import Any
 from parlay.documents import SCHEMA_VERSION, document, write_atomically
 from parlay.errors import StudyError
 from parlay.fit.arms import ENERGY, ORIGINAL, RANDOM, UNIFORM, Arm
+from parlay.layout import Layout
 from parlay.study import Kind, ModelNetwork, Planned, Trial
 from parlay.train.recipe import Recipe
 
@@ -52,6 +53,10 @@ class FitPlan:
     def arm(self, name: str) -> Arm | None:
         """The arm that has this name among its names."""
         return next((arm for arm in self.arms if name in arm.names), None)
+
+    def arm_of(self, layout: Layout) -> Arm:
+        """The arm that has this layout."""
+        return next(arm for arm in self.arms if arm.layout == layout)
 
     @property
     def kept(self) -> dict[str, Any]:

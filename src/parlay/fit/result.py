@@ -24,7 +24,7 @@ KIND = "parlay fit result"
 
 @dataclass(frozen=True, kw_only=True)
 class ArmResult:
-    """One arm, measured. Accuracies are shares of images, one a seed, in the order of the plan's seeds.
+    """One arm, measured. Accuracies are shares of images, one a seed, in the order of the result's seeds.
 
     Attributes:
         arm: names and layout.
@@ -62,9 +62,11 @@ class FitResult:
         spec, data_name: model and data in words.
         arms: the original first.
         verdict: what comes of it.
+        seeds: those that every arm was trained with.
         files: of the winner, once they are written.
         winner_facts: what was re-measured on these files.
         caveats: what should be known about the trainings, a sentence each.
+        failures: how many trainings failed, why, and what that leaves out; empty where none did.
     """
 
     plan: FitPlan
@@ -72,16 +74,17 @@ class FitResult:
     data_name: str
     arms: tuple[ArmResult, ...]
     verdict: Verdict
+    seeds: tuple[int, ...]
     files: tuple[Path, ...] = ()
     winner_facts: Mapping[str, Any] = field(default_factory=dict)
     caveats: tuple[str, ...] = ()
+    failures: str = ""
 
     @property
     def sentence(self) -> str:
-        """The verdict, labelled where it is a first answer only."""
-        if not self.plan.is_quick:
-            return self.verdict.sentence
-        return f"quick, a first answer only ({self.plan.steps:,} steps): {self.verdict.sentence}"
+        """The verdict, labelled where it is a first answer only, and with what failed."""
+        quick = f"quick, a first answer only ({self.plan.steps:,} steps): " if self.plan.is_quick else ""
+        return f"{quick}{self.verdict.sentence}{f'; {self.failures}' if self.failures else ''}"
 
     def winner(self) -> ArmResult:
         """The arm to ship."""
@@ -96,6 +99,7 @@ class FitResult:
             "data": self.data_name,
             "verdict": self.sentence,
             "caveats": list(self.caveats),
+            "failures": self.failures,
             "quick": self.plan.is_quick,
             "better": verdict.is_better,
             "reference": verdict.reference,
@@ -105,7 +109,7 @@ class FitResult:
             "dtype": self.plan.dtype,
             "steps": self.plan.steps,
             "precision": self.plan.precision,
-            "seeds": list(self.plan.seeds),
+            "seeds": list(self.seeds),
             "validation_images": self.plan.question["validation images"],
             "arms": [self._arm(found) for found in self.arms],
             "files": [f"{path.parent.name}/{path.name}" for path in self.files],
@@ -173,7 +177,14 @@ def conclude(
         )
     names = {name: arm.name for arm in plan.arms for name in arm.names}
     verdict = judge([_standing(one) for one in found], original=names[ORIGINAL], uniform=names.get(UNIFORM))
-    return FitResult(plan=plan, spec=network.spec, data_name=data_name, arms=tuple(found), verdict=verdict)
+    return FitResult(
+        plan=plan,
+        spec=network.spec,
+        data_name=data_name,
+        arms=tuple(found),
+        verdict=verdict,
+        seeds=tuple(dict.fromkeys(planned.trial.seed for planned in trials)),
+    )
 
 
 def write_result(folder: Path, result: FitResult) -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -23,8 +21,10 @@ from parlay.solver import Progress
 from parlay.study import DataSource, ModelNetwork, Planned, Row, Settings, Store, TrialExecutor, Watcher, run_study
 from parlay.study.row import COMPLETE, PLANNED
 from parlay.study.workspace import Workspace
+from parlay.train.device import available_cores, resolve_device
 from parlay.train.norms import lagging_norm
 from parlay.train.recipe import Recipe
+from parlay.train.timing import time_steps
 from parlay.train.weights import read_weights
 
 if TYPE_CHECKING:
@@ -130,7 +130,6 @@ def fit(
     settings: Settings | None = None,
     watcher: Watcher | None = None,
     told: Told | None = None,
-    precision: Callable[[], str] = lambda: "fp32",
 ) -> FitResult:
     """Plan, train, quantise, measure, judge, and write the winner's files.
 
@@ -144,7 +143,6 @@ def fit(
         settings: device, retries, checkpoints.
         watcher: told how trainings go.
         told: told how everything else goes.
-        precision: asked for the arithmetic where neither the question nor an earlier plan has one.
 
     Raises:
         InputError: before anything is trained, for a budget that no layout keeps, or a network that cannot be exported
@@ -161,7 +159,7 @@ def fit(
     elif (folder / "study.sqlite").exists():
         raise StudyError(f"study {folder} was not made by parlay fit; use another folder")
     else:
-        plan = _planned(asked, graph, data, executor, told, precision, device=(settings or Settings()).device)
+        plan = _planned(asked, graph, data, executor, told, device=(settings or Settings()).device)
     told.planned(plan)
     caveats = caveats_of(graph, plan)
     for caveat in caveats:
@@ -174,19 +172,23 @@ def fit(
         _forget_lost(store, trials)
         keeping = replace(settings or Settings(), keep_weights=True)
         run_study(store, trials, asked.data, executor=executor, settings=keeping, watcher=watcher)
-        rows = _complete(store, trials)
+        rows, failed = _complete(store, trials, plan)
+        compared = [planned for planned in trials if planned.trial.identity in rows]
+        failures = _failed_words(failed, plan) if failed else ""
+        if failures:
+            told.noticed(failures)
         told.stage("exporting and measuring")
         measured = measure_trials(
             list(rows.values()),
             folder,
             data,
             is_int8=plan.dtype == "int8",
-            threads=_cores(),
+            threads=available_cores(),
             told=told.measuring,
         )
         told.stage("timing and judging")
-        result = conclude(plan, asked.network, graph, trials, rows, measured, data_name=asked.data.name)
-        result = replace(result, caveats=caveats)
+        result = conclude(plan, asked.network, graph, compared, rows, measured, data_name=asked.data.name)
+        result = replace(result, caveats=caveats, failures=failures)
         told.stage("writing the winner's files")
         result = write_artefacts(result, plan, asked.network, graph, rows, measured, data, folder)
         write_result(folder, result)
@@ -199,7 +201,6 @@ def _planned(
     data: Dataset,
     executor: TrialExecutor,
     told: Told,
-    precision: Callable[[], str],
     *,
     device: str,
 ) -> FitPlan:
@@ -216,11 +217,18 @@ def _planned(
     told.stage("trying export and quantisation on the untrained network")
     is_int8 = asked.limits.dtype == "int8"
     files = export_untrained(graph.build(graph.layout, seed=0), data, is_int8=is_int8)
-    arithmetic = asked.precision or precision()
-    steps = asked.steps or asked.recipe.steps
-    if asked.is_quick and asked.steps is None:
+    is_timed = asked.is_quick and asked.steps is None
+    precision, seconds = asked.precision, 0.0
+    if precision is None or is_timed:
         told.stage("timing a few steps")
-        sessions = [session_of(content, threads=_cores()) for content in (files.plain, files.int8) if content]
+        model, there = graph.build(graph.layout, seed=0), resolve_device(device)
+        pace = time_steps(
+            model, data, asked.recipe, precision=precision or "auto", threads=executor.threads, device=there
+        )
+        precision, seconds = pace.precision, pace.seconds
+    steps = asked.steps or asked.recipe.steps
+    if is_timed:
+        sessions = [session_of(content, threads=available_cores()) for content in (files.plain, files.int8) if content]
         counts = [len(data.test_labels), len(data.test_labels) + asked.validation][: len(sessions)]
         some = network_inputs(data.test_images[:100], data)
         measuring = 0.0
@@ -230,9 +238,9 @@ def _planned(
             measuring += (perf_counter() - started) / len(some) * images
         trials = len(arms) * len(asked.seeds)
         steps = quick_steps(
-            seconds_per_step=_step_seconds(asked, graph, data, arithmetic, executor.threads, device),
+            seconds_per_step=seconds,
             trials=trials,
-            slots=min(executor.slots(), _cores()),
+            slots=min(executor.slots(), available_cores()),
             measuring=trials * measuring,
             most=asked.recipe.steps,
         )
@@ -242,7 +250,7 @@ def _planned(
         constraints=tuple(str(constraint) for constraint in problem.constraints),
         dtype=asked.limits.dtype,
         steps=steps,
-        precision=arithmetic,
+        precision=precision,
         is_quick=asked.is_quick,
     )
 
@@ -272,36 +280,6 @@ def quick_steps(*, seconds_per_step: float, trials: int, slots: int, measuring: 
     return min(most, max(QUICK_LEAST, steps))
 
 
-def _step_seconds(
-    asked: Asked, graph: WidthGraph, data: Dataset, precision: str, threads: int | None, device: str
-) -> float:
-    """Seconds of one step of the original here, one training at a time."""
-    from parlay.train.device import resolve_device, set_threads
-    from parlay.train.loop import train
-
-    if threads is not None:
-        set_threads(threads)
-    few = replace(
-        data,
-        test_images=data.test_images[:32],
-        test_labels=data.test_labels[:32],
-        validation_images=data.validation_images[:0],
-        validation_labels=data.validation_labels[:0],
-    )
-    times: list[float] = []
-    train(
-        graph.build(graph.layout, seed=0),
-        few,
-        asked.recipe,
-        seed=0,
-        steps=8,
-        precision=precision,
-        device=resolve_device(device),
-        progress=lambda _step, _loss: times.append(perf_counter()),
-    )
-    return sorted(b - a for a, b in pairwise(times))[len(times) // 2 - 1]
-
-
 def _forget_lost(store: Store, trials: Sequence[Planned]) -> None:
     """Complete trials whose weights are gone or damaged are run again; the bits are the same."""
     wanted = {planned.trial.identity for planned in trials}
@@ -314,22 +292,30 @@ def _forget_lost(store: Store, trials: Sequence[Planned]) -> None:
     store.mark(lost, PLANNED)
 
 
-def _complete(store: Store, trials: Sequence[Planned]) -> dict[str, Row]:
-    """identity -> row of every trial.
+def _complete(store: Store, trials: Sequence[Planned], plan: FitPlan) -> tuple[dict[str, Row], tuple[Row, ...]]:
+    """identity -> row of every complete trial of the seeds that every arm has, and the trials that failed.
 
     Raises:
-        StudyError: when one is not complete.
+        StudyError: when fewer than two seeds are left.
     """
-    wanted = {planned.trial.identity for planned in trials}
-    rows = {row.trial.identity: row for row in store.rows() if row.trial.identity in wanted}
-    failed = [row for row in rows.values() if row.status != COMPLETE]
-    if failed:
+    wanted = [planned.trial for planned in trials]
+    rows = {row.trial.identity: row for row in store.rows()}
+    failed = tuple(rows[trial.identity] for trial in wanted if rows[trial.identity].status != COMPLETE)
+    lost = {row.trial.seed for row in failed}
+    seeds = {trial.seed for trial in wanted} - lost
+    if len(seeds) < 2:
         raise StudyError(
-            f"{len(failed)} of {len(rows)} trainings failed ({failed[0].error}), so there is no verdict;"
-            f" the same command tries them again, parlay study status {store.folder} --json says more"
+            f"{_failed_words(failed, plan)}, so there is no verdict; the same command tries them again,"
+            f" parlay study status {store.folder} --json says more"
         )
-    return rows
+    return {trial.identity: rows[trial.identity] for trial in wanted if trial.seed in seeds}, failed
 
 
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def _failed_words(failed: Sequence[Row], plan: FitPlan) -> str:
+    """What failed, why the first of it did, and what is left out for it, in one sentence."""
+    arms = ", ".join(dict.fromkeys(plan.arm_of(row.trial.layout).name for row in failed))
+    seeds = sorted({row.trial.seed for row in failed})
+    return (
+        f"{len(failed)} of {len(plan.arms) * len(plan.seeds)} trainings failed (of {arms}; {failed[0].error}):"
+        f" seed{'' if len(seeds) == 1 else 's'} {', '.join(map(str, seeds))} left out of every arm"
+    )

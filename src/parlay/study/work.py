@@ -42,7 +42,7 @@ class Task:
         folder: the study's folder, on a path that driver and worker share.
         token: the driver's.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``; found out where the trial runs.
-        threads: CPU threads; None leaves torch's number as it is.
+        threads: CPU threads.
         checkpoint_seconds: seconds between checkpoints.
         keep_weights: whether the trained weights stay in the study's folder (``Workspace.weights``).
     """
@@ -51,7 +51,7 @@ class Task:
     folder: Path
     token: str
     device: str = "auto"
-    threads: int | None = None
+    threads: int = 1
     checkpoint_seconds: float = 60.0
     keep_weights: bool = False
 
@@ -124,35 +124,37 @@ def train_trial(
     """Build a trial's network and train it, from its last checkpoint where there is one.
 
     Raises:
-        InputError: when the network's input or classes are not those of the data.
+        InputError: when the network's input or classes are not those of the data, or memory does not suffice.
         StoppedError: when ``should_stop`` said so.
     """
     from parlay.train.checkpoint import Checkpoints
     from parlay.train.device import resolve_device, set_threads
     from parlay.train.loop import train
 
-    trial = task.trial
-    check_fits(trial, data)
-    if task.threads is not None:
-        set_threads(task.threads)
+    trial, device = task.trial, resolve_device(task.device)
+    check_fits(trial, data, device=device)
     workspace = Workspace(folder=task.folder)
     checkpoints: Checkpoints = Checkpoints(
         folder=workspace.trial(trial.identity), every_seconds=task.checkpoint_seconds
     )
-    module = trial.network.build(trial.layout, seed=trial.seed)
-    history = train(
-        module,
-        data,
-        trial.recipe,
-        seed=trial.seed,
-        steps=trial.steps,
-        precision=trial.precision,
-        device=resolve_device(task.device),
-        checkpoints=checkpoints,
-        run=trial.identity,
-        progress=progress,
-        should_stop=should_stop,
-    )
+    before = set_threads(task.threads)
+    try:
+        module = trial.network.build(trial.layout, seed=trial.seed)
+        history = train(
+            module,
+            data,
+            trial.recipe,
+            seed=trial.seed,
+            steps=trial.steps,
+            precision=trial.precision,
+            device=device,
+            checkpoints=checkpoints,
+            run=trial.identity,
+            progress=progress,
+            should_stop=should_stop,
+        )
+    finally:
+        set_threads(before)
     if task.keep_weights:  # before the result: a trial that counts as complete has its weights
         from parlay.train.weights import save_weights
 
@@ -160,12 +162,17 @@ def train_trial(
     return history
 
 
-def check_fits(trial: Trial, data: Dataset) -> None:
-    """Refuse a network whose input or classes are not those of the data.
+def check_fits(trial: Trial, data: Dataset, *, device: str) -> int:
+    """Refuse a network whose input or classes are not those of the data, or whose training the device cannot hold.
+
+    Returns:
+        The least number of bytes that the training takes.
 
     Raises:
-        InputError: naming what differs.
+        InputError: naming what differs, or what it takes.
     """
+    from parlay.train.footprint import check_memory
+
     network = trial.network
     for what, ours, theirs in (
         ("in-channels", network.in_channels, data.in_channels),
@@ -174,6 +181,14 @@ def check_fits(trial: Trial, data: Dataset) -> None:
     ):
         if ours != theirs:
             raise InputError(f"{what} of the network", given=ours, allowed=f"{theirs}, that of {data.name}")
+    return check_memory(
+        network,
+        trial.layout,
+        batch=min(trial.recipe.batch, len(data.train_labels)),
+        recipe=trial.recipe,
+        precision=trial.precision,
+        device=device,
+    )
 
 
 def described(error: BaseException) -> str:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import platform
-import time
 from functools import lru_cache
 
 from parlay.errors import InputError
@@ -12,16 +12,12 @@ from parlay.extras import Needs
 
 with Needs("training", extra="train"):
     import torch
-    from torch import nn
 
-__all__ = ["PRECISIONS", "keep_freed_memory", "resolve_device", "resolve_precision", "set_threads"]
+__all__ = ["PRECISIONS", "available_cores", "keep_freed_memory", "precisions_of", "resolve_device", "set_threads"]
 
 PRECISIONS = ("fp32", "bf16")
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's malloc.h
-
-WORTHWHILE = 1.15
-"""bf16 is taken on a CPU when it is so many times as fast: below that its coarser arithmetic is not worth it."""
 
 
 def resolve_device(name: str = "auto") -> str:
@@ -46,17 +42,17 @@ def resolve_device(name: str = "auto") -> str:
     return name
 
 
-def resolve_precision(name: str = "auto", device: str = "cpu") -> str:
-    """``fp32``, or ``bf16``: autocast to bfloat16, weights and updates staying in fp32.
+def precisions_of(name: str = "auto", device: str = "cpu") -> tuple[str, ...]:
+    """The precisions that a name leaves open on a device, ``fp32`` first: one, or for ``auto`` perhaps both.
 
-    ``auto`` takes bf16 on a GPU that computes in it, and on a CPU that has instructions for it and proves faster with
-    them in a trial of a second: on some CPUs bf16 is emulated and several times slower.
+    ``bf16`` is autocast to bfloat16, weights and updates staying in fp32. ``auto`` is bf16 on a GPU that computes in
+    it; on a CPU that has instructions for it a network has to be timed (``parlay.train.timing``); else it is fp32.
 
     Raises:
         InputError: for an unknown one, or bf16 on mps, whose autocast is float16.
 
-    >>> resolve_precision("fp32")
-    'fp32'
+    >>> precisions_of("fp32")
+    ('fp32',)
     """
     if name not in ("auto", *PRECISIONS):
         raise InputError("precision", given=repr(name), allowed=f"auto, {', '.join(PRECISIONS)}")
@@ -64,35 +60,16 @@ def resolve_precision(name: str = "auto", device: str = "cpu") -> str:
     if name == "bf16" and kind == "mps":
         raise InputError("precision", given="bf16 on mps", allowed="fp32")
     if name != "auto":
-        return name
+        return (name,)
     if kind == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
-    return "bf16" if kind == "cpu" and _is_bf16_faster() else "fp32"
-
-
-@lru_cache(maxsize=1)
-def _is_bf16_faster() -> bool:
-    """Whether a convolution and a batch norm, forward and backward, gain from bf16 on this CPU."""
+        return ("bf16",) if torch.cuda.is_bf16_supported(including_emulation=False) else ("fp32",)
     has = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
-    if not (has.get("amx_bf16") or has.get("avx512_bf16")):
-        return False
-    seconds = {precision: _seconds(precision == "bf16") for precision in PRECISIONS}
-    return seconds["fp32"] >= WORTHWHILE * seconds["bf16"]
+    return PRECISIONS if kind == "cpu" and (has.get("amx_bf16") or has.get("avx512_bf16")) else ("fp32",)
 
 
-def _seconds(is_bf16: bool) -> float:
-    """Seconds of the fastest of a few steps of a small network."""
-    layers = [nn.Conv2d(32, 32, 3, padding=1, bias=False), nn.BatchNorm2d(32), nn.ReLU()]
-    model = nn.Sequential(*layers).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-    images = torch.zeros(64, 32, 16, 16).contiguous(memory_format=torch.channels_last)
-    best = float("inf")
-    for _ in range(8):
-        started = time.perf_counter()
-        with torch.autocast("cpu", torch.bfloat16, enabled=is_bf16):
-            loss = model(images).sum()
-        loss.backward()
-        best = min(best, time.perf_counter() - started)
-    return best
+def available_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def set_threads(threads: int) -> int:

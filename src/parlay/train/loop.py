@@ -14,6 +14,7 @@ from parlay.errors import DivergedError, InputError, StoppedError
 from parlay.extras import Needs
 from parlay.families import Family
 from parlay.layout import Layout
+from parlay.train.arithmetic import sound_arithmetic
 from parlay.train.checkpoint import Checkpoints, Snapshot
 from parlay.train.device import keep_freed_memory, set_threads
 from parlay.train.evaluation import Score, evaluate, loss_of
@@ -25,12 +26,26 @@ with Needs("training", extra="train"):
     import torch
     from torch import nn
 
-__all__ = ["History", "evaluate", "set_threads", "train", "train_layout"]
+__all__ = [
+    "History",
+    "begin",
+    "check_seed",
+    "evaluate",
+    "repeatable",
+    "set_threads",
+    "steps_of",
+    "train",
+    "train_layout",
+]
 
 Progress = Callable[[int, float], None]
 """Called after every step with the number of steps done and the loss of the last one."""
 
 LARGEST_SEED = 2**63 - 1
+LOWER = 4
+"""A diverged training is advised to try a rate so many times lower: half the rate is often still too high."""
+HIGHEST_ADVISED = 0.1
+"""And never a higher one than this, where batch norm networks train (He et al. 2016)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +125,7 @@ def train(
 
     Raises:
         InputError: for a bad seed or number of steps, data too small for a batch, or a snapshot that cannot be written.
-        DivergedError: when a loss is not finite.
+        DivergedError: when a loss is not finite, with the precision, the rate and what to try.
         StoppedError: when ``should_stop`` said so.
     """
     check_seed(seed)
@@ -124,14 +139,14 @@ def train(
             raise InputError(f"{part} images", given="none with a class present", allowed="at least one to judge by")
     started = time.perf_counter()
     keep_freed_memory()
-    with _repeatable(seed, device):
-        state = _start(model, data, recipe, seed=seed, device=device, channels_last=channels_last)
+    with repeatable(seed, device), sound_arithmetic(model, precision=precision, device=device):
+        state = begin(model, data, recipe, seed=seed, device=device, channels_last=channels_last)
         inputs = Inputs.of(data, device=device, precision=precision, channels_last=channels_last)
         name = f"{run} seed {seed} steps {steps} {precision} {recipe.numbers()}"
         found = checkpoints.read(name) if checkpoints is not None else None
         if found is not None:
             state.restore(found.tensors)
-        for _ in _steps(state, inputs, recipe, steps):
+        for _ in steps_of(state, inputs, recipe, steps):
             if progress is not None:
                 progress(state.step, state.losses[-1])
             if state.step == steps:
@@ -146,7 +161,7 @@ def train(
         trained = state.seconds + time.perf_counter() - started
         test = evaluate(model, data, inputs=inputs)
         if not math.isfinite(test.loss):
-            raise DivergedError(f"training diverged in its {steps} steps: the test loss is {test.loss}")
+            raise _diverged(f"in its {steps} steps", f"test loss is {test.loss}", inputs, recipe, recipe.lr)
         held: Score | None = None
         if len(data.validation_labels):
             held = evaluate(model, data, part="validation", inputs=inputs)
@@ -203,7 +218,7 @@ def check_seed(seed: int) -> None:
         raise InputError("seed", given=repr(seed), allowed="an integer from 0 to 2^63 - 1")
 
 
-def _start(model: nn.Module, data: Dataset, recipe: Recipe, *, seed: int, device: str, channels_last: bool) -> Run:
+def begin(model: nn.Module, data: Dataset, recipe: Recipe, *, seed: int, device: str, channels_last: bool) -> Run:
     """A run before its first step."""
     order = torch.channels_last if channels_last else torch.contiguous_format
     model.to(device=device)
@@ -229,8 +244,12 @@ def _start(model: nn.Module, data: Dataset, recipe: Recipe, *, seed: int, device
     )
 
 
-def _steps(state: Run, inputs: Inputs, recipe: Recipe, steps: int) -> Iterator[None]:
-    """Do the steps that are left, one at a time."""
+def steps_of(state: Run, inputs: Inputs, recipe: Recipe, steps: int) -> Iterator[None]:
+    """Do the steps that are left, one at a time.
+
+    Raises:
+        DivergedError: when a loss is not finite.
+    """
     while state.step < steps:
         chosen = state.next_batch()  # B
         images = crop_and_flip(
@@ -242,7 +261,8 @@ def _steps(state: Run, inputs: Inputs, recipe: Recipe, steps: int) -> Iterator[N
         loss = loss_of(inputs.logits(state.model, images), state.labels[chosen])
         state.losses.append(loss.item())
         if not math.isfinite(state.losses[-1]):
-            raise DivergedError(f"training diverged at step {state.step + 1} of {steps}: the loss is {loss.item()}")
+            place = f"at step {state.step + 1} of {steps}"
+            raise _diverged(place, f"loss is {state.losses[-1]}", inputs, recipe, rate)
         state.optimizer.zero_grad()
         loss.backward()
         state.optimizer.step()
@@ -250,8 +270,17 @@ def _steps(state: Run, inputs: Inputs, recipe: Recipe, steps: int) -> Iterator[N
         yield
 
 
+def _diverged(place: str, found: str, inputs: Inputs, recipe: Recipe, rate: float) -> DivergedError:
+    """Says in which arithmetic and at which rate it happened, and what to try: first what costs least to be sure of."""
+    lower = f"--recipe-set lr={min(recipe.lr / LOWER, HIGHEST_ADVISED):.1g}"
+    advice = f"--precision fp32, then {lower}" if inputs.precision == "bf16" else lower
+    return DivergedError(
+        f"training diverged {place} in {inputs.precision} at the rate {rate:.3g}: the {found}; try {advice}"
+    )
+
+
 @contextlib.contextmanager
-def _repeatable(seed: int, device: str) -> Iterator[None]:
+def repeatable(seed: int, device: str) -> Iterator[None]:
     """Seed what layers draw from, and keep to deterministic kernels; everything is as before afterwards."""
     devices = [torch.device(device)] if device.startswith("cuda") else []
     before = torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark

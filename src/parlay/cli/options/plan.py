@@ -71,13 +71,12 @@ class PlanOptions:
                 raise click.UsageError(f"Missing option '--{name}', such as {example}: a plan needs it.")
         return True
 
-    def make(self, folder: Path, *, device: str = "auto") -> Asked:
+    def make(self, folder: Path, *, device: str = "auto", threads: int | None = None) -> Asked:
         """The plan, for the study in a folder."""
         from parlay.study import make_plan, select
 
         seeds = self.seeds.make()
         recipe = self.recipe.make(self.data.data, family=self.network.family.family)
-        precision = self.recipe.precision_on(device, folder=folder)
         data = self.data.load()
         network = self.network.make(data, groups=self._groups())
         problem = None
@@ -88,9 +87,14 @@ class PlanOptions:
                 )
             problem = self.size.make(network)
         validation = self.network.val
+        layouts = select(self.layouts, family=network, problem=problem)
+        first = next(iter(layouts))
+        precision = self.recipe.precision_of(
+            network, first, data, recipe, folder=folder, device=device, threads=threads
+        )
         plan = make_plan(
             network,
-            select(self.layouts, family=network, problem=problem),
+            layouts,
             data=data.fingerprint,
             recipe=recipe,
             steps=self.recipe.steps,

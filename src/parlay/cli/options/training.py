@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from parlay.data import Dataset
+    from parlay.layout import Layout
     from parlay.study import DataSource, Settings, TrialExecutor
     from parlay.study.network import TrialNetwork
 
@@ -90,26 +91,47 @@ class RecipeOptions:
         name = self.recipe or ("digits" if data == "digits" else "fast")
         return get_recipe(name, family=family).with_settings(settings)
 
-    def precision_on(self, device: str, *, folder: Path | None = None) -> str:
-        """The precision asked for.
-
-        ``auto`` is what all trials of the study at hand have, so that it can be gone on with on another machine;
-        without such a study it is what this machine is faster with.
-        """
-        from parlay.extras import Needs
-
-        if self.precision == "auto" and folder is not None and (folder / "study.sqlite").exists():
+    def known(self, folder: Path) -> str:
+        """The precision asked for, where ``auto`` is what all trials of a study have, on any machine."""
+        if self.precision == "auto" and (folder / "study.sqlite").exists():
             from parlay.study import Reader
 
             with Reader(folder) as study:
-                known = {row.trial.precision for row in study.rows()}
-            if len(known) == 1:
-                return known.pop()
-        if self.precision == "fp32":
-            return "fp32"
+                found = {row.trial.precision for row in study.rows()}
+            if len(found) == 1:
+                return found.pop()
+        return self.precision
+
+    def precision_of(
+        self,
+        network: TrialNetwork,
+        layout: Layout,
+        data: Dataset,
+        recipe: Recipe,
+        *,
+        folder: Path,
+        device: str,
+        threads: int | None,
+    ) -> str:
+        """The precision asked for; ``auto`` is the study's, else what a few steps of this network are faster in."""
+        from parlay.extras import Needs
+
+        name = self.known(folder)
+        if name == "fp32":
+            return name
         with Needs("training", extra="train"):
-            from parlay.train.device import resolve_device, resolve_precision
-        return resolve_precision(self.precision, resolve_device(device))
+            from parlay.train.device import precisions_of, resolve_device
+        device = resolve_device(device)
+        possible = precisions_of(name, device)
+        if len(possible) == 1:
+            return possible[0]
+        from parlay.train.footprint import check_memory
+        from parlay.train.timing import time_steps
+
+        batch = min(recipe.batch, len(data.train_labels))
+        check_memory(network, layout, batch=batch, recipe=recipe, precision="bf16", device=device)
+        model = network.build(layout, seed=0)
+        return time_steps(model, data, recipe, threads=threads or 1, device=device).precision
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,7 +188,7 @@ class MachineOptions:
 
     device: str = option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
     threads: int | None = option(
-        "--threads", type=int, help="CPU threads of a trial; default: torch's choice, or workers' share."
+        "--threads", type=int, help="CPU threads of a trial; default 1, or what train finds faster."
     )
 
     def check(self) -> None:
@@ -182,9 +204,7 @@ class MachineOptions:
 class RunningOptions:
     """Where trials run, and what happens when one fails or is killed."""
 
-    workers: int | None = option(
-        "--workers", type=int, help="Trials at a time, each in a process of its own; cores divided among them."
-    )
+    workers: int | None = option("--workers", type=int, help="Trials at a time, each in a process of its own.")
     ray: str | None = option("--ray", help="auto or ADDRESS: run on a Ray cluster (extra 'ray').")
     ray_cpus: float = option(
         "--ray-cpus", type=float, default=1, show_default=True, help="Cores that one trial reserves there."

@@ -36,7 +36,7 @@ def run(folder: Path | None, named: Path | None, running: RunningOptions, planne
         running.machine.check()
     asked = None
     if planned.is_planning():
-        asked = planned.make(place, device=settings.device)
+        asked = planned.make(place, device=settings.device, threads=running.machine.threads)
     elif not (place / "study.sqlite").exists():
         raise click.UsageError(f"Missing option '--layouts': there is no study in {place} yet.")
     executor = running.executor()

@@ -33,8 +33,8 @@ class TrialExecutor(Protocol):
     is_here: bool
 
     @property
-    def threads(self) -> int | None:
-        """CPU threads of each trial; None leaves torch's number as it is."""
+    def threads(self) -> int:
+        """CPU threads of each trial."""
         ...
 
     def slots(self) -> int:
@@ -72,7 +72,7 @@ def make_executor(
         workers: processes on this machine.
         ray: ``auto`` or the address of a cluster.
         ray_cpus, ray_gpus: what one trial reserves there.
-        threads: CPU threads of each trial.
+        threads: CPU threads of each trial; one without it, or as many as ``ray_cpus`` on a cluster.
 
     Raises:
         InputError: for both workers and ray, or numbers out of range.

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from parlay.data import Dataset
 
-__all__ = ["ProcessExecutor", "available_cores"]
+__all__ = ["ProcessExecutor"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -61,14 +61,14 @@ class _Worker:
 
 
 class ProcessExecutor(Executor):
-    """``workers`` processes, started afresh (spawn) with their share of the cores.
+    """``workers`` processes, started afresh (spawn).
 
     A process that is killed, or ends by itself, is replaced, and its call made again, up to ``MOST_CRASHES`` times.
     When this process ends, however it does, its workers end within a second.
 
     Args:
         workers: how many processes.
-        threads: CPU threads of each; this process's cores divided among them, and at least one, if None.
+        threads: CPU threads of each; one if None.
 
     Raises:
         InputError: for a number out of range.
@@ -80,7 +80,7 @@ class ProcessExecutor(Executor):
         if not 1 <= workers <= LARGEST:
             raise InputError("workers", given=workers, allowed=f"an integer from 1 to {LARGEST}")
         self.workers = workers
-        self.threads = max(1, available_cores() // workers) if threads is None else threads
+        self.threads = 1 if threads is None else threads
         self._events: SimpleQueue[tuple[Callable[..., None], tuple[Any, ...]]] = SimpleQueue()
         self._waiting: deque[_Call] = deque()
         self._busy: list[_Worker] = []
@@ -197,11 +197,6 @@ class ProcessExecutor(Executor):
             else:
                 call.future.set_result(inner.result())
         self._assign()
-
-
-def available_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _hire(threads: int) -> _Worker:

@@ -24,14 +24,14 @@ class SerialExecutor(Executor):
     (3, 1)
 
     Attributes:
-        threads: of each trial; None leaves torch's number as it is.
+        threads: CPU threads of each trial; one if None.
         is_here: calls run in this process, so that a trial can report every step to it.
     """
 
     is_here = True
 
     def __init__(self, *, threads: int | None = None) -> None:
-        self.threads = threads
+        self.threads = 1 if threads is None else threads
 
     def slots(self) -> int:
         """How many calls to have in flight."""

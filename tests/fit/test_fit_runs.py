@@ -25,7 +25,7 @@ from torch import nn
 import parlay
 from parlay.cli.main import run
 from parlay.data import load
-from parlay.errors import InputError
+from parlay.errors import DivergedError, InputError
 from parlay.fit import run as fit_run
 from parlay.fit.devices import DeviceFile, Missing
 from parlay.fit.liveness import live_bytes
@@ -33,6 +33,7 @@ from parlay.fit.measure import network_inputs
 from parlay.fit.quantise import check_int8, export_float, logits_of, quantised, session_of, stored_bytes
 from parlay.graph import trace
 from parlay.graph.specs import load_model
+from parlay.study import work
 from parlay.train.norms import lagging_norm
 from parlay.train.weights import read_weights, save_weights
 
@@ -123,6 +124,27 @@ def test_the_end_of_a_fit(fitted: tuple[Path, dict[str, Any]]) -> None:
         assert arm["latency_ms"] > 0 and arm["float_difference"] < 1e-4
         assert (arm["difference_to_original"] is None) == ("original" in arm["names"])
     assert not found["arms"][0]["fits"] and found["winner"] != found["arms"][0]["name"]
+
+
+@pytest.mark.slow
+def test_failed_trainings_are_in_the_verdict(spec: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of the original's three trainings diverges: its seed is left out of every arm, and the verdict says so."""
+    real = work.train_trial
+
+    def diverging(task: Any, *rest: Any) -> Any:
+        if task.trial.seed == 1 and task.trial.layout == (6, 8, 10):
+            raise DivergedError("training diverged at step 3 of 12 in bf16 at the rate 0.1: the loss is nan")
+        return real(task, *rest)
+
+    monkeypatch.setattr(work, "train_trial", diverging)
+    options = [*OPTIONS]
+    options[options.index("--n-seeds") + 1] = "3"
+    found = answer("fit", spec, *options, "--study", tmp_path / "study")
+    assert f"; 1 of {3 * len(found['arms'])} trainings failed (of original" in found["verdict"]
+    assert found["verdict"].endswith("at the rate 0.1: the loss is nan): seed 1 left out of every arm")
+    assert found["seeds"] == [0, 2]
+    assert all(len(arm["trials"]) == len(arm["accuracy"]["values"]) == 2 for arm in found["arms"])
+    assert "trainings failed" in (tmp_path / "study" / "winner" / "MODEL_CARD.md").read_text()
 
 
 def test_flash_and_ram_agree_with_the_files(fitted: tuple[Path, dict[str, Any]]) -> None:
