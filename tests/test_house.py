@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 import subprocess
@@ -10,7 +11,8 @@ from pathlib import Path
 import click
 import pytest
 
-from parlay.cli.main import cli, run
+from parlay.cli.group import CommandTable
+from parlay.cli.main import COMMANDS, cli, run
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "src" / "parlay"
@@ -113,6 +115,23 @@ def json_commands(command, name=""):
             yield from json_commands(command.get_command(context, child), f"{name} {child}".strip())
     elif any("--json" in parameter.opts for parameter in command.params):
         yield name
+
+
+def command_modules(table, name=""):
+    """Every command with the module that it is read from."""
+    for command, place in table.items():
+        module, attribute = place.split(":")
+        found = getattr(importlib.import_module(module), attribute)
+        if isinstance(found, CommandTable):
+            yield from command_modules(found.table, f"{name}{command}.")
+        else:
+            yield f"{name}{command}", module
+
+
+def test_every_command_has_a_file_of_its_name():
+    """parlay study run is src/parlay/cli/study/run.py, and so on; the rest of cli is shared by several."""
+    modules = dict(command_modules(COMMANDS))
+    assert {name: f"parlay.cli.{name}" for name in modules} == modules
 
 
 def test_every_json_command_is_tested():
