@@ -339,7 +339,7 @@ def test_large_studies_stay_usable(show: Callable[..., Any], page: Page):
     [row, *_] = first.panel.complete
     widths = [(a, b, 20 + (a * b) % 40) for a in range(5, 45) for b in range(45, 70)]
     rows = tuple(
-        replace(row, trial=replace(row.trial, layout=layout, seed=seed), figures=None, accuracy=0.5 + 0.001 * layout[0])
+        replace(row, trial=replace(row.trial, layout=layout, seed=seed), counted=None, accuracy=0.5 + 0.001 * layout[0])
         for layout in widths
         for seed in (0, 1)
     )

@@ -99,7 +99,7 @@ def test_costs_that_are_not_the_layouts_are_refused_by_every_command(
         ({"kernels": "9"}, "column kernels: got 9; allowed: "),
         ({"weights": "9"}, "column weights: got 9; allowed: "),
         ({"params": "9"}, "column params: got 9; allowed: "),
-        ({"peak_activation_bytes": "many"}, "column peak_activation_bytes: got many; allowed: a finite number"),
+        ({"peak_activation_bytes": "many"}, "column peak_activation_bytes: got many; allowed: a whole number"),
         ({"layout": "8-9-10-12"}, "which 8-9-10-12 costs"),
         ({"layout": "8-9-10"}, "line 3: layout"),
         ({"seed": "7"}, "column trial: got "),
@@ -143,7 +143,7 @@ def test_lines_left_out_are_counted(tmp_path: Path):
         kinds=frozenset({Kind.ORIGINAL}),
         data_name="cifar10",
         status="complete",
-        figures={**costs, "kernels": None, "weights": None},
+        counted={**costs, "kernels": None, "weights": None},
         accuracy=0.5,
     )
     failed = Row(trial=first.trial, kinds=first.kinds, data_name="cifar10", status="failed", error="no luck")

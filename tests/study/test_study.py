@@ -453,7 +453,7 @@ def test_trials_csv_has_every_column_and_survives_commas():
         error="x, y",
     )
     [line] = csv.DictReader(csv_text([row]).splitlines())
-    assert tuple(line) == COLUMNS
+    assert list(line) == list(COLUMNS)
     assert (line["data"], line["error"], line["accuracy"], line["log_energy"]) == ('a, "b"', "x, y", "", "")
     assert (float(line["energy"]), line["layout"], line["kind"], line["schema_version"]) == (
         0.0,

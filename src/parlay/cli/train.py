@@ -120,6 +120,7 @@ def _document(trial: Trial, history: History, data_name: str) -> str:
     """One JSON document: what was trained, on what, how, and the outcome. ``accuracy`` is a share, 0 to 1."""
     from parlay.documents import document
     from parlay.study.network import layout_costs, network_columns
+    from parlay.study.row import MEASURED
 
     return document(
         {
@@ -131,18 +132,9 @@ def _document(trial: Trial, history: History, data_name: str) -> str:
             "recipe": {"name": trial.recipe.name, **trial.config["recipe"]},
             "steps": trial.steps,
             "seed": trial.seed,
-            "accuracy": history.accuracy,
-            "loss": history.loss,
-            "train_loss": history.train_loss,
-            "seconds": history.seconds,
-            "threads": history.threads,
             "validation": trial.validation,
-            "validation_accuracy": history.validation_accuracy,
-            "validation_loss": history.validation_loss,
-            "mean_average_precision": history.mean_average_precision,
             "precision": history.precision,
-            "device": history.device,
-            "images_per_second": history.images_per_second,
+            **{name: getattr(history, name) for name in MEASURED},
         }
     )
 

@@ -2,7 +2,9 @@
 
 ``selection`` chooses layouts, ``network`` says what they are layouts of, ``plan`` makes trials of them, ``store`` keeps
 them, ``runner`` runs what is left on one of the ``executors``, ``work`` is what a worker does, ``workspace`` where the
-two talk, ``table`` writes trials.csv. Nothing here loads torch until a trial runs or a model is traced.
+two talk. ``row`` and ``fields`` say what is kept of a trial, ``table`` writes it as trials.csv, ``reading`` reads
+either, ``conduct``, ``status`` and ``export`` are what is done with a study as a whole. Nothing here loads torch until
+a trial runs or a model is traced.
 """
 
 from parlay.study.executors import TrialExecutor, make_executor

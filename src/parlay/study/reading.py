@@ -14,13 +14,12 @@ from typing import Any, TypeVar
 
 from parlay.errors import InputError
 from parlay.families import get_family
-from parlay.layout import parse_layout
 from parlay.study.network import layout_costs
 from parlay.study.plan import UNRECORDED, Trial
-from parlay.study.row import COMPLETE, STATUSES, Row, split_kinds
+from parlay.study.row import COMPLETE, COSTS, KEPT, STATUSES, Row, split_kinds
 from parlay.study.schema import FILE
 from parlay.study.store import Reader
-from parlay.study.table import TABLE
+from parlay.study.table import COLUMNS, TABLE
 from parlay.train.recipe import Recipe
 
 __all__ = ["Trials", "read_csv", "read_trials"]
@@ -31,11 +30,6 @@ NEEDED = (
     "recipe_numbers", "family", "depth", "kernel_sizes", "in_channels", "image", "classes",
 )
 """Columns without which a line is no trial; every table that parlay ever wrote has them."""
-FLOATS = (
-    "accuracy", "loss", "mean_average_precision", "validation_accuracy", "validation_loss", "train_loss", "seconds",
-    "images_per_second",
-)
-COSTS = ("energy", "log_energy", "kernels", "weights", "params", "macs", "peak_activation_bytes")
 # fmt: on
 SAME = 1e-9
 """Relative difference up to which two energies are one: the logarithms of two machines differ in their last bits."""
@@ -121,7 +115,7 @@ def read_csv(path: Path, *, precision: str = UNRECORDED, note: str = "") -> Tria
     lines: dict[str, int] = {}
     left_out: Counter[str] = Counter()
     for record in records:
-        if record.read("status", str) not in STATUSES:
+        if record.cells["status"] not in STATUSES:
             raise record.wrong("status", ", ".join(STATUSES))
         if record.cells["status"] != COMPLETE:
             left_out[NOT_COMPLETE] += 1
@@ -172,30 +166,35 @@ class _Record:
             remedy="restore the file",
         )
 
-    def read(self, column: str, kind: Callable[[str], Value], allowed: str = "") -> Value:
-        """The value of a cell.
+    def known(self, column: str) -> Any:
+        """The value of a cell; None for an empty one, and for a column that the table has not.
 
         Raises:
             InputError: for a text that is none of its kind.
         """
+        item = COLUMNS[column]
         try:
-            return kind(self.cells[column])
+            return item.parse(self.cells.get(column, ""))
+        except ValueError:
+            raise self.wrong(column, item.allowed) from None
+
+    def value(self, column: str) -> Any:
+        """The same of a cell that may not be empty."""
+        found = self.known(column)
+        if found is None:
+            raise self.wrong(column, COLUMNS[column].allowed)
+        return found
+
+    def made(self, column: str, make: Callable[[str], Value], allowed: str) -> Value:
+        """What is made of a cell's text.
+
+        Raises:
+            InputError: for a text that it cannot be made of.
+        """
+        try:
+            return make(self.cells[column])
         except (ValueError, KeyError, TypeError):
-            raise self.wrong(column, allowed or ALLOWED[kind]) from None
-
-    def known(self, column: str, kind: Callable[[str], Value]) -> Value | None:
-        """The same, or None for an empty cell and for a column that the table has not."""
-        return self.read(column, kind) if self.cells.get(column) else None
-
-
-def _number(text: str) -> float:
-    value = float(text)
-    if not math.isfinite(value):
-        raise ValueError
-    return value
-
-
-ALLOWED: dict[Callable[[str], Any], str] = {int: "a whole number", _number: "a finite number"}
+            raise self.wrong(column, allowed) from None
 
 
 def _records(path: Path) -> list[_Record]:
@@ -231,32 +230,25 @@ def _row(record: _Record, precision: str, note: str) -> Row:
     """A complete trial, its costs counted again."""
     trial = _trial(record, precision)
     costs = layout_costs(trial.network, trial.layout)
-    for name in COSTS:
-        if name in record.cells:
-            _check_cost(record, name, costs[name])
-    measured: dict[str, Any] = {name: record.known(name, _number) for name in FLOATS}
-    if measured["accuracy"] is None and measured["mean_average_precision"] is None:
+    for item in COSTS:
+        if item.name in record.cells:
+            _check_cost(record, item.name, costs[item.name])
+    kept = {item.name: record.known(item.name) for item in KEPT if item.is_exported}
+    if kept["accuracy"] is None and kept["mean_average_precision"] is None:
         raise record.wrong("accuracy", "a number in a complete trial")
     return Row(
         trial=trial,
-        kinds=record.read("kinds", split_kinds, "reasons joined by +, such as top+all"),
+        kinds=record.made("kinds", split_kinds, "reasons joined by +, such as top+all"),
         data_name=record.cells["data"],
-        status=COMPLETE,
-        attempts=record.known("attempts", int) or 1,
-        figures=costs,
-        threads=record.known("threads", int),
-        device=record.cells.get("device") or None,
-        host=record.cells.get("host") or None,
-        started=record.cells.get("started") or None,
-        finished=record.cells.get("finished") or None,
-        versions={**_versions(record.cells.get("versions") or ""), **({"note": note} if note else {})},
-        **measured,
+        counted=costs,
+        versions={**_versions(record.cells.get("versions", "")), **({"note": note} if note else {})},
+        **{**kept, "attempts": kept["attempts"] or 1},
     )
 
 
 def _check_cost(record: _Record, name: str, counted: float | None) -> None:
     """Refuse a cost that is not the one of the line's layout."""
-    stated = record.known(name, _number)
+    stated = record.known(name)
     same = stated == counted or (
         stated is not None and isinstance(counted, float) and math.isclose(stated, counted, rel_tol=SAME)
     )
@@ -266,30 +258,23 @@ def _check_cost(record: _Record, name: str, counted: float | None) -> None:
 
 
 def _trial(record: _Record, precision: str) -> Trial:
-    numbers = {name: record.read(name, int) for name in ("depth", "in_channels", "image", "classes", "steps", "seed")}
-    sizes = record.read("kernel_sizes", parse_layout, "kernel sizes joined by -")
-    layout = record.read("layout", parse_layout, "widths joined by -")
-    recipe = record.read(
-        "recipe_numbers",
-        lambda text: _recipe(record.cells["recipe"], numbers["steps"], text),
-        "key=value joined by spaces",
+    steps = record.value("steps")
+    recipe = record.made(
+        "recipe_numbers", lambda text: _recipe(record.cells["recipe"], steps, text), "key=value joined by spaces"
     )
+    layout = record.value("layout")
+    shape = {name: record.value(name) for name in ("in_channels", "image", "classes")}
+    depth, sizes, seed = record.value("depth"), record.value("kernel_sizes"), record.value("seed")
+    validation = record.known("validation") or 0
     try:
-        family = get_family(record.cells["family"])(
-            numbers["depth"],
-            kernel_size=tuple(sizes),
-            in_channels=numbers["in_channels"],
-            image=numbers["image"],
-            classes=numbers["classes"],
-        )
         return Trial(
-            network=family,
+            network=get_family(record.cells["family"])(depth, kernel_size=sizes, **shape),
             layout=layout,
             data=record.cells["data_sha256"],
             recipe=recipe,
-            steps=numbers["steps"],
-            seed=numbers["seed"],
-            validation=record.known("validation", int) or 0,
+            steps=steps,
+            seed=seed,
+            validation=validation,
             precision=record.cells.get("precision") or precision,
         )
     except InputError as error:

@@ -9,13 +9,57 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from parlay.study.fields import SHARE, Field, kept, kept_fields
 from parlay.study.network import layout_costs, network_from
 from parlay.study.plan import Kind, Trial
 from parlay.train.recipe import Recipe
 
-__all__ = ["COMPLETE", "FAILED", "FIELDS", "PLANNED", "RUNNING", "STATUSES", "Row", "pack", "unpack"]
+__all__ = [
+    "COMPLETE",
+    "COSTS",
+    "FAILED",
+    "KEPT",
+    "MEASURED",
+    "NEEDED",
+    "PLANNED",
+    "RUNNING",
+    "STATUSES",
+    "Row",
+    "pack",
+    "unpack",
+]
 
 PLANNED, RUNNING, COMPLETE, FAILED = STATUSES = ("planned", "running", "complete", "failed")
+
+
+COSTS = (
+    Field(
+        name="energy",
+        kind=float,
+        meaning="Eq. 3, of a model with each width group once; a width of 1 makes it 0; empty above the largest number",
+    ),
+    Field(
+        name="log_energy",
+        kind=float,
+        meaning="its natural logarithm; empty where a width is 1",
+        is_on_page=True,
+        heading="Energy",
+        digits=2,
+    ),
+    Field(name="kernels", kind=int, meaning="P / k^2; empty for models"),
+    Field(name="weights", kind=int, meaning="weights of the convolutions, Eq. 1; empty for models"),
+    Field(name="params", kind=int, meaning="all parameters", is_on_page=True, heading="Parameters"),
+    Field(name="macs", kind=int, meaning="multiply-adds for one image", is_on_page=True, heading="Multiply-adds"),
+    Field(
+        name="peak_activation_bytes",
+        kind=int,
+        meaning="most activation memory at any layer, int8, one image",
+        unit="bytes",
+        is_on_page=True,
+        heading="Peak memory (B)",
+    ),
+)
+"""What a layout costs, as ``layout_costs`` counts it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,53 +70,62 @@ class Row:
         trial: what is run.
         kinds: why it was chosen, over all calls.
         data_name: how the data is called (its content is part of the trial).
-        status: ``planned``, ``running``, ``complete`` or ``failed``.
-        attempts: how often it ended, well or badly; being interrupted or killed is no end.
-        figures: energy and costs of the layout, as ``layout_costs`` gives them; counted anew if None.
-        accuracy: share of the test images that the last step's network gets right, 0 to 1; None unless complete.
-        loss: mean loss on the test images, in nats.
-        mean_average_precision: mAP where an image has several labels.
-        validation_accuracy, validation_loss: the same on the validation images; None without.
-        train_loss: mean loss of the last tenth of the steps, in nats.
-        seconds: wall-clock time of the trial, over all calls that shared it.
-        images_per_second: of training.
-        threads: CPU threads.
-        device: where.
-        host, pid: which process of which machine ended it.
+        counted: energy and costs of the layout, as ``layout_costs`` gives them; counted anew if None.
         versions: of parlay, torch and Python, and the CPU's model.
-        started, finished: when it was last begun and when it ended; UTC, ISO 8601.
-        error: what went wrong, in one line.
-        traceback: the same in full.
+
+    Every other field says itself what it is: docs/studies.md prints them.
     """
 
     trial: Trial
     kinds: frozenset[Kind]
     data_name: str
-    status: str = PLANNED
-    attempts: int = 0
-    figures: Mapping[str, Any] | None = field(default=None, repr=False)
-    accuracy: float | None = None
-    loss: float | None = None
-    mean_average_precision: float | None = None
-    validation_accuracy: float | None = None
-    validation_loss: float | None = None
-    train_loss: float | None = None
-    seconds: float | None = None
-    images_per_second: float | None = None
-    threads: int | None = None
-    device: str | None = None
-    host: str | None = None
-    pid: int | None = None
+    counted: Mapping[str, Any] | None = field(default=None, repr=False)
     versions: Mapping[str, str] = field(default_factory=dict)
-    started: str | None = None
-    finished: str | None = None
-    error: str | None = None
-    traceback: str | None = field(default=None, repr=False)
+    status: str = kept("planned, running, complete or failed", default=PLANNED, is_on_page=True, heading="Status")
+    attempts: int = kept("how often it ended, well or badly; being interrupted or killed is no end", default=0)
+    accuracy: float | None = kept(
+        "what the network of the last step gets right of the test images",
+        unit=SHARE,
+        is_measured=True,
+        is_on_page=True,
+        heading="Accuracy",
+        digits=2,
+    )
+    loss: float | None = kept(
+        "mean loss on the test images", unit="nats", is_measured=True, is_on_page=True, heading="Loss", digits=4
+    )
+    mean_average_precision: float | None = kept(
+        "mAP on the test images, where an image has several labels", unit=SHARE, is_measured=True, is_on_page=True
+    )
+    validation_accuracy: float | None = kept(
+        "the accuracy on the images that were set aside; choose by it", unit=SHARE, is_measured=True, is_on_page=True
+    )
+    validation_loss: float | None = kept("mean loss on these", unit="nats", is_measured=True)
+    train_loss: float | None = kept(
+        "mean loss of the last tenth of the steps", unit="nats", is_measured=True, is_on_page=True
+    )
+    seconds: float | None = kept(
+        "wall-clock time of training and evaluation, over all calls that shared it",
+        unit="s",
+        is_measured=True,
+        is_on_page=True,
+        heading="Seconds",
+        digits=1,
+    )
+    images_per_second: float | None = kept("of training", unit="images/s", is_measured=True)
+    threads: int | None = kept("CPU threads", is_measured=True)
+    device: str | None = kept("where it was trained", is_measured=True)
+    host: str | None = kept("machine that ended it")
+    pid: int | None = kept("process that ended it", is_exported=False)
+    started: str | None = kept("when it was last begun", unit="UTC, ISO 8601")
+    finished: str | None = kept("when it ended", unit="UTC, ISO 8601")
+    error: str | None = kept("why it failed, in one line", is_on_page=True, heading="Error")
+    traceback: str | None = kept("the same in full", repr=False, is_exported=False)
 
     @cached_property
     def costs(self) -> Mapping[str, Any]:
         """Energy and costs of the layout."""
-        return layout_costs(self.trial.network, self.trial.layout) if self.figures is None else self.figures
+        return layout_costs(self.trial.network, self.trial.layout) if self.counted is None else self.counted
 
     @property
     def log_energy(self) -> float:
@@ -87,7 +140,6 @@ class Row:
 
     def values(self) -> dict[str, Any]:
         """The row as it is written into the file."""
-        plain = {name: getattr(self, name) for name in PLAIN}
         return {
             "trial": self.trial.identity,
             "config": json.dumps(self.trial.config, sort_keys=True),
@@ -96,12 +148,12 @@ class Row:
             "recipe": self.trial.recipe.name,
             "figures": json.dumps(dict(self.costs)),
             "versions": json.dumps(dict(self.versions)),
-            **plain,
+            **{item.name: getattr(self, item.name) for item in KEPT},
         }
 
     @classmethod
     def read(cls, values: Mapping[str, Any]) -> Row:
-        """The row that ``values`` was taken from.
+        """The row that ``values`` was taken from; an optional field that is not among them is None.
 
         Raises:
             ValueError, KeyError, TypeError: for values that are no row's.
@@ -121,37 +173,31 @@ class Row:
             raise ValueError(f"trial {values['trial'][:12]} has the configuration of another")
         if values["status"] not in STATUSES:
             raise ValueError(f"trial {values['trial'][:12]} has the status {values['status']!r}")
-        figures, versions = json.loads(values["figures"]), json.loads(values["versions"])
-        counted = isinstance(figures, dict) and figures.keys() >= FIGURES
-        if not counted or not isinstance(versions, dict) or None in (figures["params"], figures["macs"]):
-            raise ValueError(f"trial {values['trial'][:12]} has no figures or versions")
+        costs, versions = json.loads(values["figures"]), json.loads(values["versions"])
+        is_whole = isinstance(costs, dict) and costs.keys() >= {"layout", *(item.name for item in COSTS)}
+        if not is_whole or not isinstance(versions, dict) or None in (costs["params"], costs["macs"]):
+            raise ValueError(f"trial {values['trial'][:12]} has no costs or versions")
         kinds = split_kinds(values["kinds"])
         if not kinds:
             raise ValueError(f"trial {values['trial'][:12]} has no reason")
+        kept: dict[str, Any] = {item.name: values.get(item.name) for item in KEPT}
         return cls(
             trial=trial,
             kinds=kinds,
             data_name=values["data"],
-            figures=figures,
+            counted=costs,
             versions=versions,
-            **{name: values[name] for name in PLAIN},
+            **kept,
         )
 
 
-# fmt: off
-PLAIN = (
-    "status", "attempts", "accuracy", "loss", "mean_average_precision", "validation_accuracy", "validation_loss",
-    "train_loss", "seconds", "images_per_second", "threads", "device", "host", "pid", "started", "finished", "error",
-    "traceback",
-)
-"""Fields that are kept as they are."""
-FIGURES = {
-    "layout", "energy", "log_energy", "kernels", "weights", "params", "macs", "peak_activation_bytes",
-}
-"""What ``figures`` has, at the least."""
-FIELDS = ("trial", "config", "kinds", "data", "recipe", "figures", "versions", *PLAIN)
-"""Columns of the table ``trials`` but for the learning curve."""
-# fmt: on
+KEPT = kept_fields(Row)
+"""What is kept of a trial, each in a column of its own."""
+MEASURED = tuple(item.name for item in KEPT if item.is_measured)
+"""What training measures."""
+NEEDED = ("trial", "config", "kinds", "data", "recipe", "figures", "versions")
+"""The other columns of the file's table but for the learning curve; ``figures`` holds energy and costs of the layout,
+whose drawings came later."""
 
 
 def join_kinds(kinds: Iterable[Kind]) -> str:

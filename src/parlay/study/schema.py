@@ -6,8 +6,9 @@ import sqlite3
 from pathlib import Path
 
 from parlay.errors import StudyError
+from parlay.study.row import KEPT, NEEDED
 
-__all__ = ["FILE", "STUDY_VERSION", "connect", "connect_for_reading"]
+__all__ = ["FILE", "STUDY_VERSION", "columns", "connect", "connect_for_reading"]
 
 FILE = "study.sqlite"
 STUDY_VERSION = 2
@@ -17,21 +18,18 @@ APPLICATION_ID = 0x7061726C  # "parl"; SQLite's header field for telling whose f
 PATIENCE = 30.0
 """Seconds to wait for another process that is reading or writing at the moment."""
 
-SCHEMA = """
+SCHEMA = f"""
 CREATE TABLE data (sha256 TEXT PRIMARY KEY, name TEXT NOT NULL, spec TEXT, folder TEXT) STRICT;
 CREATE TABLE trials (
     place INTEGER PRIMARY KEY,
-    trial TEXT NOT NULL UNIQUE, config TEXT NOT NULL, kinds TEXT NOT NULL, data TEXT NOT NULL, recipe TEXT NOT NULL,
-    figures TEXT NOT NULL, versions TEXT NOT NULL, status TEXT NOT NULL, attempts INTEGER NOT NULL,
-    accuracy REAL, loss REAL, mean_average_precision REAL, validation_accuracy REAL, validation_loss REAL,
-    train_loss REAL, seconds REAL, images_per_second REAL, threads INTEGER, device TEXT, host TEXT, pid INTEGER,
-    started TEXT, finished TEXT, error TEXT, traceback TEXT, losses BLOB
+    {", ".join(f"{name} TEXT NOT NULL{' UNIQUE' if name == 'trial' else ''}" for name in NEEDED)},
+    {", ".join(item.sql for item in KEPT)}, losses BLOB
 ) STRICT;
 """
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """Open a study to write to; make the tables where there are none.
+    """Open a study to write to; make the tables where there are none, and columns that came later.
 
     Raises:
         StudyError: when the file is not a study of parlay's, is damaged, or of another version.
@@ -46,6 +44,8 @@ def connect(path: Path) -> sqlite3.Connection:
                 f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA application_id = {APPLICATION_ID};"
                 f" PRAGMA user_version = {STUDY_VERSION}; COMMIT;"
             )
+        else:
+            _widen(connection)
     except sqlite3.OperationalError as error:
         connection.close()
         raise StudyError(f"study {path} cannot be used: {error}") from None
@@ -112,6 +112,24 @@ def _is_new(connection: sqlite3.Connection, path: Path) -> bool:
             " readable; use another folder for new trials"
         )
     return False
+
+
+def columns(connection: sqlite3.Connection) -> list[str]:
+    """Columns of the trials that a row is made of; what is optional is not there in a file of an earlier parlay."""
+    there = _columns_there(connection)
+    return [*NEEDED, *(item.name for item in KEPT if item.name in there or not item.is_optional)]
+
+
+def _columns_there(connection: sqlite3.Connection) -> set[str]:
+    return {name for (name,) in connection.execute("SELECT name FROM pragma_table_info('trials')")}
+
+
+def _widen(connection: sqlite3.Connection) -> None:
+    """Add the columns that an earlier parlay did not know; a file without the table is told as damaged when read."""
+    there = _columns_there(connection)
+    for item in KEPT:
+        if there and item.is_optional and item.name not in there:
+            connection.execute(f"ALTER TABLE trials ADD COLUMN {item.sql}")
 
 
 def _stranger(path: Path, error: sqlite3.Error) -> StudyError:

@@ -21,12 +21,13 @@ from typing import Any, Self
 
 from parlay.errors import StudyError
 from parlay.study.plan import Kind, Planned
-from parlay.study.row import COMPLETE, FIELDS, PLANNED, RUNNING, Row, join_kinds, pack, split_kinds, unpack
-from parlay.study.schema import FILE, connect, connect_for_reading
+from parlay.study.row import COMPLETE, KEPT, NEEDED, PLANNED, RUNNING, Row, join_kinds, pack, split_kinds, unpack
+from parlay.study.schema import FILE, columns, connect, connect_for_reading
 from parlay.study.table import TABLE
 
 __all__ = ["Added", "DataSource", "Reader", "Store"]
 
+FIELDS = (*NEEDED, *(item.name for item in KEPT))
 COLUMNS = ", ".join(FIELDS)
 LOCK = "study.lock"
 LOCK_TRIES = 5
@@ -90,8 +91,9 @@ class Reader:
     def rows(self) -> list[Row]:
         """Every trial, in the order in which they were planned."""
         with self._reading():
-            found = self._connection.execute(f"SELECT {COLUMNS} FROM trials ORDER BY place")
-            return [Row.read(dict(zip(FIELDS, values, strict=True))) for values in found]
+            names = columns(self._connection)
+            found = self._connection.execute(f"SELECT {', '.join(names)} FROM trials ORDER BY place")
+            return [Row.read(dict(zip(names, values, strict=True))) for values in found]
 
     def curves(self) -> Iterator[tuple[str, tuple[float, ...]]]:
         """Identity and loss of every step, in nats, of each complete trial; one at a time, since they may be long."""

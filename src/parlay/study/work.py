@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from parlay.errors import InputError, StoppedError
 from parlay.study.plan import Trial
-from parlay.study.row import COMPLETE, FAILED
+from parlay.study.row import COMPLETE, FAILED, MEASURED
 from parlay.study.shared import opened
 from parlay.study.workspace import Beat, Workspace, stop_asked
 
@@ -99,17 +99,8 @@ def perform(task: Task, handle: Any, step: Callable[[int, float], None] | None =
         identity,
         {
             "status": COMPLETE,
-            "accuracy": history.accuracy,
-            "loss": history.loss,
-            "mean_average_precision": history.mean_average_precision,
-            "validation_accuracy": history.validation_accuracy,
-            "validation_loss": history.validation_loss,
-            "train_loss": history.train_loss,
+            **{name: getattr(history, name) for name in MEASURED},
             "losses": list(history.losses),
-            "seconds": history.seconds,
-            "images_per_second": history.images_per_second,
-            "threads": history.threads,
-            "device": history.device,
             "started": started,
             "finished": now(),
             **_here(),

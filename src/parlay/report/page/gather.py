@@ -12,7 +12,6 @@ from typing import Any
 from parlay import __version__
 from parlay.documents import finite
 from parlay.errors import InputError
-from parlay.layout import format_layout
 from parlay.report.page.curves import points_for, windows
 from parlay.report.page.fits import Fit, read_fit
 from parlay.report.page.panels import Panel, log_path_energy, make_panels
@@ -21,9 +20,17 @@ from parlay.report.page.relations import Relations, relations_of
 from parlay.report.page.sources import curves_of, find_sources
 from parlay.report.page.verdict import Finding, Verdict, judge
 from parlay.report.page.weights import Weights, read_weights
-from parlay.study import Row, strongest
+from parlay.study import COLUMNS, Row, table_row
+from parlay.study.fields import SHARE, Field
+from parlay.study.row import COSTS
 
 __all__ = ["Judged", "Page", "gather"]
+
+FIELDS = sorted(
+    (item for item in COLUMNS.values() if item.is_on_page),
+    key=lambda item: (item.name != "layout", not item.is_measured, item not in COSTS),
+)
+"""What the page knows of each trial: its layout, what was measured, what it costs, and the rest."""
 
 LARGEST_PLAIN = 11.0
 """Logarithm above which an energy is shown as its logarithm."""
@@ -86,10 +93,13 @@ class Page:
         return [(place, row) for place, judged in enumerate(self.judged) for row in judged.panel.rows]
 
     def data(self) -> dict[str, Any]:
-        """What the page's script draws, as JSON values: ``panels``, and ``trials`` column by column."""
+        """What the page's script draws, as JSON values: ``panels``, ``trials`` column by column, and ``columns``: name,
+        heading in the table (empty for none) and format of each.
+        """
         trials = [_trial(place, row, self.judged[place].curves) for place, row in self.rows]
         return {
             "panels": [_panel(judged, self.points) for judged in self.judged],
+            "columns": [[item.name, item.heading, _format(item)] for item in FIELDS],
             "trials": {key: [trial[key] for trial in trials] for key in trials[0]},
             "weights": [
                 {"study": found.study, "groups": [vars(weight) for weight in found.weights]} for found in self.weights
@@ -182,27 +192,26 @@ def _panel(judged: Judged, points: int) -> dict[str, Any]:
 def _trial(place: int, row: Row, curves: Mapping[str, list[float]]) -> dict[str, Any]:
     """A trial for the script; shares 0 to 1, energies as natural logarithms (None for -inf or unknown)."""
     losses = curves.get(row.trial.identity)
-    path = log_path_energy(row)
+    values = table_row(row)
     return {
         "panel": place,
-        "layout": format_layout(row.trial.layout),
-        "seed": row.trial.seed,
-        "status": row.status,
-        "kind": str(strongest(row.kinds)) if row.kinds else "",
-        "log_energy": _short(finite(row.log_energy)),
-        "log_path_energy": _short(finite(path)),
-        "macs": row.costs["macs"],
-        "params": row.costs["params"],
-        "peak_activation_bytes": row.costs["peak_activation_bytes"],
-        "accuracy": _short(finite(row.accuracy)),
-        "validation_accuracy": _short(finite(row.validation_accuracy)),
-        "mean_average_precision": _short(finite(row.mean_average_precision)),
-        "loss": _short(finite(row.loss)),
-        "train_loss": _short(finite(row.train_loss)),
-        "seconds": None if row.seconds is None else round(row.seconds, 1),
-        "error": row.error,
+        **{item.name: _shown(item, values[item.name]) for item in FIELDS},
+        "log_path_energy": _short(finite(log_path_energy(row))),
         "curve": None if losses is None else [_short(finite(loss)) for loss in losses],
     }
+
+
+def _format(item: Field) -> str:
+    """How the script shows a field: as text, in per cent, or as a number with so many decimals."""
+    if item.kind in (str, tuple):
+        return "text"
+    return "percent" if item.unit == SHARE else str(item.digits)
+
+
+def _shown(item: Field, value: Any) -> Any:
+    """A value as the script takes it: as text, or as a number that is short."""
+    text = item.text(value)
+    return _short(finite(text)) if isinstance(text, float) else text
 
 
 def _short(value: float | None) -> float | None:

@@ -1,6 +1,5 @@
 // What is chosen, and what follows from it.
 
-const DATA = JSON.parse(byId("data").textContent);
 const TRIALS = DATA.trials.panel.map((_, row) => Object.fromEntries(Object.entries(DATA.trials).map(([key, column]) => [key, column[row]])));
 for (const trial of TRIALS) {
   const panel = DATA.panels[trial.panel];

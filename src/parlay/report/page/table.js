@@ -2,28 +2,17 @@
 
 const PORTION = 25;
 const MORE = 100;
-const COLUMNS = [
-  ["study", "Study", (trial) => trial.study],
-  ["question", "Question", (trial) => trial.question],
-  ["layout", "Layout", (trial) => trial.layout],
-  ["accuracy", "Accuracy", (trial) => percent(trial.accuracy)],
-  ["loss", "Loss", (trial) => fixed(trial.loss, 4)],
-  ["energy", "Energy", (trial) => fixed(trial.energy, 2)],
-  ["path_energy", "Path energy", (trial) => fixed(trial.path_energy, 3)],
-  ["macs", "Multiply-adds", (trial) => number(trial.macs)],
-  ["params", "Parameters", (trial) => number(trial.params)],
-  ["peak_activation_bytes", "Peak memory (B)", (trial) => number(trial.peak_activation_bytes)],
-  ["seed", "Seed", (trial) => String(trial.seed)],
-  ["kind", "Chosen as", (trial) => trial.kind],
-  ["seconds", "Seconds", (trial) => fixed(trial.seconds, 1)],
-  ["status", "Status", (trial) => trial.status],
-  ["error", "Error", (trial) => trial.error ?? ""],
-];
-const TEXTS = new Set(["study", "question", "layout", "kind", "status", "error"]);
-const CSV_COLUMNS = [
-  "study", "question", "layout", "seed", "status", "kind", "accuracy", "validation_accuracy", "mean_average_precision", "loss",
-  "train_loss", "log_energy", "log_path_energy", "macs", "params", "peak_activation_bytes", "seconds", "error",
-];
+const DATA = JSON.parse(byId("data").textContent);
+const OWN = [["study", "Study", "text"], ["question", "Question", "text"]];
+const ENERGIES = [["energy", "Energy", "2"], ["path_energy", "Path energy", "3"]]; // of the logarithms that a trial has
+const COLUMNS = [...OWN, ...DATA.columns.flatMap((column) => (column[0] === "log_energy" ? ENERGIES : [column]))].filter(([, heading]) => heading);
+const TEXTS = new Set([...OWN, ...DATA.columns].filter(([, , format]) => format === "text").map(([key]) => key));
+const CSV_COLUMNS = [...OWN, ...DATA.columns].flatMap(([key]) => (key === "log_energy" ? [key, "log_path_energy"] : [key]));
+
+function shown(value, format) {
+  if (format === "text") return value ?? "";
+  return format === "percent" ? percent(value) : fixed(value, Number(format));
+}
 
 const collator = new Intl.Collator("en", { numeric: true });
 
@@ -76,8 +65,8 @@ const table = {
       button.addEventListener("click", () => this.sort(key));
       return html("th", { scope: "col", class: TEXTS.has(key) ? null : "number", "aria-sort": sorted ? (this.falling ? "descending" : "ascending") : null }, button);
     });
-    const cell = (trial) => ([key, , show]) =>
-      key === "layout" ? html("th", { scope: "row" }, trial.layout) : html("td", { class: TEXTS.has(key) ? key : "number" }, show(trial));
+    const cell = (trial) => ([key, , format]) =>
+      key === "layout" ? html("th", { scope: "row" }, trial.layout) : html("td", { class: TEXTS.has(key) ? key : "number" }, shown(trial[key], format));
     const body = found.slice(0, this.length).map((trial) => html("tr", {}, ...columns.map(cell(trial))));
     byId("table").tHead.replaceChildren(html("tr", {}, ...heads));
     byId("table").tBodies[0].replaceChildren(...body);
