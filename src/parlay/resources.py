@@ -1,9 +1,8 @@
 """Exact resources: integer polynomials of degree two in the widths.
 
 Weights (Eq. 1), parameters, multiply-adds and bytes of any convolutional network have this form: a convolution
-between two
-groups gives a product, equal layers of one unit a square, a batch norm a linear term. Python's integers are used
-throughout, so nothing is ever rounded.
+between two groups gives a product, equal layers of one unit a square, a batch norm a linear term. Python's integers are
+used throughout, so nothing is ever rounded.
 """
 
 from __future__ import annotations
@@ -97,24 +96,37 @@ class Resource:
             )
         return amount
 
+    @classmethod
+    def total(cls, name: str, groups: int, parts: Iterable[Resource]) -> Resource:
+        """The sum of any number of resources over the same groups; 0 for none.
+
+        Raises:
+            InputError: for a part over another number of groups.
+
+        >>> parts = [Resource.of("a", 1, linear={0: 2}), Resource.of("b", 1, constant=5)]
+        >>> Resource.total("both", 1, parts)((3,))
+        11
+        """
+        parts = tuple(parts)
+        divisor = math.lcm(*(part.divisor for part in parts))
+        constant, linear, quadratic = 0, [0] * groups, dict[tuple[int, int], int]()
+        for part in parts:
+            if part.groups != groups:
+                raise InputError("sum of resources", given=(groups, part.groups), allowed="equal numbers of groups")
+            factor = divisor // part.divisor
+            constant += factor * part.constant
+            for g, c in enumerate(part.linear):
+                if c:
+                    linear[g] += factor * c
+            for g, h, c in part.quadratic:
+                quadratic[g, h] = quadratic.get((g, h), 0) + factor * c
+        return cls.of(
+            name, groups, constant=constant, linear=dict(enumerate(linear)), quadratic=quadratic, divisor=divisor
+        )
+
     def __add__(self, other: Resource) -> Resource:
         """The sum of two resources over the same groups, under the name of the first."""
-        if self.groups != other.groups:
-            raise InputError("sum of resources", given=(self.groups, other.groups), allowed="equal numbers of groups")
-        divisor = math.lcm(self.divisor, other.divisor)
-        mine, theirs = divisor // self.divisor, divisor // other.divisor
-        quadratic = {(g, h): mine * c for g, h, c in self.quadratic}
-        for g, h, c in other.quadratic:
-            quadratic[g, h] = quadratic.get((g, h), 0) + theirs * c
-        pairs = enumerate(zip(self.linear, other.linear, strict=True))
-        return Resource.of(
-            self.name,
-            self.groups,
-            constant=mine * self.constant + theirs * other.constant,
-            linear={g: mine * a + theirs * b for g, (a, b) in pairs},
-            quadratic=quadratic,
-            divisor=divisor,
-        )
+        return Resource.total(self.name, self.groups, (self, other))
 
     def times(self, factor: int) -> Resource:
         """The resource in other units, such as bytes for elements.

@@ -10,6 +10,7 @@ from parlay.cli.options import json_option, takes
 from parlay.cli.options.model import ModelOptions
 from parlay.cli.options.problem import dtype_option
 from parlay.documents import document
+from parlay.network import element_bytes
 
 if TYPE_CHECKING:
     from parlay.graph import WidthGraph
@@ -24,8 +25,9 @@ LONGEST = 12
 @click.command()
 @takes(model=ModelOptions)
 @dtype_option
+@click.option("--by-module", is_flag=True, help="Show what every module costs, with everything inside it.")
 @json_option
-def trace(model: ModelOptions, dtype: str, as_json: bool) -> None:
+def trace(model: ModelOptions, dtype: str, by_module: bool, as_json: bool) -> None:
     """The coupled widths of the model SPEC, and what they cost, as exact polynomials.
 
     SPEC is torchvision/resnet18, timm/mobilenetv3_small_100, package.module:factory or path/file.py:factory; the last
@@ -38,6 +40,8 @@ def trace(model: ModelOptions, dtype: str, as_json: bool) -> None:
         click.echo(document(facts))
     else:
         _print(graph, facts)
+        if by_module:
+            _print_modules(facts["modules"])
 
 
 def _facts(spec: str, graph: WidthGraph, dtype: str) -> dict[str, Any]:
@@ -68,10 +72,25 @@ def _facts(spec: str, graph: WidthGraph, dtype: str) -> dict[str, Any]:
                 {"point": name, **_polynomial(point)} for name, point in zip(graph.points, peak.points, strict=True)
             ],
         },
+        "modules": _modules(graph, dtype),
         "pinned": list(graph.pinned),
         "followed": list(graph.followed),
         "unchecked": list(graph.unchecked),
     }
+
+
+def _modules(graph: WidthGraph, dtype: str) -> list[dict[str, Any]]:
+    """What every module costs at today's widths, with everything inside it; the model itself comes first, as ""."""
+    return [
+        {
+            "module": path,
+            "class": costs.kind,
+            "params": costs.params(graph.layout),
+            "macs": costs.macs(graph.layout),
+            "written_bytes": costs.written(graph.layout) * element_bytes(dtype),
+        }
+        for path, costs in graph.by_module().items()
+    ]
 
 
 def _polynomial(resource: Resource) -> dict[str, Any]:
@@ -143,3 +162,25 @@ def _print(graph: WidthGraph, facts: dict[str, Any]) -> None:
         click.echo(f"note: {note}")
     for reason in facts["pinned"]:
         click.echo(f"not free: {reason}")
+
+
+def _print_modules(modules: list[dict[str, Any]]) -> None:
+    """The modules that cost anything, as a tree."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    console = Console(width=max(console.width, 110))
+    table = Table(box=None, pad_edge=False)
+    table.add_column("module", no_wrap=True)
+    table.add_column("class", no_wrap=True)
+    amounts = ("params", "macs", "written_bytes")
+    for name in ("params", "macs", "bytes written"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for module in modules:
+        if any(module[name] for name in amounts):
+            path = module["module"]
+            depth = path.count(".") + 1 if path else 0
+            shown = "  " * depth + path.rpartition(".")[2] if path else "the model"
+            table.add_row(shown, module["class"], *(f"{module[name]:,}" for name in amounts))
+    console.print(table)

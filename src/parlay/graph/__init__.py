@@ -8,6 +8,7 @@ from parlay.graph.measure import (
     measure,
     measure_peak_activation_bytes,
 )
+from parlay.graph.modules import ModuleCosts
 from parlay.graph.space import TracedSpace
 from parlay.graph.trace import trace
 from parlay.graph.widthgraph import WidthGraph
@@ -16,6 +17,7 @@ __all__ = [
     "Call",
     "Measured",
     "Memory",
+    "ModuleCosts",
     "TracedSpace",
     "WidthGraph",
     "add_rule",

@@ -70,7 +70,7 @@ class Traced:
 
 @dataclass(frozen=True, kw_only=True)
 class Product:
-    """Multiply-adds of one operator: a product of dimensions."""
+    """Multiply-adds of one operator, in whose module they are: a product of dimensions."""
 
     owner: str
     dims: Shape
@@ -261,9 +261,9 @@ class Call:
         rank = len(self.tensors[0].dims) if of is None else of
         return value % rank if rank else 0
 
-    def multiply_adds(self, *dims: Dim, factor: int = 1, owner: str = "") -> None:
+    def multiply_adds(self, *dims: Dim, factor: int = 1) -> None:
         """Note the operator's multiply-adds: the product of the dimensions."""
-        self.ledger.macs.append(Product(owner=owner or self.module or self.op, dims=dims, factor=factor))
+        self.ledger.macs.append(Product(owner=self.module, dims=dims, factor=factor))
 
     def weight_layer(
         self, weight: Traced, *, inputs: Dim, outputs: Dim, axis: int = 0, bias: Traced | None = None

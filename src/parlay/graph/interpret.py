@@ -31,12 +31,16 @@ TORCH_FILES = re.compile(r"[/\\]torch[/\\]")
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """One operator as activation memory sees it: which storages it reads and which it fills with how much."""
+    """One operator as activation memory sees it: which storages it reads and which it fills with how much.
+
+    ``module`` is the path of the module in whose forward it stands, where that is known.
+    """
 
     name: str
     memory: Memory
     reads: tuple[int, ...]
     writes: tuple[tuple[int, Shape], ...]
+    module: str = ""
 
 
 @dataclass(kw_only=True)
@@ -297,7 +301,9 @@ class Interpreter:
         reads = tuple(sorted({traced.storage for traced in tensors if traced.storage >= 0}))
         if depends:
             name = f"{call.module or 'forward'}: {call.op}"
-            self.steps.append(Step(name=name, memory=call.memory, reads=reads, writes=tuple(writes)))
+            self.steps.append(
+                Step(name=name, memory=call.memory, reads=reads, writes=tuple(writes), module=call.module)
+            )
         return outputs
 
     def _follow(self, call: Call) -> int:

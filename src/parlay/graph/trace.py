@@ -360,11 +360,13 @@ def _stored(
     return variables.resource("flash", weights), variables.resource("flash", biases)
 
 
-def _sizes(unknowns: Unknowns, variables: Variables, evaluation: Interpreter) -> tuple[Resource, ...]:
-    """Elements of every activation, in the order in which they are written."""
-    shapes = [shape for _, shape in evaluation.inputs]
-    shapes += [shape for step in evaluation.steps for _, shape in step.writes]
-    return tuple(variables.resource("activation", product(unknowns, shape)) for shape in shapes)
+def _sizes(
+    unknowns: Unknowns, variables: Variables, evaluation: Interpreter
+) -> tuple[tuple[str | None, Resource], ...]:
+    """Elements of every activation, in the order in which they are written, and the module that writes it."""
+    shapes: list[tuple[str | None, Shape]] = [(None, shape) for _, shape in evaluation.inputs]
+    shapes += [(step.module, shape) for step in evaluation.steps for _, shape in step.writes]
+    return tuple((module, variables.resource("activation", product(unknowns, shape))) for module, shape in shapes)
 
 
 def _activations(

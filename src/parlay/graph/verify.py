@@ -80,7 +80,7 @@ def _predicted(graph: WidthGraph, layout: Layout) -> dict[str, Any]:
     return {
         "macs": graph.macs(layout),
         "groups": tuple(sorted(n for n in (graph.size(dim, layout) for dim in graph.ledger.groups) if n > 1)),
-        "sizes": tuple(sorted(size(layout) for size in graph.sizes)),
+        "sizes": tuple(sorted(size(layout) for _, size in graph.sizes)),
         "peak": graph.activations(layout),
     }
 

@@ -15,6 +15,7 @@ from parlay.extras import Needs
 from parlay.graph.build import Resizing, rebuilt
 from parlay.graph.call import Ledger, Shape
 from parlay.graph.dims import Dim, Unknowns
+from parlay.graph.modules import ModuleCosts, costs_by_module
 from parlay.graph.polynomials import Variables, product
 from parlay.graph.space import TracedSpace
 from parlay.layout import Layout
@@ -64,7 +65,7 @@ class WidthGraph(Network):
     unknowns: Unknowns = field(repr=False)
     variables: Variables = field(repr=False)
     shapes: Mapping[str, Shape] = field(repr=False)
-    sizes: tuple[Resource, ...] = field(repr=False)
+    sizes: tuple[tuple[str | None, Resource], ...] = field(repr=False)
     ledger: Ledger = field(repr=False)
 
     @property
@@ -136,6 +137,17 @@ class WidthGraph(Network):
                 module = self.module_at(widths, keep_weights=keep_weights)
         assert sum(parameter.numel() for parameter in module.parameters()) == self.params(widths)
         return module
+
+    def by_module(self) -> dict[str, ModuleCosts]:
+        """What every module costs with everything inside it, by its path; "" is the model, parents come first.
+
+        >>> from parlay.families import plain
+        >>> from parlay.graph import trace
+        >>> graph = trace(plain(depth=2, image=8).build((4, 6)), torch.zeros(1, 3, 8, 8))
+        >>> {path: costs.params(graph.layout) for path, costs in graph.by_module().items() if path.count(".") == 0}
+        {'': 414, 'features': 344, 'classifier': 70}
+        """
+        return costs_by_module(self)
 
     def module_at(
         self, layout: Layout, *, keep_weights: bool = False, initialise: bool = True, device: str | None = None
