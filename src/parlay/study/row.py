@@ -206,8 +206,19 @@ def join_kinds(kinds: Iterable[Kind]) -> str:
 
 
 def split_kinds(text: str) -> frozenset[Kind]:
-    """The reasons that ``join_kinds`` joined."""
-    return frozenset(Kind(part) for part in text.split("+") if part)
+    """The reasons that ``join_kinds`` joined.
+
+    >>> sorted(split_kinds("top+search"))
+    [<Kind.GIVEN: 'given'>, <Kind.TOP: 'top'>]
+
+    Raises:
+        ValueError: for a reason that there is not and never was.
+    """
+    return frozenset(Kind(RETIRED.get(part, part)) for part in text.split("+") if part)
+
+
+RETIRED = {"search": Kind.GIVEN, "control": Kind.GIVEN}
+"""Reasons that an earlier parlay had: a layout that it chose in a way that is gone was given, from here."""
 
 
 def pack(losses: Iterable[float]) -> bytes:
