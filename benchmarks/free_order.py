@@ -1,4 +1,4 @@
-r"""``python -m benchmarks.free_order``: how scores rank free-order networks, with their optima and without.
+r"""``python -m benchmarks.free_order``: how scores rank free-order networks.
 
 Three and four layers of exactly 4,288 kernels in free order, widths of at least 8: 24 layouts drawn uniformly (seed 0)
 and the optimum of every score among all such layouts, trained on CIFAR-10 with ``fast`` at 1,000 steps, bf16, one seed:
@@ -11,49 +11,33 @@ and the optimum of every score among all such layouts, trained on CIFAR-10 with 
 
 from __future__ import annotations
 
-import csv
-import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 
-from parlay.evidence import evaluate, read_study
-from parlay.evidence.panel import Panel
+from parlay.evidence import evaluate, measure, populations
+from parlay.layout import format_layout
+from parlay.study.reading import read_csv
 
 TRIALS = Path(__file__).resolve().parent / "free_order_trials"
 TABLES = {3: "three.csv", 4: "four.csv"}
 
 
 def main() -> None:
-    """Print one table a depth."""
+    """Print one table a depth: scores judged by the random layouts alone, and where each optimum lands among them."""
     for depth, name in TABLES.items():
-        with (TRIALS / name).open(encoding="utf-8", newline="") as stream:
-            rows = list(csv.DictReader(stream))
-        sampled = [row for row in rows if "sample" in row["kinds"]]
-        print(f"\n{depth} layers\n")
-        print("| score | n | Spearman, sample and optima | n | Spearman, sample alone | given MACs |")
-        print("|---|---|---|---|---|---|")
-        whole, part = (_panel(some) for some in (rows, sampled))
-        for name in sorted((score.name for score in whole.scores), key=lambda name: -whole[name]["spearman"]):
-            one, other = whole[name], part[name]
-            given = "" if name == "macs" else f"{other['partial_macs']:.2f}"
-            print(f"| {name} | {whole.networks} | {_words(one)} | {part.networks} | {_words(other)} | {given} |")
-        best = sorted(rows, key=lambda row: -float(row["accuracy"]))[:5]
-        print("\nbest:", ", ".join(f"{row['layout']} {100 * float(row['accuracy']):.2f}" for row in best))
-
-
-def _panel(rows: list[dict[str, str]]) -> Panel:
-    """The evaluation of some runs."""
-    with tempfile.TemporaryDirectory() as folder:
-        with (Path(folder) / "trials.csv").open("w", encoding="utf-8", newline="") as stream:
-            writer = csv.DictWriter(stream, list(rows[0]))
-            writer.writeheader()
-            writer.writerows(rows)
-        [population] = read_study(folder)
-    return evaluate([population]).panels[0]
-
-
-def _words(figures: Mapping[str, float]) -> str:
-    return f"{figures['spearman']:.2f} ({figures['ci_low']:.2f} to {figures['ci_high']:.2f})"
+        [measured] = measure(read_csv(TRIALS / name).rows)
+        judged = evaluate(populations([measured])).panels[0]
+        print(f"\n{depth} layers, {len(measured.judging)} random layouts; {measured.left_out_words}\n")
+        print("| score | Spearman | given MACs | verdict |")
+        print("|---|---|---|---|")
+        for score in sorted(judged.scores, key=lambda score: -score["spearman"]):
+            given = "" if score.name == "macs" else f"{score['partial_macs']:.2f}"
+            ends = f"{score['spearman']:.2f} ({score['ci_low']:.2f} to {score['ci_high']:.2f})"
+            print(f"| {score.name} | {ends} | {given} | {score.outcome} |")
+        drawn = [one.accuracy for one in measured.judging]
+        for one in sorted(measured.layouts, key=lambda one: -one.accuracy):
+            if one not in measured.judging:
+                beaten = sum(one.accuracy > accuracy for accuracy in drawn)
+                print(f"\n{format_layout(one.layout)} {100 * one.accuracy:.2f} %, beats {beaten} of {len(drawn)}")
 
 
 if __name__ == "__main__":

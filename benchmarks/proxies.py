@@ -157,8 +157,8 @@ processor time a layout, one thread, median; for built networks without building
 
 def report(rows: Sequence[dict[str, Any]], table: Table) -> str:
     """The table in Markdown."""
-    from parlay.evidence.resampling import cluster_draws, interval, resampled_means
     from parlay.evidence.statistics import rank_partials, spearmans
+    from parlay.evidence.uncertainty import cluster_draws, interval, resampled_means
 
     names = [*rows[0]["scores"], "path-energy", "params", "macs"]
     terms = get_score("path-energy").terms(graph().space)

@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-from parlay.paper.judging import Judged, gather, judge_all
+from parlay.paper.judging import JudgedClaim, gather, judge_all
 from parlay.paper.listings import claims_markdown
 from parlay.paper.results import read_results
 
 RESULTS = Path(__file__).resolve().parent.parent / "results"
 
 
-def judged() -> tuple[Judged, ...]:
+def judged() -> tuple[JudgedClaim, ...]:
     """Every claim, judged by what results/ holds."""
     rows = read_results(RESULTS)
     return judge_all(gather(rows), rows)

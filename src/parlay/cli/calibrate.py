@@ -47,8 +47,9 @@ def calibrate(
     from parlay.evidence.calibrate import calibrate_population
     from parlay.evidence.scores import RECOMMENDED
 
+    population = table.read(source, judging=False)[0]
     found = calibrate_population(
-        table.read(source)[0],
+        population,
         bin_width=bins.make().width,
         count=count,
         size=size,

@@ -16,7 +16,7 @@ __all__ = ["evaluate"]
 @click.argument("source", metavar="STUDY|TABLE", type=click.Path(path_type=Path))
 @takes(columns=TableOptions, bins=BinOptions)
 @click.option("--score", "scores", multiple=True, help="A score to judge; repeatable; default: all that can be.")
-@click.option("--resamples", type=int, default=1000, show_default=True, help="Bootstrap samples, and permutations.")
+@click.option("--resamples", type=int, default=4000, show_default=True, help="Bootstrap samples, and permutations.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Fixes both.")
 @json_option
 def evaluate(

@@ -35,5 +35,7 @@ def report(studies: tuple[Path, ...], out: Path, title: str | None, force: bool,
     for fit in written.page.fits:
         click.echo(f"{fit.study}: {fit.verdict}")
     for judged in written.page.questions:
-        click.echo(f"{judged.panel.study}: {judged.panel.name}: {judged.verdict.finding}. {judged.verdict.headline}")
+        click.echo(
+            f"{judged.measured.study}: {judged.measured.title}: {judged.verdict.outcome}. {judged.verdict.headline}"
+        )
     click.echo(f"{out} ({written.size / 1e6:.1f} MB, opens in any browser, offline)")

@@ -108,19 +108,21 @@ def finish(folder: Path, as_json: bool, work: Callable[[Watcher], Conducted]) ->
             bar.say(f"stopped: every trial that ended is kept in {folder}; run the same command again to go on")
             return INTERRUPTED
         bar.say(done.summary())
-    from parlay.evidence import relate
+    from parlay.evidence import Measured, relate
 
-    relation = relate(done.rows)
+    measured = Measured(rows=done.rows)
+    relation = relate(measured)
     if as_json:
         click.echo(done.document(relation.document()))
     else:
         from rich.console import Console
 
-        from parlay.report.tables import relation_table, trials_table
+        from parlay.report.tables import relation_table, relation_words, trials_table
 
         console = Console()
         for table in (trials_table(done.rows), relation_table(relation)):
             console.print(table)
             console.print()
+        click.echo(relation_words(measured, relation))
         click.echo(f"{folder / 'trials.csv'}\n{folder / 'scatter.png'}")
     return 1 if done.outcome.failed else 0

@@ -1,28 +1,35 @@
 """What trials say: how far a quantity that is known before training goes with accuracy."""
 
-from parlay.evidence.correlation import Correlation, correlate, partial_correlate
 from parlay.evidence.evaluate import Evaluation, evaluate
-from parlay.evidence.panel import Binning, Judged, Panel
+from parlay.evidence.judged import Binning, JudgedPopulation, JudgedScore
+from parlay.evidence.measured import Measured, MeasuredLayout, measure, populations, read_study
+from parlay.evidence.outcome import Outcome, decide, ranking
 from parlay.evidence.relation import Relation, relate
 from parlay.evidence.scores import score, score_values
 from parlay.evidence.table import Population, TrainedLayout, bins, population_from, read_table
-from parlay.evidence.trials import from_rows, read_study
+from parlay.evidence.uncertainty import Correlation, correlate, partial_correlate
 
 __all__ = [
     "Binning",
     "Correlation",
     "Evaluation",
-    "Judged",
-    "Panel",
+    "JudgedPopulation",
+    "JudgedScore",
+    "Measured",
+    "MeasuredLayout",
+    "Outcome",
     "Population",
     "Relation",
     "TrainedLayout",
     "bins",
     "correlate",
+    "decide",
     "evaluate",
-    "from_rows",
+    "measure",
     "partial_correlate",
     "population_from",
+    "populations",
+    "ranking",
     "read_study",
     "read_table",
     "relate",

@@ -230,7 +230,7 @@ def calibrate(sample: Sample, *, space: WidthSpace, prior: str = RECOMMENDED, se
 def calibrate_population(
     population: Population,
     *,
-    bin_width: float = 0.01,
+    bin_width: float | None = None,
     count: int | None = None,
     size: int | None = None,
     prior: str = RECOMMENDED,
@@ -244,7 +244,7 @@ def calibrate_population(
 
     Args:
         population: the networks.
-        bin_width: what is one size, in ln size; 0: exactly equal.
+        bin_width: what is one size, as ``bins`` takes it.
         count: how many to draw.
         size: which bin to draw from, by a size in it; the one with most networks where None.
         prior: the score to start from.

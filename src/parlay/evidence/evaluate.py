@@ -9,11 +9,12 @@ from typing import Any
 from parlay.documents import document
 from parlay.errors import InputError
 from parlay.evidence.judge import judge
-from parlay.evidence.panel import Binning, Judged, Panel
+from parlay.evidence.judged import Binning, JudgedPopulation
 from parlay.evidence.scores import RECOMMENDED, default_scores
 from parlay.evidence.statistics import holm
 from parlay.evidence.table import Population
-from parlay.evidence.verdict import verdict
+from parlay.evidence.uncertainty import RESAMPLES
+from parlay.evidence.verdict import too_few, verdict
 
 __all__ = ["Evaluation", "evaluate"]
 
@@ -23,13 +24,13 @@ class Evaluation:
     """Scores judged over one population or several.
 
     Attributes:
-        panels: one a population, in the order given.
+        panels: one a population, in the order given; none where no population has a bin.
         resamples: bootstrap samples, and permutations.
         seed: fixes them.
         too_small: name and number of networks of every population that has no bin and is left out.
     """
 
-    panels: tuple[Panel, ...]
+    panels: tuple[JudgedPopulation, ...]
     resamples: int
     seed: int
     too_small: tuple[tuple[str, int], ...] = ()
@@ -37,14 +38,17 @@ class Evaluation:
     @property
     def verdict(self) -> str:
         """In words; of several panels each under its name."""
+        if not self.panels:
+            return " | ".join(too_few(name, networks) for name, networks in self.too_small)
         if len(self.panels) == 1:
             return verdict(self.panels[0])
         return " | ".join(f"{panel.name}: {verdict(panel)}" for panel in self.panels)
 
     def content(self) -> dict[str, Any]:
         """The evaluation as JSON values: the first panel's, then every panel's where there are several."""
-        first = self.panels[0].document()
-        leading = {key: first.pop(key) for key in ("scores", "one_run", "ceiling", "bins", "networks")}
+        first = self.panels[0].document() if self.panels else {}
+        empty = {"scores": {}, "one_run": None, "ceiling": None, "bins": 0, "networks": 0}
+        leading = {key: first.pop(key, nothing) for key, nothing in empty.items()}
         found = {**leading, "verdict": self.verdict, **first, "resamples": self.resamples, "seed": self.seed}
         if len(self.panels) > 1:
             found["panels"] = [{**panel.document(), "verdict": verdict(panel)} for panel in self.panels]
@@ -62,17 +66,18 @@ def evaluate(
     *,
     scores: Sequence[str] = (),
     binning: Binning | None = None,
-    resamples: int = 1000,
+    resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Evaluation:
     """Judge scores by how they rank networks of one size.
 
     Every statistic is worked out inside bins of one size and averaged over bins, weighted by their networks; accuracies
-    are means of a network's runs. Figures of a score, NaN (null in JSON) where they are not defined:
+    are means of a network's runs. Numbers of a score, NaN (null in JSON) where they are not defined:
 
     ``spearman``, ``kendall`` (tau-b), ``pearson``: coefficients of score and accuracy. ``ci_low``, ``ci_high`` are the
-    ends of Spearman's 95 % interval, ``X_low``, ``X_high`` those of any other ``X``: bootstrap over bins, or Fisher's z
-    where there are fewer than 10 (see ``resampling``).
+    ends of Spearman's 95 % interval, ``X_low``, ``X_high`` those of any other ``X``: bootstrap over bins, or over the
+    networks inside them where there are fewer than 10 (see ``uncertainty``).
+    ``verdict``: the word that this interval gives, as everywhere in parlay (see ``outcome``).
     ``partial_params``, ``partial_macs``, ``partial_params_macs``: rank-partials, since sizes still differ in a bin.
     ``concordance``: agreeing minus disagreeing pairs over both, of all pairs of exactly equal size, whatever the bins;
     judged by the runs but the first. ``concordance_decided``: share of these pairs in which the score differs.
@@ -83,23 +88,22 @@ def evaluate(
     The reference is the recommended score where it is among those asked for, else the first.
 
     Args:
-        populations: panels; each is judged by itself, only Holm's correction sees all. One without a bin is left out
-            where another has one.
+        populations: each is judged by itself, only Holm's correction sees all. One without a bin is left out.
         scores: names; all that the populations have the numbers for where empty.
         binning: which networks are compared with each other.
         resamples: bootstrap samples, and permutations.
         seed: fixes them.
 
     Raises:
-        InputError: for an unknown score, no population with a bin, or too few resamples.
+        InputError: for an unknown score, a table without a bin, or too few resamples.
 
     >>> from parlay.evidence.table import TrainedLayout, population_from
     >>> networks = [TrainedLayout(widths=(8 + i, 40 - i), accuracy=(60 + i,), params=999, macs=i) for i in range(9)]
     >>> found = evaluate([population_from(networks, name="nine", group_names=("a", "b"), layers=(1, 1))])
     >>> round(found.panels[0]["energy-layer"]["spearman"], 6), found.panels[0].bins
     (1.0, 1)
-    >>> found.verdict[:73]
-    'path-energy ranks networks of one size: Spearman 1.00 [1.00, 1.00] inside'
+    >>> found.verdict[:80]
+    'holds: path-energy ranks networks of one size: Spearman 1.00 [1.00, 1.00] inside'
     """
     if not populations:
         raise InputError("populations", given="none", allowed="at least one")
@@ -109,7 +113,7 @@ def evaluate(
         raise InputError("--seed", given=seed, allowed="an integer of at least 0")
     grouping = binning or Binning()
     large, small = _by_bins(populations, grouping)
-    panels: list[Panel] = []
+    panels: list[JudgedPopulation] = []
     for population in large:
         names = tuple(dict.fromkeys(scores)) or default_scores(population)
         reference = RECOMMENDED if RECOMMENDED in names else names[0]
@@ -123,7 +127,7 @@ def _by_bins(
     """The populations that have a bin, and name and size of the others.
 
     Raises:
-        InputError: when none has.
+        InputError: when none has, and it is the bins that were asked for, not the number of trials, that leaves none.
     """
     large: list[Population] = []
     small: list[tuple[str, int]] = []
@@ -136,20 +140,19 @@ def _by_bins(
             small.append((population.name, len(population.widths)))
         else:
             large.append(population)
-    if refused is not None and not large:
+    asked = binning.width is not None or binning.least is not None
+    if refused is not None and not large and (asked or not all(population.one_size for population in populations)):
         raise refused
     return large, tuple(small)
 
 
-def _corrected(panels: Sequence[Panel]) -> tuple[Panel, ...]:
+def _corrected(panels: Sequence[JudgedPopulation]) -> tuple[JudgedPopulation, ...]:
     """The panels with Holm's correction over every score of each."""
     adjusted = iter(holm([score["p_value"] for panel in panels for score in panel.scores]))
     return tuple(
         replace(
             panel,
-            scores=tuple(
-                Judged(name=score.name, figures={**score.figures, "p_holm": next(adjusted)}) for score in panel.scores
-            ),
+            scores=tuple(replace(score, numbers={**score.numbers, "p_holm": next(adjusted)}) for score in panel.scores),
         )
         for panel in panels
     )

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from parlay.evidence.judged import Binning, JudgedPopulation, JudgedScore
 from parlay.evidence.noise import (
     by_one_run,
     concordance_ceiling,
@@ -14,16 +15,7 @@ from parlay.evidence.noise import (
     spearman_of,
     true_best_gain,
 )
-from parlay.evidence.panel import Binning, Judged, Panel
-from parlay.evidence.resampling import (
-    LEAST_CLUSTERS,
-    cluster_draws,
-    fisher_interval,
-    interval,
-    network_draws,
-    permutation_p_values,
-    resampled_means,
-)
+from parlay.evidence.outcome import ranking
 from parlay.evidence.scores import score_values
 from parlay.evidence.statistics import (
     concordances,
@@ -36,6 +28,17 @@ from parlay.evidence.statistics import (
     weighted_mean,
 )
 from parlay.evidence.table import Population, bins
+from parlay.evidence.uncertainty import (
+    COEFFICIENTS,
+    LEAST_CLUSTERS,
+    bootstrap_interval,
+    cluster_draws,
+    in_order,
+    interval,
+    network_draws,
+    permutation_p_values,
+    resampled_means,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,17 +51,23 @@ __all__ = ["GAINS", "judge"]
 
 GAINS = (1, 5)
 """Numbers of best-scored networks whose gain is worked out."""
-COVARIATES: Mapping[str, int] = {"partial_params": 1, "partial_macs": 1, "partial_params_macs": 2}
+COVARIATES: Mapping[str, tuple[str, ...]] = {
+    "partial_params": ("params",),
+    "partial_macs": ("macs",),
+    "partial_params_macs": ("params", "macs"),
+}
+"""Rank-partial -> the columns of the population that are taken out."""
 LARGE = 10**9
 """Clusters enough for no widening: networks are resampled, whose number is in the bootstrap already."""
 
 
 def judge(
     population: Population, names: Sequence[str], reference: str, *, binning: Binning, resamples: int, seed: int
-) -> Panel:
+) -> JudgedPopulation:
     """Every score over one population; ``p_holm`` is left to whoever knows all panels."""
     import numpy as np
 
+    population = population.take(np.lexsort(population.widths.T[::-1]))  # no draw depends on the order of rows
     values = np.stack([settled(score_values(name, population)) for name in names])  # scores, n
     target = settled(population.mean_accuracy)
     groups = binning.of(population)
@@ -74,8 +83,12 @@ def judge(
     pairs, one_pairs = _pairs(population, values)
 
     by_size = len(groups) >= LEAST_CLUSTERS
-    ends = _ends(by_bin, counts, resamples, seed) if by_size else _small_ends(by_bin, counts)
     inside = [(values[:, rows], target[rows]) for rows in groups]
+    if by_size:
+        ends = _ends(by_bin, counts, resamples, seed)
+        p_values = permutation_p_values(inside, resamples, seed)
+    else:
+        ends, p_values = _ends_of_few(population, values, target, groups, resamples, seed)
     places = list(range(len(names))) + ([len(names)] if by_size else [])
     if by_size:
         samples = resampled_means(by_bin["spearman"], counts, cluster_draws(len(groups), resamples, seed))
@@ -85,13 +98,12 @@ def judge(
     apart = {
         place: interval(samples[place] - samples[chosen], LARGE if not by_size else len(groups)) for place in places
     }
-    p_values = permutation_p_values(inside, resamples, seed)
     gain_ends = {key: _mean_ends(found, resamples, seed) for key, found in gains.items()}
     agreement, agreement_ends = _concordance(pairs, resamples, seed)
     decided = pairs.sum((0, 2))
     one_agreement, one_ends = _concordance(one_pairs, resamples, seed)
 
-    def figures(place: int) -> dict[str, float]:
+    def numbers(place: int) -> dict[str, float]:
         found: dict[str, float] = {"spearman": float(means["spearman"][place])}
         found["ci_low"], found["ci_high"] = ends["spearman"][place]
         for key in ("kendall", "pearson", *COVARIATES):
@@ -109,6 +121,11 @@ def judge(
         found["difference_low"], found["difference_high"] = apart[place]
         return found
 
+    def score(place: int, name: str) -> JudgedScore:
+        found = numbers(place)
+        outcome = ranking(int(counts.sum()), found["ci_low"], found["ci_high"])
+        return JudgedScore(name=name, numbers=found, outcome=outcome)
+
     last = len(names)
     one_run = {
         "spearman": float(means["spearman"][last]),
@@ -125,12 +142,13 @@ def judge(
         found = [by_one_run(population.accuracy[rows], _gain_of(count)) for rows in picked]
         one_run[f"gain_top{count}"] = float(weighted_mean(np.array(found), np.ones(len(found))))
     exact = bins(population, 0, least=2)
-    return Panel(
+    return JudgedPopulation(
         name=population.name,
         size_name=population.size_name,
         unit=population.unit,
         networks=len(population),
         left_out=population.left_out,
+        chosen=population.chosen,
         in_bins=int(counts.sum()),
         bins=len(groups),
         least=int(counts.min()),
@@ -139,7 +157,7 @@ def judge(
         pairs=sum(len(rows) * (len(rows) - 1) // 2 for rows in exact),
         runs=population.runs,
         resampled="sizes" if by_size else "networks",
-        scores=tuple(Judged(name=name, figures=figures(place)) for place, name in enumerate(names)),
+        scores=tuple(score(place, name) for place, name in enumerate(names)),
         reference=reference,
         one_run=one_run,
         ceiling=_ceiling(population, groups, picked, exact),
@@ -159,14 +177,13 @@ def _by_bin(
     columns: dict[str, list[FloatArray]] = {key: [] for key in ("spearman", "kendall", "pearson", *COVARIATES)}
     for rows in groups:
         scores, accuracy = values[:, rows], target[rows]
-        params, macs = population.params[rows].astype(float), population.macs[rows].astype(float)
+        covariates = {name: getattr(population, name)[rows].astype(np.float64) for name in ("params", "macs")}
         one = by_one_run(population.accuracy[rows], spearmans)
         columns["spearman"].append(np.append(spearmans(scores, accuracy), one))
         columns["kendall"].append(kendalls(scores, accuracy))
         columns["pearson"].append(pearsons(scores, accuracy))
-        columns["partial_params"].append(rank_partials(scores, accuracy, [params]))
-        columns["partial_macs"].append(rank_partials(scores, accuracy, [macs]))
-        columns["partial_params_macs"].append(rank_partials(scores, accuracy, [params, macs]))
+        for key, names in COVARIATES.items():
+            columns[key].append(rank_partials(scores, accuracy, [covariates[name] for name in names]))
     return {key: np.stack(found, axis=1) for key, found in columns.items()}
 
 
@@ -181,18 +198,43 @@ def _ends(
     }
 
 
-def _small_ends(by_bin: Mapping[str, FloatArray], counts: IntArray) -> dict[str, list[tuple[float, float]]]:
-    """Intervals of rank coefficients over few bins; there is none for Kendall's and Pearson's."""
+def _ends_of_few(
+    population: Population,
+    values: FloatArray,
+    target: FloatArray,
+    groups: Sequence[IntArray],
+    resamples: int,
+    seed: int,
+) -> tuple[dict[str, list[tuple[float, float]]], FloatArray]:
+    """Intervals and p-values over few bins, score by score, as ``correlate`` gives them for one bin.
+
+    There are no intervals of Kendall's and Pearson's coefficients, nor of one training run's.
+    """
+    import numpy as np
+
     unknown = (math.nan, math.nan)
-    return {
-        key: [
-            unknown
-            if key in ("kendall", "pearson")
-            else fisher_interval(row, counts, covariates=COVARIATES.get(key, 0))
-            for row in found
+    ends: dict[str, list[tuple[float, float]]] = {key: [unknown] * len(values) for key in ("kendall", "pearson")}
+    for key, columns in {"spearman": (), **COVARIATES}.items():
+        given = [getattr(population, name).astype(np.float64) for name in columns]
+        coefficient = COEFFICIENTS["partial-spearman" if columns else "spearman"]
+        ends[key] = [
+            bootstrap_interval(
+                [np.stack([s, target, *given])[:, rows] for rows in groups], coefficient, resamples, seed
+            )
+            for s in values
         ]
-        for key, found in by_bin.items()
-    }
+    ends["spearman"].append(unknown)
+    p_values = np.array(
+        [
+            permutation_p_values(
+                [(pairs[:1], pairs[1]) for pairs in (in_order(np.stack([s, target])[:, rows]) for rows in groups)],
+                resamples,
+                seed,
+            )[0]
+            for s in values
+        ]
+    )
+    return ends, p_values
 
 
 def _mean_ends(found: FloatArray, resamples: int, seed: int) -> list[tuple[float, float]]:

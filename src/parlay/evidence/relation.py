@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from parlay.evidence.correlation import Correlation, correlate, partial_correlate
-from parlay.layout import Layout
-from parlay.study import Row
+from parlay.evidence.measured import Measured
+from parlay.evidence.outcome import Outcome, ranking
+from parlay.evidence.uncertainty import Correlation, correlate, partial_correlate
 
 __all__ = ["Relation", "relate"]
 
@@ -24,6 +23,7 @@ class Relation:
         macs: Spearman of multiply-adds and accuracy.
         energy_and_macs: Spearman of log-energy and multiply-adds: how far the two can be told apart at all.
         energy_given_macs: rank correlation of energy and accuracy with multiply-adds taken out.
+        left_out: how many measured layouts do not judge, because a score or a person chose them.
     """
 
     energy: Correlation
@@ -31,6 +31,18 @@ class Relation:
     macs: Correlation
     energy_and_macs: Correlation
     energy_given_macs: Correlation
+    left_out: int = 0
+
+    @property
+    def outcome(self) -> Outcome:
+        """The word for "accuracy rises with energy"."""
+        return ranking(self.energy.n, self.energy.low, self.energy.high)
+
+    @property
+    def outcome_given_macs(self) -> Outcome:
+        """The word for "beyond what multiply-adds explain"."""
+        given = self.energy_given_macs
+        return ranking(given.n, given.low, given.high)
 
     def document(self) -> dict[str, Any]:
         """The coefficients as JSON values."""
@@ -40,33 +52,26 @@ class Relation:
             "macs_accuracy": self.macs.document(),
             "energy_macs": self.energy_and_macs.document(),
             "energy_accuracy_given_macs": self.energy_given_macs.document(),
+            "verdict": str(self.outcome),
+            "left_out": self.left_out,
         }
 
 
-def relate(rows: Iterable[Row]) -> Relation:
-    """Correlations over the layouts of complete trials; energies of 0 rank lowest.
+def relate(measured: Measured) -> Relation:
+    """Correlations over the layouts that judge; energies of 0 rank lowest.
 
-    The rows should come from one size, one recipe and one number of steps; other mixtures say nothing about layouts.
+    >>> relate(Measured(rows=())).energy.n
+    0
     """
-    accuracies: dict[Layout, list[float]] = {}
-    costs: dict[Layout, tuple[float, float, float]] = {}
-    for row in rows:
-        if row.accuracy is not None:
-            layout = row.trial.layout
-            accuracies.setdefault(layout, []).append(row.accuracy)
-            log_energy = row.log_energy
-            # -inf has no place on a scale; any finite number below all others keeps its rank
-            finite_log = log_energy if math.isfinite(log_energy) else -1e9
-            costs[layout] = (finite_log, log_energy, float(row.costs["macs"]))
-    means = [math.fsum(values) / len(values) for values in accuracies.values()]
-    logs, macs = [cost[0] for cost in costs.values()], [cost[2] for cost in costs.values()]
+    means = [one.accuracy for one in measured.judging]
+    logs, macs = [one.log_energy for one in measured.judging], [float(one.macs) for one in measured.judging]
     # deep networks have energies that no float holds: the linear coefficient does not change when all are scaled
-    highest = max(logs, default=0.0)
-    energies = [math.exp(cost[1] - highest) for cost in costs.values()]
+    highest = max((log for log in logs if math.isfinite(log)), default=0.0)
     return Relation(
         energy=correlate(logs, means),
-        energy_linear=correlate(energies, means, method="pearson"),
+        energy_linear=correlate([math.exp(log - highest) for log in logs], means, method="pearson"),
         macs=correlate(macs, means),
         energy_and_macs=correlate(logs, macs),
         energy_given_macs=partial_correlate(logs, means, macs),
+        left_out=measured.left_out,
     )

@@ -1,7 +1,7 @@
-"""Statistics of one bin: many scores against one accuracy, over networks of one size.
+"""Coefficients of one bin: many scores against one accuracy, over networks of one size.
 
 Shapes: ``scores`` is (scores, n) or (..., scores, n), ``accuracy`` (n,), results (scores,). What is not defined (a
-constant input, too few networks) is NaN, never a warning.
+constant input, too few networks) is NaN, never a warning. How sure a coefficient is: ``uncertainty``.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ __all__ = [
     "ranks",
     "settled",
     "spearmans",
+    "standard",
     "standard_ranks",
     "top_gains",
     "weighted_mean",
@@ -113,7 +114,12 @@ def rank_partials(scores: FloatArray, accuracy: FloatArray, covariates: Sequence
 
     Pearson's coefficient of what is left of the ranks of either after linear regression on those of the covariates, as
     pingouin's ``partial_corr(method="spearman")``. A covariate that is constant here explains nothing; a score that is
-    no more than the covariates is NaN.
+    no more than the covariates is NaN. With one covariate it is (xy - xz yz) / sqrt((1 - xz^2)(1 - yz^2)) of the three
+    Spearman coefficients.
+
+    Args:
+        scores: (..., n).
+        accuracy, covariates: (n,), or (..., n) of as many axes as ``scores``.
 
     >>> import numpy as np
     >>> x, y, z = np.array([[1.0, 2.0, 3.0, 4.0]]), np.array([1.0, 3.0, 2.0, 4.0]), np.array([1.0, 2.0, 3.0, 4.0])
@@ -122,34 +128,38 @@ def rank_partials(scores: FloatArray, accuracy: FloatArray, covariates: Sequence
     """
     import numpy as np
 
-    columns = [ranks(z) for z in covariates if np.ptp(z) > 0]
-    both = np.vstack([ranks(scores), ranks(accuracy)[None]])
-    both = both - both.mean(-1, keepdims=True)
-    if columns:
-        basis = np.column_stack([z - z.mean() for z in columns])
-        left = both - (basis @ np.linalg.lstsq(basis, both.T, rcond=None)[0]).T
-    else:
-        left = both
-    total = (both**2).sum(-1)
-    kept = (left**2).sum(-1) > LEAST_LEFT * total
-    if both.shape[-1] - len(columns) < 3:  # no degree of freedom is left to be right or wrong in
-        kept[:] = False
-    found = pearsons(left[:-1], left[-1])
-    return np.where(kept[:-1] & kept[-1], found, np.nan)
+    whole = [_centred(ranks(values))[0] for values in (scores, accuracy, *covariates)]
+    left, explained = list(whole), np.zeros(1, dtype=np.int64)
+    for place in range(2, len(left)):  # Gram and Schmidt: what is left of every later column without this one
+        basis, total = left[place], (whole[place] ** 2).sum(-1, keepdims=True)
+        length = (basis**2).sum(-1, keepdims=True)
+        varied = length > LEAST_LEFT * np.where(total > 0, total, 1.0)
+        explained = explained + (total[..., 0] > 0)
+        for other in (0, 1, *range(place + 1, len(left))):
+            share = (left[other] * basis).sum(-1, keepdims=True) / np.where(varied, length, 1.0)
+            left[other] = left[other] - np.where(varied, share, 0.0) * basis
+    kept = [(a**2).sum(-1) > LEAST_LEFT * (b**2).sum(-1) for a, b in zip(left[:2], whole[:2], strict=True)]
+    enough = scores.shape[-1] - explained >= 3  # else no degree of freedom is left to be right or wrong in
+    return np.where(kept[0] & kept[1] & enough, pearsons(left[0], left[1]), np.nan)
+
+
+def standard(values: FloatArray) -> FloatArray:
+    """Values along the last axis, centred and of length 1, so that products sum to Pearson's; 0 where constant."""
+    import numpy as np
+
+    centred, norm = _centred(values)
+    return centred / np.where(norm > 0, norm, 1.0)[..., None]
 
 
 def standard_ranks(values: FloatArray) -> FloatArray:
-    """Ranks along the last axis, centred and of length 1, so that products sum to Spearman's; 0 where constant.
+    """The same of ranks, so that products sum to Spearman's.
 
     >>> import numpy as np
     >>> a, b = standard_ranks(np.array([[1.0, 2.0, 3.0, 4.0], [2.0, 8.0, 5.0, 9.0]]))
     >>> round(float(a @ b), 6)
     0.8
     """
-    import numpy as np
-
-    centred, norm = _centred(ranks(values))
-    return centred / np.where(norm > 0, norm, 1.0)[..., None]
+    return standard(ranks(values))
 
 
 def concordances(scores: FloatArray, accuracy: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -54,6 +54,8 @@ class Population:
         size_name: what ``size`` counts.
         unit: unit of ``accuracy``, in words; no number is converted.
         left_out: networks of the source that have no run at all, and are not here.
+        chosen: networks of the source that a score chose, and that are not here because they cannot judge one.
+        one_size: whether all count as one size, whatever ``size`` says.
         network: what they are but for their widths, where it is known; which layers join which widths is presumed from
             ``layers`` where it is not.
     """
@@ -70,6 +72,8 @@ class Population:
     size_name: str = "params"
     unit: str = "as given"
     left_out: int = 0
+    chosen: int = 0
+    one_size: bool = False
     network: Network | None = None
 
     def __post_init__(self) -> None:
@@ -122,12 +126,17 @@ class Population:
         )
 
 
-def bins(population: Population, width: float = 0.01, *, least: int = 1) -> list[IntArray]:
+BIN_WIDTH = 0.01
+"""In ln size, about 1 %: two networks of a table so near in size differ by less than a run strays for that reason."""
+
+
+def bins(population: Population, width: float | None = None, *, least: int = 1) -> list[IntArray]:
     """Rows of the networks of every size, smallest size first.
 
     Args:
         population: the networks.
-        width: bins this wide in ln size, with borders at its multiples (0.01: about 1 %); 0 takes exactly equal sizes.
+        width: bins this wide in ln size, with borders at its multiples (0.01: about 1 %); 0 takes exactly equal sizes;
+            None takes 0.01, and all networks of a population of one size.
         least: bins of fewer networks are left out.
 
     Raises:
@@ -142,6 +151,9 @@ def bins(population: Population, width: float = 0.01, *, least: int = 1) -> list
     """
     import numpy as np
 
+    if width is None and population.one_size:
+        return [np.arange(len(population))] if len(population) >= least else []
+    width = BIN_WIDTH if width is None else width
     if not (isinstance(width, int | float) and math.isfinite(width) and 0 <= width <= 1):
         raise InputError("bin", given=width, allowed="a width in ln size from 0 (equal sizes) to 1, such as 0.01")
     if least < 1:
@@ -162,6 +174,8 @@ def population_from(
     size_name: str = "params",
     unit: str = "as given",
     network: Network | None = None,
+    chosen: int = 0,
+    one_size: bool = False,
 ) -> Population:
     """Networks as one population; those of the same widths and costs become one network with all their runs.
 
@@ -187,23 +201,25 @@ def population_from(
     if not kept:
         raise InputError(name, given="no network with an accuracy", allowed="at least one")
     most = max(len(runs[key]) for key in kept)
-    chosen = [first[key] for key in kept]
-    peaks = [one.peak_memory for one in chosen]
-    sizes = [one.size for one in chosen]
+    ones = [first[key] for key in kept]
+    peaks = [one.peak_memory for one in ones]
+    sizes = [one.size for one in ones]
     return Population(
         name=name,
         group_names=tuple(group_names),
         layers=tuple(layers),
-        widths=np.array([one.widths for one in chosen], dtype=np.int64),
+        widths=np.array([one.widths for one in ones], dtype=np.int64),
         accuracy=np.array([runs[key] + [math.nan] * (most - len(runs[key])) for key in kept], dtype=np.float64),
-        params=np.array([one.params for one in chosen], dtype=np.int64),
-        macs=np.array([one.macs for one in chosen], dtype=np.int64),
+        params=np.array([one.params for one in ones], dtype=np.int64),
+        macs=np.array([one.macs for one in ones], dtype=np.int64),
         peak_memory=None if None in peaks else np.array(peaks, dtype=np.int64),
         network=network,
         size=None if None in sizes else np.array(sizes, dtype=np.int64),
         size_name=size_name,
         unit=unit,
         left_out=len(runs) - len(kept),
+        chosen=chosen,
+        one_size=one_size,
     )
 
 

@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from parlay.errors import InputError
-from parlay.evidence.intervals import student_reach
 from parlay.evidence.statistics import holm
+from parlay.evidence.uncertainty import student_reach
 
 __all__ = ["LEVEL", "Comparison", "Standing", "Verdict", "compare", "judge", "spread"]
 

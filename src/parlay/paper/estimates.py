@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from parlay.evidence import Correlation, correlate, partial_correlate
-from parlay.evidence.intervals import share_interval, student_reach, welch_interval
-from parlay.paper.points import Measured, pooled_spread
+from parlay.evidence.outcome import LEAST_LAYOUTS
+from parlay.evidence.uncertainty import RESAMPLES, share_interval, student_reach, welch_interval
+from parlay.paper.points import PanelPoint, pooled_spread
 
 __all__ = [
     "Estimate",
@@ -27,9 +28,8 @@ __all__ = [
     "share_beaten",
 ]
 
-LEAST_LAYOUTS = 8
-RESAMPLES = 4_000
 NEAR = 0.02
+"""Energies that differ by less are called approximate: our reading of the paper's word, fixed before the runs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,18 +50,20 @@ class Estimate:
     note: str = ""
 
 
-def rank_correlation(points: Sequence[Measured]) -> Estimate:
+def rank_correlation(points: Sequence[PanelPoint]) -> Estimate:
     """Spearman of energy and accuracy over layouts, bootstrap over layouts; at least 8 of them."""
-    return _coefficient(points, correlate([_log(p) for p in points], [p.accuracy for p in points]))
+    return _coefficient(points, correlate([p.log_energy for p in points], [p.accuracy for p in points]))
 
 
-def rank_correlation_given_macs(points: Sequence[Measured]) -> Estimate:
+def rank_correlation_given_macs(points: Sequence[PanelPoint]) -> Estimate:
     """Rank correlation of energy and accuracy with multiply-adds taken out; at least 8 layouts."""
-    found = partial_correlate([_log(p) for p in points], [p.accuracy for p in points], [float(p.macs) for p in points])
+    found = partial_correlate(
+        [p.log_energy for p in points], [p.accuracy for p in points], [float(p.macs) for p in points]
+    )
     return _coefficient(points, found)
 
 
-def difference_of_two(high: Measured | None, low: Measured | None, points: Sequence[Measured]) -> Estimate:
+def difference_of_two(high: PanelPoint | None, low: PanelPoint | None, points: Sequence[PanelPoint]) -> Estimate:
     """Accuracy of one layout minus that of another, in points; Student's t with the panel's pooled spread of seeds.
 
     Args:
@@ -69,8 +71,8 @@ def difference_of_two(high: Measured | None, low: Measured | None, points: Seque
         points: every layout of the panel, for the spread.
 
     >>> one = dict(role="sampled", note="", macs=1, log_energy=0.0)
-    >>> a = Measured(layout=(4,), accuracies=(72.0, 74.0), **one)
-    >>> b = Measured(layout=(5,), accuracies=(70.0, 70.0), **one)
+    >>> a = PanelPoint(layout=(4,), accuracies=(72.0, 74.0), **one)
+    >>> b = PanelPoint(layout=(5,), accuracies=(70.0, 70.0), **one)
     >>> found = difference_of_two(a, b, [a, b])
     >>> found.value, round(found.low, 2), round(found.high, 2)
     (3.0, -1.3, 7.3)
@@ -87,7 +89,7 @@ def difference_of_two(high: Measured | None, low: Measured | None, points: Seque
     return Estimate(value=value, low=value - reach, high=value + reach, n=runs)
 
 
-def difference_of_groups(upper: Sequence[Measured], lower: Sequence[Measured]) -> Estimate:
+def difference_of_groups(upper: Sequence[PanelPoint], lower: Sequence[PanelPoint]) -> Estimate:
     """Mean accuracy of some layouts minus that of others, in points; Welch's interval, layouts as units."""
     n = len(upper) + len(lower)
     if len(upper) < 3 or len(lower) < 3:
@@ -116,7 +118,7 @@ def mean_with_interval(values: Sequence[float]) -> Estimate:
     return Estimate(value=mean, low=mean - reach, high=mean + reach, n=n)
 
 
-def share_beaten(chosen: Sequence[Measured], sampled: Sequence[Measured]) -> Estimate:
+def share_beaten(chosen: Sequence[PanelPoint], sampled: Sequence[PanelPoint]) -> Estimate:
     """Share of the sampled layouts that a chosen layout beats on average, ties half; 1 is the very top.
 
     For several chosen layouts the interval is a bootstrap over both groups, for one the exact binomial interval over
@@ -143,7 +145,7 @@ def share_beaten(chosen: Sequence[Measured], sampled: Sequence[Measured]) -> Est
     return Estimate(value=value, low=low, high=high, n=len(a) + len(b))
 
 
-def near_energies(points: Sequence[Measured]) -> Estimate:
+def near_energies(points: Sequence[PanelPoint]) -> Estimate:
     """Mean difference in accuracy of neighbours in energy that agree within 2 %, as a share of the panel's range.
 
     At least five such neighbours. Student's interval; neighbours that share a layout make it somewhat too narrow.
@@ -163,7 +165,7 @@ def near_energies(points: Sequence[Measured]) -> Estimate:
     return mean_with_interval([difference / reach for difference in near])
 
 
-def agreement(first: Sequence[Measured], second: Sequence[Measured]) -> Estimate:
+def agreement(first: Sequence[PanelPoint], second: Sequence[PanelPoint]) -> Estimate:
     """Spearman of two lists of accuracies over the layouts that both have; at least five."""
     other = {point.layout: point.accuracy for point in second}
     shared = [(point.accuracy, other[point.layout]) for point in first if point.layout in other]
@@ -173,13 +175,8 @@ def agreement(first: Sequence[Measured], second: Sequence[Measured]) -> Estimate
     return Estimate(value=found.value, low=found.low, high=found.high, n=len(shared))
 
 
-def _coefficient(points: Sequence[Measured], found: Correlation) -> Estimate:
+def _coefficient(points: Sequence[PanelPoint], found: Correlation) -> Estimate:
     if len(points) < LEAST_LAYOUTS:
         note = f"{len(points)} layouts, at least {LEAST_LAYOUTS} are needed" if points else "no runs yet"
         return Estimate(value=found.value, n=len(points), note=note)
     return Estimate(value=found.value, low=found.low, high=found.high, n=found.n)
-
-
-def _log(point: Measured) -> float:
-    """Log-energy; any finite number below all others keeps the rank of an energy of 0."""
-    return point.log_energy if math.isfinite(point.log_energy) else -1e9

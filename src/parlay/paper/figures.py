@@ -15,7 +15,7 @@ from parlay.layout import format_layout
 from parlay.paper.estimates import mean_with_interval
 from parlay.paper.judging import matched_differences
 from parlay.paper.pairs import ENERGY, MACS, matched_pairs
-from parlay.paper.points import Measured, PanelPoints
+from parlay.paper.points import PanelPoint, PanelPoints
 from parlay.report.architecture import Block, draw_architectures
 from parlay.report.panels import (
     FORMATS,
@@ -101,7 +101,7 @@ def panel_plot(panel: PanelPoints, letter: str = "") -> PanelPlot:
     layouts = f"{len(points)} layouts" if len(points) == of else f"{len(points)} of {of} layouts"
     others = f"; {len(panel.others)} more protocol{'s' if len(panel.others) > 1 else ''} not shown"
     runs = "1 run" if panel.runs == 1 else f"{panel.runs} runs"
-    log = [max(point.log_energy, -1e9) for point in judged]
+    log = [point.log_energy for point in judged]
     accuracy, macs = [point.accuracy for point in judged], [float(point.macs) for point in judged]
     return PanelPlot(
         title=title,
@@ -165,7 +165,7 @@ def _figures(panels: Mapping[str, PanelPoints]) -> Iterable[tuple[str, Figure]]:
     )
 
 
-def _plot_point(point: Measured) -> PlotPoint:
+def _plot_point(point: PanelPoint) -> PlotPoint:
     return PlotPoint(
         name=format_layout(point.layout),
         role=str(point.role),
@@ -214,5 +214,5 @@ def _dumbbells(panel: PanelPoints) -> list[Dumbbells]:
     return charts
 
 
-def _spread(point: Measured | None) -> tuple[float, float, float] | None:
+def _spread(point: PanelPoint | None) -> tuple[float, float, float] | None:
     return None if point is None else (point.accuracy, min(point.accuracies), max(point.accuracies))

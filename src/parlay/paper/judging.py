@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
+from parlay.evidence.outcome import Outcome, decide
 from parlay.layout import Layout, format_layout
 from parlay.paper.claims import Claim, claims
 from parlay.paper.estimates import (
@@ -22,52 +22,41 @@ from parlay.paper.estimates import (
 )
 from parlay.paper.pairs import matched_pairs
 from parlay.paper.panels import EXPERIMENTS, Role
-from parlay.paper.points import Measured, PanelPoints, gather_panel
+from parlay.paper.points import PanelPoint, PanelPoints, gather_panel
 from parlay.study import Row
 
-__all__ = ["Judged", "Outcome", "gather", "judge", "judge_all"]
-
-
-class Outcome(StrEnum):
-    """What our trials say of a claim."""
-
-    HOLDS = "holds"
-    FAILS = "does not hold"
-    OPEN = "not enough data"
+__all__ = ["JudgedClaim", "gather", "judge", "judge_all"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Judged:
+class JudgedClaim:
     """A claim, our estimate, and the verdict.
 
     Attributes:
         claim: what is claimed.
         estimate: what our trials give.
         protocol: how they were trained; empty without any.
+        left_out: layouts with runs that do not judge, because somebody chose them who knew their energy.
     """
 
     claim: Claim
     estimate: Estimate
     protocol: str = ""
+    left_out: int = 0
 
     @property
     def verdict(self) -> Outcome:
-        """By the rule at the head of ``parlay.paper.claims``."""
-        low, high, threshold = self.estimate.low, self.estimate.high, self.claim.threshold
-        if low is None or high is None:
-            return Outcome.OPEN
-        if low > threshold:
-            return Outcome.HOLDS if self.claim.above else Outcome.FAILS
-        if high < threshold:
-            return Outcome.FAILS if self.claim.above else Outcome.HOLDS
-        return Outcome.OPEN
+        """By the rule of ``parlay.evidence.outcome``."""
+        return decide(self.estimate.low, self.estimate.high, self.claim.threshold, above=self.claim.above)
 
     @property
     def reason(self) -> str:
         """What is missing where there is not enough data; else what should be known besides."""
-        if self.verdict is Outcome.OPEN and not self.estimate.note:
-            return f"the interval contains {self.claim.threshold:g}, the number that decides"
-        return self.estimate.note
+        note = self.estimate.note
+        if self.verdict is Outcome.OPEN and not note:
+            note = f"the interval contains {self.claim.threshold:g}, the number that decides"
+        left = f"{self.left_out} chosen layouts left out" if self.left_out else ""
+        return "; ".join(part for part in (note, left) if part)
 
     def document(self) -> dict[str, Any]:
         """The judgement as JSON values."""
@@ -86,6 +75,7 @@ class Judged:
             "interval": None if found.low is None else [found.low, found.high],
             "level": 0.95,
             "n": found.n,
+            "left_out": self.left_out,
             "verdict": str(self.verdict),
             "reason": self.reason,
             "trained": self.protocol,
@@ -103,7 +93,7 @@ def gather(rows: Iterable[Row], *, recipe: str | None = None, steps: int | None 
     return {name: gather_panel(panel, rows, recipe=recipe, steps=steps) for name, panel in EXPERIMENTS.items()}
 
 
-def judge_all(panels: Mapping[str, PanelPoints], rows: Sequence[Row] = ()) -> tuple[Judged, ...]:
+def judge_all(panels: Mapping[str, PanelPoints], rows: Sequence[Row] = ()) -> tuple[JudgedClaim, ...]:
     """Every claim judged.
 
     Args:
@@ -113,14 +103,19 @@ def judge_all(panels: Mapping[str, PanelPoints], rows: Sequence[Row] = ()) -> tu
     return tuple(judge(claim, panels, rows) for claim in claims())
 
 
-def judge(claim: Claim, panels: Mapping[str, PanelPoints], rows: Sequence[Row] = ()) -> Judged:
+def judge(claim: Claim, panels: Mapping[str, PanelPoints], rows: Sequence[Row] = ()) -> JudgedClaim:
     """One claim judged."""
     if claim.panel == "voc":
-        return Judged(claim=claim, estimate=_voc(claim, rows))
+        return JudgedClaim(claim=claim, estimate=_voc(claim, rows))
     panel = panels[claim.panel]
     if claim.layouts is not None:
         panel = panel.where_all_ran(claim.layouts)
-    return Judged(claim=claim, estimate=RULES[claim.rule](claim, panel), protocol=panel.protocol)
+    return JudgedClaim(
+        claim=claim,
+        estimate=RULES[claim.rule](claim, panel),
+        protocol=panel.protocol,
+        left_out=len(panel.points) - len(panel.judging) if claim.rule in TRENDS else 0,
+    )
 
 
 def _rises(_: Claim, panel: PanelPoints) -> Estimate:
@@ -218,6 +213,8 @@ RULES: dict[str, Callable[[Claim, PanelPoints], Estimate]] = {
     "agreement": _agreement,
 }
 """Rule -> what works its number out; the head of ``parlay.paper.claims`` says each in words."""
+TRENDS = ("rises", "given-macs", "near")
+"""Rules over the layouts that judge; the others compare layouts that were chosen with those that were not."""
 
 
 def _voc(claim: Claim, rows: Sequence[Row]) -> Estimate:
@@ -231,7 +228,7 @@ def _voc(claim: Claim, rows: Sequence[Row]) -> Estimate:
     if not all(runs.values()):
         return Estimate(note="no run on VOC 2007 (its images are not part of this repository)")
     points = [
-        Measured(layout=layout, role=Role.OTHER, note="", log_energy=0.0, macs=0, accuracies=tuple(values))
+        PanelPoint(layout=layout, role=Role.OTHER, note="", log_energy=0.0, macs=0, accuracies=tuple(values))
         for layout, values in runs.items()
     ]
     return difference_of_two(points[0], points[1], points)

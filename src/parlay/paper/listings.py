@@ -11,7 +11,7 @@ from pathlib import Path
 from parlay.documents import write_atomically
 from parlay.families import Family, plain, resnet
 from parlay.layout import Layout, format_layout
-from parlay.paper.judging import Judged
+from parlay.paper.judging import JudgedClaim
 from parlay.paper.panels import corrected, learned
 from parlay.paper.points import PanelPoints
 
@@ -112,7 +112,7 @@ def write_listings(panels: Mapping[str, PanelPoints], folder: Path) -> list[Path
     return written
 
 
-def claims_markdown(judged: Sequence[Judged]) -> str:
+def claims_markdown(judged: Sequence[JudgedClaim]) -> str:
     """Every claim with estimate, interval and verdict, as Markdown."""
     lines = [
         "# Section 4 of the paper, claim by claim",

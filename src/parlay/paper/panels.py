@@ -7,7 +7,7 @@ No layout is typed in: learned ones come from the solver, sampled ones from the 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from enum import StrEnum
 from functools import cache, cached_property
@@ -28,6 +28,7 @@ LEARNED = 6
 SAMPLED_FREE = 24
 SAMPLE_SEED = 0
 LEAST_WIDTH = 8
+TOP, GIVEN = frozenset({Kind.TOP}), frozenset({Kind.GIVEN})
 SIZES = {"cifar10": 10, "cifar100": 100}
 
 
@@ -48,13 +49,13 @@ class Choice:
         layout: kernels per width group.
         role: blue (sampled), red (learned) or neither; the paper's claims are not judged by what is not in it.
         note: what the figure writes beside it; often nothing.
-        kind: why a study trains it.
+        kinds: why a study trains it; what was drawn, by us or by the paper, is a sample.
     """
 
     layout: Layout
     role: Role
     note: str = ""
-    kind: Kind = Kind.GIVEN
+    kinds: frozenset[Kind] = frozenset({Kind.SAMPLE})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,14 +86,15 @@ class Experiment:
 
     @cached_property
     def choices(self) -> tuple[Choice, ...]:
-        """The layouts, each once, those to train first before the others.
+        """The layouts, each once, those to train first before the others; what is in two lists has the kinds of both.
 
         >>> [choice.layout for choice in get_experiment("3b").choices[:2]], len(get_experiment("3b").choices)
         ([(35, 36, 37, 43), (33, 35, 37, 47)], 38)
         """
         found: dict[Layout, Choice] = {}
         for choice in self.choose():
-            found.setdefault(choice.layout, choice)
+            first = found.setdefault(choice.layout, choice)
+            found[choice.layout] = replace(first, kinds=first.kinds | choice.kinds)
         return tuple(found.values())
 
     @cached_property
@@ -200,14 +202,14 @@ def _printed(family: Family, table: str, kernels: int, *, narrow: bool = False) 
         from parlay.solver import list_layouts
 
         best = learned(len(family.group_names), kernels)
-        red = tuple(Choice(layout=layout, role=Role.LEARNED, kind=Kind.TOP) for layout in best)
+        red = tuple(Choice(layout=layout, role=Role.LEARNED, kinds=TOP) for layout in best)
         blue = _spread(family, corrected(table, kernels))
         every = list_layouts(family.problem(kernels=kernels)) if narrow else []
         extra = [solution.layout for solution in every if solution.layout[0] < LEAST_WIDTH]
         return (
             *red,
             *(Choice(layout=layout, role=Role.SAMPLED) for layout in blue),
-            *(Choice(layout=layout, role=Role.EXTRA) for layout in extra),
+            *(Choice(layout=layout, role=Role.EXTRA, kinds=GIVEN) for layout in extra),
         )
 
     return choose
@@ -242,11 +244,11 @@ def _free(family: Family, kernels: int) -> Callable[[], tuple[Choice, ...]]:
                     layout=layout,
                     role=Role.LEARNED if layout == energy else Role.OTHER,
                     note=_shortened(notes),
-                    kind=Kind.TOP,
+                    kinds=TOP,
                 )
                 for layout, notes in optima.items()
             ),
-            *(Choice(layout=layout, role=Role.SAMPLED, kind=Kind.SAMPLE) for layout in drawn),
+            *(Choice(layout=layout, role=Role.SAMPLED) for layout in drawn),
         )
 
     return choose
@@ -266,7 +268,9 @@ def _pairs() -> tuple[Choice, ...]:
         return pair.differs, family.macs(pair.high) + family.macs(pair.low)
 
     ordered = sorted(matched_pairs(), key=cost)
-    return tuple(Choice(layout=layout, role=Role.SAMPLED) for pair in ordered for layout in (pair.high, pair.low))
+    return tuple(
+        Choice(layout=layout, role=Role.SAMPLED, kinds=GIVEN) for pair in ordered for layout in (pair.high, pair.low)
+    )
 
 
 def _panels() -> tuple[Experiment, ...]:

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
+from parlay.evidence.measured import Measured, MeasuredLayout, measure
 from parlay.layout import Layout
 from parlay.paper.panels import Experiment, Role
-from parlay.paper.results import belongs, protocol, protocol_key
+from parlay.paper.results import belongs
 from parlay.study import Row
 
-__all__ = ["Measured", "PanelPoints", "gather_panel", "pooled_spread"]
+__all__ = ["PanelPoint", "PanelPoints", "gather_panel", "pooled_spread"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Measured:
-    """One layout and what its runs reached.
+class PanelPoint:
+    """One layout of a panel and what its runs reached.
 
     Attributes:
-        layout: kernels per width group.
+        layout: channels per width group.
         role, note: as in the panel's choice.
         log_energy: ln of Eq. 3.
         macs: multiply-adds for one image.
@@ -51,18 +52,23 @@ class PanelPoints:
 
     Attributes:
         experiment: the panel.
-        protocol: how they were trained; empty without trials.
+        measured: the trials; None without any.
         points: lowest energy first.
         others: the same under each other protocol, most layouts first.
     """
 
     experiment: Experiment
-    protocol: str = ""
-    points: tuple[Measured, ...] = ()
+    measured: Measured | None = None
+    points: tuple[PanelPoint, ...] = ()
     others: tuple[PanelPoints, ...] = ()
 
+    @property
+    def protocol(self) -> str:
+        """How the trials were trained; empty without any."""
+        return self.measured.training if self.measured else ""
+
     @cached_property
-    def by_layout(self) -> dict[Layout, Measured]:
+    def by_layout(self) -> dict[Layout, PanelPoint]:
         """The points by layout."""
         return {point.layout: point for point in self.points}
 
@@ -77,18 +83,15 @@ class PanelPoints:
         repeated = (one for one in having if all(len(one.by_layout[layout].accuracies) > 1 for layout in wanted))
         return next(repeated, having[0] if having else self)
 
-    def of(self, role: Role) -> tuple[Measured, ...]:
+    def of(self, role: Role) -> tuple[PanelPoint, ...]:
         """The points of one role."""
         return tuple(point for point in self.points if point.role is role)
 
     @cached_property
-    def judging(self) -> tuple[Measured, ...]:
-        """The points that a trend is judged by: the paper's own; in free order the random ones alone.
-
-        The optima are left out there because they were chosen by what is to be judged.
-        """
-        free = self.experiment.name.startswith("free")
-        return self.of(Role.SAMPLED) if free else tuple(p for p in self.points if p.role is not Role.EXTRA)
+    def judging(self) -> tuple[PanelPoint, ...]:
+        """The points that a trend is judged by: those that nobody chose for their energy (``Measured.judging``)."""
+        judging = {one.layout for one in self.measured.judging} if self.measured else ()
+        return tuple(point for point in self.points if point.layout in judging)
 
     @property
     def runs(self) -> int:
@@ -110,29 +113,28 @@ def gather_panel(
         recipe: only trials of this recipe (``paper`` for the paper's).
         steps: only trials of so many steps.
     """
-    groups: dict[str, list[Row]] = {}
+    wanted = {choice.layout: choice.kinds for choice in experiment.choices}
+    kept: list[Row] = []
     for row in rows:
         trial = row.trial
         name = "paper" if trial.recipe.name.startswith("paper-") else trial.recipe.name
         if recipe not in (None, name, trial.recipe.name) or steps not in (None, trial.steps):
             continue
         if row.accuracy is not None and belongs(row, experiment):
-            groups.setdefault(protocol_key(trial), []).append(row)
-    ranked = sorted(groups.values(), key=lambda g: (-len({r.trial.layout for r in g}), -g[0].trial.steps))
+            kept.append(replace(row, kinds=wanted[trial.layout]))
+    ranked = sorted(measure(kept), key=lambda group: (-len(group.layouts), -group.first.trial.steps))
     made = [
-        PanelPoints(experiment=experiment, protocol=protocol(group[0].trial), points=_points(experiment, group))
+        PanelPoints(experiment=experiment, measured=group, points=_points(experiment, group.layouts))
         for group in ranked
     ]
-    if not made:
-        return PanelPoints(experiment=experiment)
-    return PanelPoints(experiment=experiment, protocol=made[0].protocol, points=made[0].points, others=tuple(made[1:]))
+    return replace(made[0], others=tuple(made[1:])) if made else PanelPoints(experiment=experiment)
 
 
-def pooled_spread(points: Sequence[Measured]) -> tuple[float, int]:
+def pooled_spread(points: Sequence[PanelPoint]) -> tuple[float, int]:
     """Standard deviation between seeds of one layout, in points, pooled over layouts; and its degrees of freedom.
 
     >>> one = dict(layout=(4,), role=Role.SAMPLED, note="", log_energy=0.0, macs=1)
-    >>> pooled_spread([Measured(**one, accuracies=(70.0, 72.0)), Measured(**one, accuracies=(60.0, 62.0))])
+    >>> pooled_spread([PanelPoint(**one, accuracies=(70.0, 72.0)), PanelPoint(**one, accuracies=(60.0, 62.0))])
     (1.4142135623730951, 2)
     """
     freedom = sum(len(point.accuracies) - 1 for point in points)
@@ -140,26 +142,17 @@ def pooled_spread(points: Sequence[Measured]) -> tuple[float, int]:
     return (math.sqrt(squares / freedom) if freedom else math.nan), freedom
 
 
-def _points(experiment: Experiment, rows: Sequence[Row]) -> tuple[Measured, ...]:
-    by_layout: dict[Layout, dict[int, Row]] = {}
-    for row in rows:
-        by_layout.setdefault(row.trial.layout, {}).setdefault(row.trial.seed, row)
+def _points(experiment: Experiment, layouts: Sequence[MeasuredLayout]) -> tuple[PanelPoint, ...]:
     choices = {choice.layout: choice for choice in experiment.choices}
-    return tuple(
-        sorted(
-            (
-                Measured(
-                    layout=layout,
-                    role=choices[layout].role,
-                    note=choices[layout].note,
-                    log_energy=experiment.family.energy(layout),
-                    macs=experiment.family.macs(layout),
-                    accuracies=tuple(
-                        100 * row.accuracy for _, row in sorted(seeds.items()) if row.accuracy is not None
-                    ),
-                )
-                for layout, seeds in by_layout.items()
-            ),
-            key=lambda point: (point.log_energy, point.layout),
+    found = [
+        PanelPoint(
+            layout=one.layout,
+            role=choices[one.layout].role,
+            note=choices[one.layout].note,
+            log_energy=one.log_energy,
+            macs=one.macs,
+            accuracies=tuple(100 * value for value in one.accuracies),
         )
-    )
+        for one in layouts
+    ]
+    return tuple(sorted(found, key=lambda point: (point.log_energy, point.layout)))

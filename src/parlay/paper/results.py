@@ -6,19 +6,18 @@ a study on another machine.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from parlay.documents import write_atomically
 from parlay.paper.panels import EXPERIMENTS, Experiment
-from parlay.study import Row, Trial, csv_text
+from parlay.study import Row, csv_text
 from parlay.study.reading import read_csv
 from parlay.study.row import COMPLETE
 from parlay.study.table import TABLE
 
-__all__ = ["belongs", "protocol", "protocol_key", "read_results", "write_results"]
+__all__ = ["belongs", "read_results", "write_results"]
 
 
 def belongs(row: Row, experiment: Experiment) -> bool:
@@ -30,24 +29,6 @@ def belongs(row: Row, experiment: Experiment) -> bool:
         and trial.network == experiment.family
         and trial.layout in experiment.members
     )
-
-
-def protocol_key(trial: Trial) -> str:
-    """All that trials have in common that may be compared: everything but layout and seed."""
-    return json.dumps({k: v for k, v in trial.config.items() if k not in ("layout", "seed")}, sort_keys=True)
-
-
-def protocol(trial: Trial) -> str:
-    """How a trial was trained, in a few words.
-
-    >>> from parlay.families import plain
-    >>> from parlay.train.recipe import get_recipe
-    >>> net = plain(3)
-    >>> protocol(Trial(network=net, layout=(8, 8, 525), data="", recipe=get_recipe("fast"), steps=2000, seed=0))
-    'fast, 2,000 steps, fp32'
-    """
-    held = f", {trial.validation:,} images held out" if trial.validation else ""
-    return f"{trial.recipe.name}, {trial.steps:,} steps, {trial.precision}{held}"
 
 
 def read_results(folder: Path) -> list[Row]:
@@ -66,7 +47,7 @@ def read_results(folder: Path) -> list[Row]:
 def write_results(folder: Path, rows: Iterable[Row], panels: Sequence[str] | None = None) -> dict[str, int]:
     """Add complete trials to the folders of the panels they are points of; each file is written whole or not at all.
 
-    Trials that a folder has stay, the host's name goes.
+    Trials that a folder has stay, the host's name goes; why a layout was chosen is what the panel says today.
 
     Args:
         folder: of the results; made where it is not there.
@@ -90,12 +71,12 @@ def write_results(folder: Path, rows: Iterable[Row], panels: Sequence[str] | Non
         for row in rows:
             if row.trial.identity not in kept and belongs(row, experiment):
                 kept[row.trial.identity] = replace(row, host=None, traceback=None)
+        reasons = {choice.layout: choice.kinds for choice in experiment.choices}
+        kept = {key: replace(row, kinds=reasons[row.trial.layout]) for key, row in kept.items()}
         if not kept:
             continue
         place.mkdir(parents=True, exist_ok=True)
-        order = sorted(
-            kept.values(), key=lambda r: (protocol_key(r.trial), r.trial.seed, -r.log_energy, r.trial.layout)
-        )
+        order = sorted(kept.values(), key=lambda r: (r.trial.protocol, r.trial.seed, -r.log_energy, r.trial.layout))
         for path, text in ((place / TABLE, csv_text(order)), (place / "README.md", _readme(experiment, order))):
             if not path.is_file() or path.read_text(encoding="utf-8") != text:
                 write_atomically(path, text)
@@ -107,7 +88,7 @@ def _readme(experiment: Experiment, rows: Sequence[Row]) -> str:
     """What the folder holds, and the commands that make it again."""
     groups: dict[str, list[Row]] = {}
     for row in rows:
-        groups.setdefault(protocol_key(row.trial), []).append(row)
+        groups.setdefault(row.trial.protocol, []).append(row)
     lines = [
         f"# {experiment.figure}, panel {experiment.name}: {experiment.title}",
         "",
@@ -123,7 +104,7 @@ def _readme(experiment: Experiment, rows: Sequence[Row]) -> str:
         middle = f"{seconds[len(seconds) // 2]:,.0f}" if seconds else "?"
         where = sorted({_hardware(row) for row in some})
         lines.append(
-            f"| {protocol(some[0].trial)} | {len(layouts)} | {len(some)} | {middle} | {'; '.join(where)} |"
+            f"| {some[0].trial.training} | {len(layouts)} | {len(some)} | {middle} | {'; '.join(where)} |"
             f" `{_command(experiment, some)}` |"
         )
     notes = sorted({row.versions["note"] for row in rows if "note" in row.versions})

@@ -84,7 +84,7 @@ def plan_panel(experiment: Experiment, protocol: Protocol, *, data: str) -> tupl
     picked = experiment.pick(protocol.layouts, extremes=protocol.extremes)
     return plan_of(
         experiment.family,
-        {choice.layout: frozenset({choice.kind}) for choice in picked},
+        {choice.layout: choice.kinds for choice in picked},
         data=data,
         recipe=get_recipe(protocol.recipe, family=experiment.family.name),
         steps=protocol.steps,

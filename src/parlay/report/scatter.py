@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from parlay.documents import write_atomically
-from parlay.evidence import Correlation, Relation, relate
+from parlay.evidence import Correlation, Measured, MeasuredLayout, Relation, relate
 from parlay.extras import Needs
 from parlay.layout import Layout, format_layout
 from parlay.study import Kind, Row
@@ -69,17 +69,13 @@ def scatter_data(rows: Iterable[Row]) -> ScatterData:
 
     The rows should answer one question: one size, one recipe, one number of steps. What differs is said in the title.
     """
-    rows = list(rows)
-    done: dict[Layout, list[Row]] = {}
-    for row in rows:
-        if row.accuracy is not None:
-            done.setdefault(row.trial.layout, []).append(row)
-    points = tuple(_point(layout, some) for layout, some in done.items())
+    measured = Measured(rows=tuple(rows))
+    points = sorted(map(_point, measured.layouts), key=lambda point: point.energy)
     return ScatterData(
-        title=_title(rows),
-        subtitle=_subtitle(points, sum(row.accuracy is None for row in rows)),
-        points=tuple(sorted(points, key=lambda point: point.energy)),
-        relation=relate(rows),
+        title=_title(measured.rows),
+        subtitle=_subtitle(points, sum(row.accuracy is None for row in measured.rows)),
+        points=tuple(points),
+        relation=relate(measured),
     )
 
 
@@ -177,17 +173,16 @@ def _figure(width: float, height: float) -> Figure:
     return figure
 
 
-def _point(layout: Layout, rows: list[Row]) -> Point:
-    accuracies = [100 * row.accuracy for row in rows if row.accuracy is not None]
+def _point(one: MeasuredLayout) -> Point:
     return Point(
-        layout=layout,
-        energy=math.exp(min(rows[0].log_energy, 700.0)),
-        macs=rows[0].costs["macs"],
-        accuracy=math.fsum(accuracies) / len(accuracies),
-        low=min(accuracies),
-        high=max(accuracies),
-        runs=len(accuracies),
-        top=any(Kind.TOP in row.kinds for row in rows),
+        layout=one.layout,
+        energy=math.exp(min(one.log_energy, 700.0)),
+        macs=one.macs,
+        accuracy=100 * one.accuracy,
+        low=100 * min(one.accuracies),
+        high=100 * max(one.accuracies),
+        runs=len(one.accuracies),
+        top=Kind.TOP in one.kinds,
     )
 
 
@@ -216,7 +211,7 @@ def _caption(correlation: Correlation) -> str:
     return f"Spearman {correlation}" if correlation.value is not None else "too few layouts for a correlation"
 
 
-def _title(rows: list[Row]) -> str:
+def _title(rows: Sequence[Row]) -> str:
     """Family, size, data and steps; every one that rows differ in is listed."""
     if not rows:
         return "no trials"
@@ -234,7 +229,7 @@ def _title(rows: list[Row]) -> str:
     return f"{networks}, {size} · {data}, {steps} steps ({recipes})"
 
 
-def _subtitle(points: tuple[Point, ...], failed: int) -> str:
+def _subtitle(points: Sequence[Point], failed: int) -> str:
     counts = sorted({point.runs for point in points})
     runs = " or ".join(map(str, counts)) or "no"
     plural = "" if counts == [1] else "s"

@@ -6,14 +6,14 @@ import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from parlay.evidence import Relation
+from parlay.evidence import Measured, Relation
 from parlay.layout import format_layout
 from parlay.study import Row, strongest
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-__all__ = ["relation_table", "trials_table"]
+__all__ = ["relation_table", "relation_words", "trials_table"]
 
 
 def trials_table(rows: Iterable[Row]) -> Table:
@@ -73,6 +73,12 @@ def relation_table(relation: Relation) -> Table:
         chance = "-" if found.p_value is None else f"{found.p_value:.4f}"
         table.add_row(name, value, interval, chance, str(found.n))
     return table
+
+
+def relation_words(measured: Measured, relation: Relation) -> str:
+    """The word for "accuracy rises with energy", what it rests on, and who does not judge."""
+    left_out = f"; {measured.left_out_words}" if measured.left_out else ""
+    return f"accuracy rises with energy: {relation.outcome}, Spearman {relation.energy}{left_out}"
 
 
 def display_energy(log_energy: float) -> str:

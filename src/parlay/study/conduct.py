@@ -144,25 +144,15 @@ def conduct(
 def alike(trial: Trial, other: Trial, problem: Problem | None) -> bool:
     """Whether a trial was trained like another and, where a problem is given, answers it."""
     fits = problem is None or not isinstance(trial.network, Family) or not problem.violations(trial.layout)
-    return _question(trial) == _question(other) and fits
-
-
-def _question(trial: Trial) -> dict[str, object]:
-    """What trials that are compared have in common: everything but layout and seed."""
-    return {key: value for key, value in trial.config.items() if key not in ("layout", "seed")}
+    return trial.protocol == other.protocol and fits
 
 
 def _largest(rows: Sequence[Row]) -> list[Row]:
-    """The trials of the question that has most; the first planned of equally many."""
-    groups: list[list[Row]] = []
+    """The trials of the protocol that has most; the first planned of equally many."""
+    groups: dict[str, list[Row]] = {}
     for row in rows:
-        for group in groups:
-            if _question(group[0].trial) == _question(row.trial):
-                group.append(row)
-                break
-        else:
-            groups.append([row])
-    return max(groups, key=len, default=[])
+        groups.setdefault(row.trial.protocol, []).append(row)
+    return max(groups.values(), key=len, default=[])
 
 
 def _loader(store: Store) -> Callable[[str], Dataset]:

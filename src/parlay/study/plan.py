@@ -96,6 +96,25 @@ class Trial:
         text = json.dumps(self.config, sort_keys=True, separators=(",", ":"), allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()
 
+    @cached_property
+    def protocol(self) -> str:
+        """All that trials have in common that may be compared: everything but layout and seed, as canonical JSON."""
+        alike = {key: value for key, value in self.config.items() if key not in ("layout", "seed")}
+        return json.dumps(alike, sort_keys=True)
+
+    @property
+    def training(self) -> str:
+        """How it is trained, in a few words.
+
+        >>> from parlay.families import plain
+        >>> from parlay.train.recipe import get_recipe
+        >>> net = plain(3)
+        >>> Trial(network=net, layout=(8, 8, 525), data="", recipe=get_recipe("fast"), steps=2000, seed=0).training
+        'fast, 2,000 steps, fp32'
+        """
+        held = f", {self.validation:,} images held out" if self.validation else ""
+        return f"{self.recipe.name}, {self.steps:,} steps, {self.precision}{held}"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Planned:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from parlay.errors import InputError
+from parlay.errors import InputError, StudyError
 from parlay.families import get_family
 from parlay.study.network import layout_costs
 from parlay.study.plan import UNRECORDED, Trial
@@ -53,6 +53,19 @@ class Trials:
     path: Path
     rows: tuple[Row, ...]
     left_out: Mapping[str, int] = field(default_factory=dict)
+
+    def required(self) -> tuple[Row, ...]:
+        """The rows.
+
+        Raises:
+            StudyError: where there is none, saying what was left out.
+        """
+        if self.rows:
+            return self.rows
+        if self.is_study:
+            raise StudyError(f"study {self.path.parent} holds no trial; 'parlay study new' plans some")
+        why = "; ".join(f"{count:,} {reason}" for reason, count in self.left_out.items()) or "no line"
+        raise StudyError(f"{self.path} holds no complete trial that can be read back ({why})")
 
     @property
     def is_study(self) -> bool:

@@ -12,7 +12,7 @@ from parlay.cli.options import given, option
 from parlay.errors import InputError
 
 if TYPE_CHECKING:
-    from parlay.evidence.panel import Binning
+    from parlay.evidence.judged import Binning
     from parlay.evidence.table import Population
 
 __all__ = ["BinOptions", "TableOptions"]
@@ -61,14 +61,18 @@ class TableOptions:
     macs: str | None = option("--macs", help="Column with the multiply-adds.")
     peak_memory: str | None = option("--peak-memory", help="Column with the most activation memory; optional.")
 
-    def read(self, source: Path) -> list[Population]:
+    def read(self, source: Path, *, judging: bool = True) -> list[Population]:
         """The networks of a table, or of a study's folder, largest group first.
+
+        Args:
+            source: file or folder.
+            judging: of a study only the layouts that may judge a score, or all.
 
         Raises:
             InputError: when columns of a table are not named, or those of a study are.
         """
         if source.is_dir():
-            return self._study(source)
+            return self._study(source, judging=judging)
         from parlay.evidence.table import read_table
 
         if self.widths is None or self.accuracy is None or self.params is None or self.macs is None:
@@ -87,26 +91,28 @@ class TableOptions:
             )
         ]
 
-    def _study(self, folder: Path) -> list[Population]:
+    def _study(self, folder: Path, *, judging: bool) -> list[Population]:
         """The networks of a study's folder."""
-        from parlay.evidence.trials import read_study
+        from parlay.evidence.measured import read_study
 
         if named := given(TableOptions):
             raise InputError(named[0], given="a study", allowed="tables only", remedy="a study names its own columns")
-        return read_study(folder)
+        return read_study(folder, judging=judging)
 
 
 @dataclass(frozen=True, kw_only=True)
 class BinOptions:
     """Which networks are of one size."""
 
-    bin_width: float = option("--bin", type=float, default=0.01, show_default=True, help="Width; 0: equal sizes only.")
+    bin_width: float | None = option(
+        "--bin", type=float, help="Width in ln size, 0: equal sizes only; default 0.01, of a study all."
+    )
     min_bin: int | None = option(
-        "--min-bin", type=int, help="Networks a bin needs; default 30, or 5 where no bin has 30."
+        "--min-bin", type=int, help="Networks a bin needs; default 30, or 5 where no bin has 30; of a study 3."
     )
 
     def make(self) -> Binning:
         """The bins."""
-        from parlay.evidence.panel import Binning
+        from parlay.evidence.judged import Binning
 
         return Binning(width=self.bin_width, least=self.min_bin)

@@ -12,19 +12,21 @@ from typing import Any
 from parlay import __version__
 from parlay.documents import finite
 from parlay.errors import InputError
+from parlay.evidence.measured import Measured, measure
+from parlay.evidence.outcome import LEAST_LAYOUTS
 from parlay.report.page.curves import points_for, windows
 from parlay.report.page.fits import Fit, read_fit
-from parlay.report.page.panels import Panel, log_path_energy, make_panels
 from parlay.report.page.provenance import Provenance, provenance_of
+from parlay.report.page.questions import log_path_energy
 from parlay.report.page.relations import Relations, relations_of
 from parlay.report.page.sources import curves_of, find_sources
-from parlay.report.page.verdict import Finding, Verdict, judge
+from parlay.report.page.verdict import Verdict, judge
 from parlay.report.page.weights import Weights, read_weights
 from parlay.study import COLUMNS, Row, table_row
 from parlay.study.fields import SHARE, Field
 from parlay.study.row import COSTS
 
-__all__ = ["Judged", "Page", "gather"]
+__all__ = ["Page", "Question", "gather"]
 
 FIELDS = sorted(
     (item for item in COLUMNS.values() if item.is_on_page),
@@ -37,11 +39,11 @@ LARGEST_PLAIN = 11.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Judged:
-    """A panel with what its trials say.
+class Question:
+    """A group of trials with what they say.
 
     Attributes:
-        panel: the trials.
+        measured: the trials.
         relations: their coefficients.
         verdict: the same in words.
         curves: identity of a trial -> its thinned learning curve; two studies may have the same trial.
@@ -49,7 +51,7 @@ class Judged:
             by scores says nothing about scores.
     """
 
-    panel: Panel
+    measured: Measured
     relations: Relations
     verdict: Verdict
     curves: Mapping[str, list[float]]
@@ -65,7 +67,7 @@ class Page:
         made: when, in UTC, ISO 8601.
         version: of parlay.
         command: what makes it again.
-        judged: every panel, in the order of the studies.
+        judged: every group of trials, in the order of the studies.
         points: of each curve, at most.
         weights: calibrated weights that lay beside studies.
         provenance: one a study.
@@ -76,21 +78,21 @@ class Page:
     made: str
     version: str
     command: str
-    judged: tuple[Judged, ...]
+    judged: tuple[Question, ...]
     points: int
     weights: tuple[Weights, ...]
     provenance: tuple[Provenance, ...]
     fits: tuple[Fit, ...] = ()
 
     @property
-    def questions(self) -> list[Judged]:
-        """The panels whose verdict is about a score."""
+    def questions(self) -> list[Question]:
+        """The groups whose verdict is about a score."""
         return [judged for judged in self.judged if not judged.is_fit]
 
     @property
     def rows(self) -> list[tuple[int, Row]]:
-        """Every trial with the number of its panel."""
-        return [(place, row) for place, judged in enumerate(self.judged) for row in judged.panel.rows]
+        """Every trial with the number of its group."""
+        return [(place, row) for place, judged in enumerate(self.judged) for row in judged.measured.rows]
 
     def data(self) -> dict[str, Any]:
         """What the page's script draws, as JSON values: ``panels``, ``trials`` column by column, and ``columns``: name,
@@ -122,7 +124,7 @@ def gather(folders: Sequence[Path], *, title: str | None = None, command: str = 
     """
     if not folders:
         raise InputError("studies", given="none", allowed="at least one folder of a study")
-    judged: list[Judged] = []
+    judged: list[Question] = []
     weights: list[Weights] = []
     provenance: list[Provenance] = []
     fits: list[Fit] = []
@@ -131,15 +133,15 @@ def gather(folders: Sequence[Path], *, title: str | None = None, command: str = 
     points = points_for(sum(len(source.rows) for source in sources))
     for source, name in zip(sources, names, strict=True):
         fit = read_fit(source.path.parent, name)
-        panels = make_panels(name, source.rows, any_size=fit is not None)
+        groups = measure(source.rows, study=name, any_size=fit is not None)
         curves = curves_of(source, points)
-        for panel in panels:
-            relations = relations_of(panel)
-            verdict = judge(panel, relations)
+        for measured in groups:
+            relations = relations_of(measured)
+            verdict = judge(measured, relations)
             judged.append(
-                Judged(panel=panel, relations=relations, verdict=verdict, curves=curves, is_fit=fit is not None)
+                Question(measured=measured, relations=relations, verdict=verdict, curves=curves, is_fit=fit is not None)
             )
-        provenance.append(provenance_of(name, source, panels))
+        provenance.append(provenance_of(name, source, groups))
         found = read_weights(source.path.parent, name)
         weights += [] if found is None else [found]
         fits += [] if fit is None else [fit]
@@ -162,29 +164,29 @@ def _names(folders: Sequence[Path]) -> list[str]:
     return [str(folder) if names.count(name) > 1 else name for folder, name in zip(folders, names, strict=True)]
 
 
-def _title(judged: Sequence[Judged]) -> str:
-    networks = dict.fromkeys(found.panel.first.trial.network.title for found in judged)
-    data = dict.fromkeys(found.panel.first.data_name for found in judged)
+def _title(judged: Sequence[Question]) -> str:
+    networks = dict.fromkeys(found.measured.first.trial.network.title for found in judged)
+    data = dict.fromkeys(found.measured.first.data_name for found in judged)
     return f"Layouts compared: {', '.join(networks)} on {', '.join(data)}"
 
 
-def _panel(judged: Judged, points: int) -> dict[str, Any]:
-    """A panel for the script; ``energy_is_log`` says that energies are drawn as logarithms."""
-    panel = judged.panel
-    logs = [row.log_energy for row in panel.rows]
-    paths = [log_path_energy(row) for row in panel.rows]
-    steps = panel.first.trial.steps
+def _panel(judged: Question, points: int) -> dict[str, Any]:
+    """A group of trials for the script; ``energy_is_log`` says that energies are drawn as logarithms."""
+    measured = judged.measured
+    logs = [row.log_energy for row in measured.rows]
+    paths = [log_path_energy(row) for row in measured.rows]
+    steps = measured.first.trial.steps
     return {
-        "study": panel.study,
-        "name": panel.name,
-        "training": panel.training,
-        "groups": list(panel.first.trial.network.group_names),
+        "study": measured.study,
+        "name": measured.title,
+        "training": measured.training,
+        "groups": list(measured.first.trial.network.group_names),
         "energy_is_log": max(logs) > LARGEST_PLAIN
         or max((p for p in paths if p is not None), default=0) > LARGEST_PLAIN,
         "has_path_energy": all(path is not None for path in paths),
         "steps": [(start + end) / 2 for start, end in windows(steps, points)],
         "correlations": {}
-        if judged.verdict.finding is Finding.TOO_FEW
+        if len(measured.judging) < LEAST_LAYOUTS
         else {line.key: f"{line.method} {line.correlation}" for line in judged.relations.lines if line.key is not None},
     }
 

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from parlay.report.page.panels import Panel
+from parlay.evidence.measured import Measured
 from parlay.study import Row
 from parlay.study.reading import Trials
 from parlay.study.status import duration
@@ -35,16 +35,16 @@ class Provenance:
     commands: tuple[str, ...]
 
 
-def provenance_of(study: str, source: Trials, panels: Sequence[Panel]) -> Provenance:
+def provenance_of(study: str, source: Trials, groups: Sequence[Measured]) -> Provenance:
     """How the trials of a study were run; values that trials differ in are all there, with the number of trials.
 
     Args:
         study: its name.
         source: where they come from; a study can be gone on with, a trials.csv alone can be judged.
-        panels: its trials.
+        groups: its trials.
     """
     folder = source.path.parent
-    rows = [row for panel in panels for row in panel.rows]
+    rows = [row for group in groups for row in group.rows]
     ended = [row for row in rows if row.has_ended]
     statuses = Counter(row.status for row in rows)
     facts = [("Trials", ", ".join(f"{count:,} {status}" for status, count in statuses.most_common()))]
@@ -52,7 +52,7 @@ def provenance_of(study: str, source: Trials, panels: Sequence[Panel]) -> Proven
     facts.append(("Left out", left_out and f"lines of the table: {left_out}"))
     facts.append(("Networks", _each(row.trial.network.title for row in rows)))
     facts.append(("Data", _each(f"{row.data_name} (SHA-256 {row.trial.data[:12]}…)" for row in rows)))
-    facts.append(("Training", _each(panel.training for panel in panels for _ in panel.rows)))
+    facts.append(("Training", _each(group.training for group in groups for _ in group.rows)))
     facts.append(("Seeds", ", ".join(map(str, sorted({row.trial.seed for row in rows})))))
     facts += [(label, _each(row.versions.get(name, "") for row in ended)) for name, label in MACHINE.items()]
     facts.append(("Device", _each(_device(row) for row in ended)))

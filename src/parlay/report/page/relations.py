@@ -1,18 +1,15 @@
-"""The coefficients of a panel, one line each: the only place of the page that chooses statistics."""
+"""The coefficients of a group of trials, one line each: the only place of the page that chooses statistics."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from parlay.evidence import Correlation, Relation, correlate, partial_correlate, relate
-from parlay.report.page.panels import Panel, log_path_energy
+from parlay.evidence.measured import Measured
+from parlay.report.page.questions import log_path_energy
 
 __all__ = ["Line", "Relations", "relations_of"]
-
-LOWEST = -1e9
-"""Stands for the logarithm of an energy of 0 where only ranks count."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +31,7 @@ class Line:
 
 @dataclass(frozen=True, kw_only=True)
 class Relations:
-    """Every coefficient of a panel.
+    """Every coefficient of a group of trials.
 
     Attributes:
         relation: energy, multiply-adds and accuracy.
@@ -45,23 +42,21 @@ class Relations:
     lines: tuple[Line, ...]
 
 
-def relations_of(panel: Panel) -> Relations:
-    """Coefficients over the layouts of a panel, seeds averaged first, since they are not independent."""
-    relation = relate(panel.complete)
-    layouts = list(panel.means)
-    means = [panel.means[layout] for layout in layouts]
-    rows = [panel.by_layout[layout] for layout in layouts]
-    macs = [float(row.costs["macs"]) for row in rows]
+def relations_of(measured: Measured) -> Relations:
+    """Coefficients over the layouts that judge."""
+    relation = relate(measured)
+    means = [one.accuracy for one in measured.judging]
+    macs = [float(one.macs) for one in measured.judging]
     found = [
         ("energy", "energy and accuracy", "Spearman", relation.energy),
         ("", "energy and accuracy", "Pearson", relation.energy_linear),
     ]
-    paths = _ranked([log_path_energy(row) for row in rows])
+    paths = _known([log_path_energy(one.rows[0]) for one in measured.judging])
     if paths is not None:
         found.append(("path_energy", "path energy and accuracy", "Spearman", correlate(paths, means)))
     found.append(("macs", "multiply-adds and accuracy", "Spearman", relation.macs))
     for key, label in (("params", "parameters"), ("peak_activation_bytes", "peak memory")):
-        values = [float(row.costs[key]) for row in rows]
+        values = [float(one.amount(key)) for one in measured.judging]
         found.append((key, f"{label} and accuracy", "Spearman", correlate(values, means)))
     found += [
         ("", "energy and multiply-adds", "Spearman", relation.energy_and_macs),
@@ -74,9 +69,7 @@ def relations_of(panel: Panel) -> Relations:
     return Relations(relation=relation, lines=tuple(lines))
 
 
-def _ranked(values: Sequence[float | None]) -> list[float] | None:
-    """Values whose ranks are right, -inf made finite; None where one is not known."""
+def _known(values: Sequence[float | None]) -> list[float] | None:
+    """The values, if all are known."""
     known = [value for value in values if value is not None]
-    if len(known) < len(values):
-        return None
-    return [value if math.isfinite(value) else LOWEST for value in known]
+    return known if len(known) == len(values) else None

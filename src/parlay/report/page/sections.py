@@ -5,31 +5,31 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from parlay.evidence import Correlation
+from parlay.evidence import Correlation, Outcome
+from parlay.evidence.outcome import LEAST_LAYOUTS
 from parlay.report.page.fits import HEADS, Fit
-from parlay.report.page.gather import Judged, Page
+from parlay.report.page.gather import Page, Question
 from parlay.report.page.markup import Html, element, joined
-from parlay.report.page.verdict import Finding
+from parlay.report.page.questions import question
 from parlay.report.page.weights import Weights
 
 __all__ = ["coefficients", "fits", "provenance", "summary", "verdicts", "weights"]
 
-SLUGS = {finding: finding.value.replace(" ", "-") for finding in Finding}
+SLUGS = {outcome: outcome.value.replace(" ", "-") for outcome in Outcome}
 SUMMARIES = {
-    Finding.HOLDS: "higher energy goes with higher accuracy",
-    Finding.REVERSED: "higher energy goes with lower accuracy",
-    Finding.NOT_SHOWN: "a relation is not shown",
-    Finding.TOO_FEW: "there is not enough data",
+    Outcome.HOLDS: "higher energy goes with higher accuracy",
+    Outcome.FAILS: "higher energy does not go with higher accuracy",
+    Outcome.OPEN: "there is not enough data",
 }
 
 
 def summary(page: Page) -> str:
     """All verdicts in one sentence."""
     asked = page.questions
-    counts = Counter(judged.verdict.finding for judged in asked)
+    counts = Counter(judged.verdict.outcome for judged in asked)
     if len(asked) == 1:
         return asked[0].verdict.headline
-    parts = [f"in {counts[finding]} {SUMMARIES[finding]}" for finding in Finding if counts[finding]]
+    parts = [f"in {counts[outcome]} {SUMMARIES[outcome]}" for outcome in Outcome if counts[outcome]]
     return f"Of {len(asked)} questions: {'; '.join(parts)}."
 
 
@@ -76,26 +76,27 @@ def provenance(page: Page) -> Html:
     )
 
 
-def _card(judged: Judged, *, alone: bool) -> Html:
+def _card(judged: Question, *, alone: bool) -> Html:
     """One question; where it is the only one, its headline stands above the card already."""
-    verdict, panel = judged.verdict, judged.panel
+    verdict, measured = judged.verdict, judged.measured
     cautions = [element("ul", *(element("li", text) for text in verdict.cautions), class_="cautions")]
     return element(
         "article",
-        element("p", panel.study, class_="study"),
-        element("h3", panel.question),
+        element("p", measured.study, class_="study"),
+        element("h3", question(measured)),
         element(
             "p",
-            element("span", verdict.finding.value, class_=f"badge {SLUGS[verdict.finding]}"),
+            element("span", verdict.outcome.value, class_=f"badge {SLUGS[verdict.outcome]}"),
             *([] if alone else [" ", element("strong", verdict.headline)]),
         ),
         element("p", " ".join(verdict.reasons)),
         *(cautions if verdict.cautions else []),
-        class_=f"card {SLUGS[verdict.finding]}",
+        class_=f"card {SLUGS[verdict.outcome]}",
     )
 
 
-def _table_of(judged: Judged) -> Html:
+def _table_of(judged: Question) -> Html:
+    measured = judged.measured
     heads = ("Over layouts", "Value", "95 % interval", "−1 … 1", "p", "n")
     body = [
         element(
@@ -108,9 +109,9 @@ def _table_of(judged: Judged) -> Html:
         )
         for line in judged.relations.lines
     ]
-    caption = f"{judged.panel.study}: {judged.panel.name}, {judged.panel.training}"
-    if judged.verdict.finding is Finding.TOO_FEW:
-        few = f"Layouts with an accuracy: {len(judged.panel.means)}, too few for coefficients."
+    caption = f"{measured.study}: {measured.title}, {measured.training}"
+    if len(measured.judging) < LEAST_LAYOUTS:
+        few = f"Layouts to judge by: {len(measured.judging)}, too few for coefficients."
         return joined(element("h3", caption), element("p", few, class_="note"))
     return _table(caption, heads, body)
 

@@ -52,10 +52,5 @@ def _places(folder: Path) -> Iterator[Path]:
 
 def _read(folder: Path) -> Trials:
     source = read_trials(folder)
-    if source.rows:
-        return source
-    if source.is_study:
-        raise StudyError(f"study {folder} holds no trial; 'parlay study new' plans some")
-    raise StudyError(
-        f"{source.path} holds no complete trial of the paper's families; those of other models need the study itself"
-    )
+    source.required()
+    return source

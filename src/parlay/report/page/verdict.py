@@ -1,4 +1,4 @@
-"""What a panel's coefficients say in words, by fixed rules."""
+"""What the coefficients say in words, by the rule of ``parlay.evidence.outcome``."""
 
 from __future__ import annotations
 
@@ -6,89 +6,77 @@ import math
 import statistics
 from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import StrEnum
 
-from parlay.evidence import Correlation, correlate
-from parlay.layout import Layout, format_layout
-from parlay.report.page.panels import Panel
-from parlay.report.page.relations import LOWEST, Relations
-from parlay.study import Kind, Row
+from parlay.evidence import Correlation, Measured, Outcome
+from parlay.evidence.outcome import LEAST_LAYOUTS, RANKS_ABOVE
+from parlay.layout import format_layout
+from parlay.report.page.relations import Relations
+from parlay.study import Row
 from parlay.study.row import FAILED
 
-__all__ = ["Finding", "Verdict", "judge"]
+__all__ = ["Verdict", "judge"]
 
-LEVEL = 0.05
-LEAST = 6
-"""Layouts below which nothing is said: of five, even a perfect order is hardly rarer than 1 in 60."""
 ROUGH = 20
-"""Layouts below which the intervals are called rough."""
+"""Layouts below which the intervals are called rough: over 24 an end still moves by 0.05 when one layout goes."""
 SIZES_DIFFER = 1.01
-
-
-class Finding(StrEnum):
-    """The verdict in a word or two."""
-
-    HOLDS = "holds"
-    REVERSED = "reversed"
-    NOT_SHOWN = "not shown"
-    TOO_FEW = "not enough data"
-
+"""Sizes that differ by more than this factor are mentioned: accuracy grows by a fraction of a point a percent."""
 
 HEADLINES = {
-    Finding.HOLDS: "Layouts of higher energy are more accurate here.",
-    Finding.REVERSED: "Layouts of higher energy are less accurate here.",
-    Finding.NOT_SHOWN: "That energy and accuracy go together is not shown.",
-    Finding.TOO_FEW: "There are too few trained layouts to say anything.",
+    Outcome.HOLDS: "Layouts of higher energy are more accurate here.",
+    Outcome.FAILS: "Layouts of higher energy are not more accurate here.",
+    Outcome.OPEN: "Whether layouts of higher energy are more accurate is not decided here.",
 }
 
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """The verdict on one panel.
+    """The verdict on one group of trials.
 
     Attributes:
-        finding: in a word or two.
+        outcome: the word.
         headline: as a sentence.
-        reasons: sentences with the figures that it rests on.
+        reasons: sentences with the numbers that it rests on.
         cautions: sentences on what limits it.
     """
 
-    finding: Finding
+    outcome: Outcome
     headline: str
     reasons: tuple[str, ...]
     cautions: tuple[str, ...]
 
 
-def judge(panel: Panel, relations: Relations) -> Verdict:
-    """The verdict on a panel.
+def judge(measured: Measured, relations: Relations) -> Verdict:
+    """The verdict on a group of trials: the word for energy's rank correlation, and what should be known besides.
 
-    Rules, in this order: with fewer than 6 trained layouts there is *not enough data*. Energy's Spearman coefficient
-    with accuracy *holds* if its permutation p is below 0.05 and its 95 % interval is above 0, is *reversed* if the
-    interval is below 0, and else is *not shown*. The partial coefficient given multiply-adds counts as something left
-    if its interval excludes 0 and rests on 20 layouts or more; with fewer, that interval is too narrow to trust.
+    The partial coefficient given multiply-adds counts as something left if its interval excludes 0 and rests on 20
+    layouts or more; with fewer, that interval is too narrow to trust.
     """
     energy = relations.relation.energy
-    finding = _finding(energy)
-    reasons = [] if finding is Finding.TOO_FEW else [f"Rank correlation (Spearman) {_figures(energy)}."]
-    if finding is not Finding.TOO_FEW:
+    few = energy.n < LEAST_LAYOUTS
+    reasons = [f"{energy.n} layouts to judge by, at least {LEAST_LAYOUTS} are needed."] if few else [_energy(relations)]
+    if not few:
         reasons.append(_beside_macs(relations))
-    if panel.means:
-        reasons.append(_first_pick(panel))
+    if measured.layouts:
+        reasons.append(_first_pick(measured))
+    outcome = relations.relation.outcome
     return Verdict(
-        finding=finding, headline=HEADLINES[finding], reasons=tuple(reasons), cautions=tuple(_cautions(panel))
+        outcome=outcome, headline=HEADLINES[outcome], reasons=tuple(reasons), cautions=tuple(_cautions(measured))
     )
 
 
-def _finding(energy: Correlation) -> Finding:
-    if energy.n < LEAST or energy.value is None or energy.low is None or energy.high is None:
-        return Finding.TOO_FEW
-    certain = energy.p_value is not None and energy.p_value < LEVEL
-    if certain and energy.low > 0:
-        return Finding.HOLDS
-    return Finding.REVERSED if certain and energy.high < 0 else Finding.NOT_SHOWN
+def _energy(relations: Relations) -> str:
+    relation = relations.relation
+    if relation.energy.value is None:
+        return "Every energy or every accuracy is the same."
+    side = {
+        Outcome.HOLDS: "all of it above",
+        Outcome.FAILS: "all of it below",
+        Outcome.OPEN: "which contains",
+    }[relation.outcome]
+    return f"Rank correlation (Spearman) {_numbers(relation.energy)}; {side} {RANKS_ABOVE}, the number that decides."
 
 
-def _figures(found: Correlation) -> str:
+def _numbers(found: Correlation) -> str:
     if found.value is None or found.low is None or found.high is None:
         return "not defined"
     p = "" if found.p_value is None else f", p {'< 0.001' if found.p_value < 0.001 else f'= {found.p_value:.3f}'}"
@@ -124,10 +112,10 @@ def _beside_macs(relations: Relations) -> str:
     return f"{begin}; given them, nothing more is shown for energy ({rest})."
 
 
-def _first_pick(panel: Panel) -> str:
+def _first_pick(measured: Measured) -> str:
     """What the layout of highest energy is worth."""
-    means = panel.means
-    pick = max(means, key=lambda layout: panel.by_layout[layout].log_energy)
+    means = {one.layout: one.accuracy for one in measured.layouts}
+    pick = max(measured.layouts, key=lambda one: one.log_energy).layout
     best = max(means, key=lambda layout: means[layout])
     rank = 1 + sum(value > means[pick] for value in means.values())
     begin = f"Highest energy: {format_layout(pick)} with {_percent(means[pick])}, rank {rank} of {len(means)}"
@@ -141,43 +129,27 @@ def _percent(share: float) -> str:
     return f"{100 * share:.2f} %"
 
 
-def _cautions(panel: Panel) -> Iterator[str]:
+def _cautions(measured: Measured) -> Iterator[str]:
     """What limits the verdict, most important first."""
-    if panel.first.data_name == "digits":
+    if measured.first.data_name == "digits":
         yield "The digits are a toy problem: they show that everything runs, and are no evidence."
-    repeated = [values for values in panel.accuracies.values() if len(values) > 1]
+    repeated = [one.accuracies for one in measured.layouts if len(one.accuracies) > 1]
     if repeated:
         spread = 100 * math.sqrt(math.fsum(map(statistics.variance, repeated)) / len(repeated))
         yield (
             f"One run strays by {spread:.2f} points by chance (pooled standard deviation of {len(repeated)} layouts"
             " with several seeds)."
         )
-    elif panel.means:
+    elif measured.layouts:
         yield "One run each: how far a run strays by chance is not known here."
-    yield from _chosen(panel)
-    if LEAST <= len(panel.means) < ROUGH:
-        yield f"With {len(panel.means)} layouts the intervals are rough."
-    low, high = panel.size_range
+    if measured.left_out:
+        yield f"{measured.left_out_words}: whoever chose them knew their scores."
+    if LEAST_LAYOUTS <= len(measured.judging) < ROUGH:
+        yield f"With {len(measured.judging)} layouts the intervals are rough."
+    low, high = measured.size_range
     if high > low * SIZES_DIFFER:
         yield f"Sizes differ by {100 * (high / low - 1):.0f} %; larger networks may simply be better."
-    yield from _unfinished(panel.rows)
-
-
-def _chosen(panel: Panel) -> Iterator[str]:
-    """What layouts that were chosen, beside random ones, do to the coefficient."""
-    kinds: dict[Layout, set[Kind]] = {}
-    for row in panel.complete:
-        kinds.setdefault(row.trial.layout, set()).update(row.kinds)
-    drawn = [layout for layout, reasons in kinds.items() if Kind.SAMPLE in reasons]
-    if not drawn or len(drawn) == len(kinds):
-        return
-    begin = f"{len(drawn)} of {len(kinds)} layouts were drawn at random, the others chosen"
-    energies = [max(panel.by_layout[layout].log_energy, LOWEST) for layout in drawn]
-    alone = correlate(energies, [panel.means[layout] for layout in drawn])
-    if len(drawn) < LEAST or alone.value is None:
-        yield f"{begin}."
-    else:
-        yield f"{begin}; over the random ones alone: {_figures(alone)}."
+    yield from _unfinished(measured.rows)
 
 
 def _unfinished(rows: tuple[Row, ...]) -> Iterator[str]:

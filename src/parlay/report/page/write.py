@@ -9,6 +9,7 @@ from pathlib import Path
 from parlay.documents import document, write_atomically
 from parlay.errors import InputError
 from parlay.report.page.gather import Page, gather
+from parlay.report.page.questions import question
 from parlay.report.page.render import GENERATOR, render
 
 __all__ = ["Written", "write_page"]
@@ -41,11 +42,12 @@ class Written:
                 "trials": len(self.page.rows),
                 "panels": [
                     {
-                        "study": judged.panel.study,
-                        "panel": judged.panel.name,
-                        "question": judged.panel.question,
-                        "layouts": len(judged.panel.means),
-                        "verdict": judged.verdict.finding.value,
+                        "study": judged.measured.study,
+                        "panel": judged.measured.title,
+                        "question": question(judged.measured),
+                        "layouts": len(judged.measured.layouts),
+                        "left_out": judged.measured.left_out,
+                        "verdict": str(judged.verdict.outcome),
                         "headline": judged.verdict.headline,
                         "reasons": list(judged.verdict.reasons),
                         "cautions": list(judged.verdict.cautions),

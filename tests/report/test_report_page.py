@@ -19,12 +19,13 @@ import pytest
 from page_studies import LAYOUTS, make_model_study, make_study, rising
 from parlay.cli.main import run
 from parlay.errors import InputError, StudyError
+from parlay.evidence import Measured, Outcome, measure
 from parlay.families import plain
 from parlay.report.page import gather, render, write_page
 from parlay.report.page.curves import points_for, thin, windows
-from parlay.report.page.panels import Panel, make_panels
+from parlay.report.page.questions import question
 from parlay.report.page.relations import relations_of
-from parlay.report.page.verdict import Finding, judge
+from parlay.report.page.verdict import judge
 from parlay.report.page.weights import read_weights
 from parlay.study import Kind, Reader, csv_text
 
@@ -136,7 +137,7 @@ def test_data_holds_every_trial(folder: Path, text: str):
         "failed": 2,
         "planned": 2,
     }
-    assert trials["kind"][:2] == ["top", "given"]
+    assert trials["kind"][:2] == ["top", "all"]
 
 
 def test_learning_curves_are_the_losses(text: str):
@@ -158,24 +159,24 @@ def test_thinning_keeps_the_mean():
 
 
 CASES = [
-    ("rising", LAYOUTS, rising, Finding.HOLDS, "higher energy are more accurate"),
-    ("falling", LAYOUTS, lambda row: 1 - rising(row), Finding.REVERSED, "higher energy are less accurate"),
-    ("mixed", LAYOUTS, lambda row: 0.5 + 0.01 * (row.trial.layout[0] % 3), Finding.NOT_SHOWN, "is not shown"),
-    ("few", LAYOUTS[:5], rising, Finding.TOO_FEW, "too few trained layouts"),
+    ("rising", LAYOUTS, rising, Outcome.HOLDS, "higher energy are more accurate"),
+    ("falling", LAYOUTS, lambda row: 1 - rising(row), Outcome.FAILS, "higher energy are not more accurate"),
+    ("mixed", LAYOUTS, lambda row: 0.5 + 0.01 * (row.trial.layout[0] % 3), Outcome.OPEN, "is not decided here"),
+    ("few", LAYOUTS[:5], rising, Outcome.OPEN, "is not decided here"),
 ]
 
 
-@pytest.mark.parametrize(("name", "layouts", "accuracy", "finding", "words"), CASES, ids=[case[0] for case in CASES])
-def test_verdicts(tmp_path: Path, name: str, layouts: Any, accuracy: Any, finding: Finding, words: str):
-    """Rising accuracies hold, falling ones are reversed, mixed ones show nothing, five layouts are not enough."""
+@pytest.mark.parametrize(("name", "layouts", "accuracy", "outcome", "words"), CASES, ids=[case[0] for case in CASES])
+def test_verdicts(tmp_path: Path, name: str, layouts: Any, accuracy: Any, outcome: Outcome, words: str):
+    """Rising accuracies hold, falling ones do not; mixed ones and five layouts are not enough to say."""
     page = gather([make_study(tmp_path / name, layouts, accuracy=accuracy, seeds=(0,))])
     [judged] = page.judged
-    assert judged.verdict.finding is finding
+    assert judged.verdict.outcome is outcome
     assert words in judged.verdict.headline
     text = Elements(render(page)).text
-    assert finding.value in text and judged.verdict.headline in text
+    assert outcome.value in text and judged.verdict.headline in text
     has_table = "energy and accuracy, given multiply-adds" in text
-    assert has_table is (finding is not Finding.TOO_FEW)
+    assert has_table is (name != "few")
 
 
 def test_verdict_says_what_the_first_pick_is_worth(tmp_path: Path):
@@ -188,12 +189,11 @@ def test_verdict_says_what_the_first_pick_is_worth(tmp_path: Path):
 
 
 def test_cautions_count_what_is_missing(folder: Path):
-    """Failed and planned trials, few layouts and the pooled spread of seeds are said; the spread is by hand 0.141."""
+    """Failed and planned trials, and the pooled spread of seeds are said; the spread is by hand 0.141."""
     cautions = " ".join(gather([folder]).judged[0].verdict.cautions)
     assert "2 of 16 trials failed" in cautions
     assert "2 of 16 trials are still to run" in cautions
     assert "strays by 0.14 points" in cautions  # accuracies 0.2 points apart: 0.2 / sqrt(2)
-    assert "With 6 layouts the intervals are rough" in cautions
 
 
 def test_panels_part_what_cannot_be_compared(tmp_path: Path):
@@ -202,14 +202,14 @@ def test_panels_part_what_cannot_be_compared(tmp_path: Path):
     make_study(place, [(5, 11, 41), (20, 40, 60)], seeds=(0,))
     make_study(place, [(4, 8, 58)], seeds=(0,), steps=9)
     with Reader(place) as reader:
-        panels = make_panels("s", reader.rows())
+        panels = measure(reader.rows())
     assert [[row.trial.layout for row in panel.rows] for panel in panels] == [
         [(4, 8, 58), (5, 11, 40), (5, 11, 41)],
         [(20, 40, 60)],
         [(4, 8, 58)],
     ]
-    assert "500 to 511 kernels" in panels[0].question
-    assert "9 steps" in panels[2].question
+    assert "500 to 511 kernels" in question(panels[0])
+    assert "9 steps" in question(panels[2])
 
 
 def test_deep_networks_are_drawn_by_logarithm(tmp_path: Path):
@@ -226,8 +226,8 @@ def test_models_without_path_energy(tmp_path: Path):
     """A model outside the families has no path energy and no weights: its size is parameters, within 5 % one panel."""
     page = gather([make_model_study(tmp_path / "models")])
     [judged] = page.judged
-    assert "made.up:model with 1,990 to 2,010 parameters" in judged.panel.question
-    assert judged.verdict.finding is Finding.TOO_FEW
+    assert "made.up:model with 1,990 to 2,010 parameters" in question(judged.measured)
+    assert judged.verdict.outcome is Outcome.OPEN
     assert not [line.label for line in judged.relations.lines if "path" in line.label]
     data = page.data()
     assert data["panels"][0]["has_path_energy"] is False
@@ -239,7 +239,7 @@ def test_several_studies_share_a_page(tmp_path: Path, folder: Path):
     """Every study has its panel and how it was run; two folders of one name are told apart by their paths."""
     other = make_study(tmp_path / "first", LAYOUTS[:6], data_name="other", seeds=(0,))
     page = gather([folder, other, other])
-    assert [judged.panel.study for judged in page.judged] == [str(folder), str(other)]
+    assert [judged.measured.study for judged in page.judged] == [str(folder), str(other)]
     text = Elements(render(page)).text
     assert "Of 2 questions: " in text
     assert text.count("Test Processor") == 2
@@ -255,10 +255,10 @@ def test_trials_kept_as_text_have_a_page(tmp_path: Path, folder: Path, capsys: p
         (tmp_path / "kept" / name).mkdir(parents=True)
         (tmp_path / "kept" / name / "trials.csv").write_text(text, encoding="utf-8")
     [study], kept = gather([folder]).judged, gather([tmp_path / "kept", tmp_path / "kept" / "one"])
-    assert [judged.panel.study for judged in kept.judged] == ["one", "two"]
+    assert [judged.measured.study for judged in kept.judged] == ["one", "two"]
     for judged in kept.judged:
         assert judged.relations.relation == study.relations.relation
-        assert judged.panel.means == study.panel.means and not judged.curves
+        assert judged.measured.means == study.panel.means and not judged.curves
     page = Elements(render(kept)).text
     assert "parlay evaluate" in page and "parlay study run" not in page
     (tmp_path / "kept" / "two" / "trials.csv").write_text("layout\n4-6\n", encoding="utf-8")
@@ -317,20 +317,20 @@ def test_a_folder_of_studies_and_tables_is_a_page_of_all(tmp_path: Path, folder:
     ]
 
 
-def test_chosen_layouts_beside_random_ones_are_told(tmp_path: Path):
-    """The coefficient over random layouts alone stands beside that over all; without chosen ones nothing is said."""
+def test_chosen_layouts_beside_random_ones_do_not_judge(tmp_path: Path):
+    """The coefficient is that over the random layouts; how many are left out is said, and nothing where none is."""
     accuracies = dict(zip(LAYOUTS, (0.9, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7), strict=True))
     place = make_study(tmp_path / "s", accuracy=lambda row: accuracies[row.trial.layout], seeds=(0,))
     [judged] = gather([place]).judged
-    rows = judged.panel.rows
+    rows = judged.measured.rows
     random = [replace(row, kinds=frozenset({Kind.SAMPLE})) for row in rows]
-    mixed = Panel(study="s", rows=(replace(rows[0], kinds=frozenset({Kind.TOP})), *random[1:]))
-    cautions = judge(mixed, relations_of(mixed)).cautions
-    assert [
-        text for text in cautions if text.startswith("7 of 8 layouts were drawn at random, the others chosen; over")
-    ]
-    whole = Panel(study="s", rows=tuple(random))
-    assert not [text for text in judge(whole, relations_of(whole)).cautions if "drawn at random" in text]
+    mixed = Measured(study="s", rows=(replace(rows[0], kinds=frozenset({Kind.TOP})), *random[1:]))
+    found = relations_of(mixed)
+    assert (found.relation.energy.n, found.relation.left_out) == (7, 1)
+    assert any("1 chosen layout does not judge" in text for text in judge(mixed, found).cautions)
+    whole = Measured(study="s", rows=tuple(random))
+    assert relations_of(whole).relation.energy.n == 8
+    assert not any("judge" in text for text in judge(whole, relations_of(whole)).cautions)
 
 
 def test_weights_beside_a_study_are_shown(tmp_path: Path):
@@ -377,7 +377,7 @@ def test_command_line(tmp_path: Path, folder: Path, capsys: pytest.CaptureFixtur
     out = tmp_path / "page.html"
     assert run(["report", str(folder), "--out", str(out), "--title", "Mine"]) == 0
     printed = capsys.readouterr().out
-    assert "first: plain of depth 3, 500 kernels, toy: holds." in printed
+    assert "first: plain of depth 3, 500 kernels, toy: not enough data." in printed
     assert str(out) in printed
     assert f"parlay report {folder} --out {out} --title Mine" in Elements(out.read_text(encoding="utf-8")).text
     assert run(["report", str(folder), "--out", str(out), "--json"]) == 0

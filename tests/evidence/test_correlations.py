@@ -62,6 +62,23 @@ def test_a_third_quantity_of_the_same_order_leaves_nothing():
     assert partial_correlate([1, 2, 3, 4, 5], [1, 3, 2, 5, 4], [10, 20, 30, 40, 50]).value is None
 
 
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_order_of_pairs_changes_nothing(seed: int):
+    """Shuffled pairs give the same value, interval and p-value to the last bit, ties included."""
+    columns = np.array(sample(seed=seed))
+    shuffled = columns[:, np.random.RandomState(9).permutation(25)]
+    for method in ("spearman", "pearson"):
+        assert correlate(*columns[:2], method=method) == correlate(*shuffled[:2], method=method)
+    assert partial_correlate(*columns) == partial_correlate(*shuffled)
+
+
+def test_an_energy_of_nothing_ranks_lowest():
+    """-inf has a rank, lower than all others, and no Pearson coefficient."""
+    xs, ys = [float("-inf"), 1.0, 2.0, 3.0, 5.0, 4.0], [0.1, 0.2, 0.4, 0.3, 0.6, 0.5]
+    assert correlate(xs, ys) == correlate([-1e9, *xs[1:]], ys)
+    assert correlate(xs, ys, method="pearson").value is None
+
+
 def test_bad_input_is_refused():
     """Different lengths, numbers that are not finite, and unknown methods."""
     with pytest.raises(InputError, match="equal lengths"):

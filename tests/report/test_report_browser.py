@@ -17,9 +17,9 @@ import pytest
 
 from doc_blocks import ROOT
 from page_studies import LAYOUTS, make_model_study, make_study
+from parlay.evidence import Measured
 from parlay.report.page import Page, gather, render
-from parlay.report.page.gather import Judged
-from parlay.report.page.panels import Panel
+from parlay.report.page.gather import Question
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
@@ -336,16 +336,16 @@ def test_what_users_named_is_never_run(show: Callable[..., Any]):
 def test_large_studies_stay_usable(show: Callable[..., Any], page: Page):
     """2,000 trials are drawn within seconds, and a filter takes less than one; the table shows them in portions."""
     first = page.judged[0]
-    [row, *_] = first.panel.complete
+    [row, *_] = first.measured.complete
     widths = [(a, b, 20 + (a * b) % 40) for a in range(5, 45) for b in range(45, 70)]
     rows = tuple(
         replace(row, trial=replace(row.trial, layout=layout, seed=seed), counted=None, accuracy=0.5 + 0.001 * layout[0])
         for layout in widths
         for seed in (0, 1)
     )
-    panel = Panel(study="large", rows=rows)
+    measured = Measured(study="large", rows=rows)
     curves = {row.trial.identity: [1.0, 0.5, 0.25] for row in rows}
-    judged = Judged(panel=panel, relations=first.relations, verdict=first.verdict, curves=curves)
+    judged = Question(measured=measured, relations=first.relations, verdict=first.verdict, curves=curves)
     content = replace(page, judged=(judged,), points=3)
     begun = time.monotonic()
     driver = show(content=content)

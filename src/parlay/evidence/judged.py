@@ -1,4 +1,4 @@
-"""What is compared with what, and what came out: bins of one size, figures of every score."""
+"""What is compared with what, and what came out: bins of one size, numbers of every score."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from parlay.documents import finite
 from parlay.errors import InputError
+from parlay.evidence.outcome import Outcome
 from parlay.evidence.table import Population, bins
 
 if TYPE_CHECKING:
@@ -16,9 +17,12 @@ if TYPE_CHECKING:
 
     IntArray = NDArray[np.int64]
 
-__all__ = ["Binning", "Judged", "Panel"]
+__all__ = ["Binning", "JudgedPopulation", "JudgedScore"]
 
 LEAST_BIN, LEAST_SMALL_BIN = 30, 5
+"""Networks from which a coefficient is worth averaging, and those that must do where no bin has as many."""
+LEAST_OF_STUDY = 3
+"""Two layouts have no rank correlation; a verdict needs more (``verdict.LEAST_LAYOUTS``)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,13 +30,14 @@ class Binning:
     """Which networks are compared with each other.
 
     Attributes:
-        width: of a bin in ln size, about its relative width; 0 takes exactly equal sizes.
-        least: bins of fewer networks are left out; None: 30, or 5 where no bin has 30.
+        width: of a bin in ln size, about its relative width; 0 takes exactly equal sizes; None: 0.01 for a table, and
+            all of a study's group, which is of one size.
+        least: bins of fewer networks are left out; None: 30, or 5 where no bin has 30; 3 for a study's group.
         least_picked: bins of so many decide the gains of picks, since to pick from few is no choice; all bins where
             none has so many.
     """
 
-    width: float = 0.01
+    width: float | None = None
     least: int | None = None
     least_picked: int = 100
 
@@ -47,44 +52,44 @@ class Binning:
         Raises:
             InputError: when there is none.
         """
-        least = LEAST_BIN if self.least is None else self.least
-        found = bins(population, self.width, least=least)
-        if not found and self.least is None:
-            least = LEAST_SMALL_BIN
-            found = bins(population, self.width, least=least)
-        if not found:
-            largest = max(len(rows) for rows in bins(population, self.width))
-            raise InputError(
-                "bins",
-                given=f"none with {least} networks (the largest of {population.name} has {largest})",
-                allowed=f"at least one of {least} networks of one size",
-                remedy="try a wider --bin or a smaller --min-bin",
-            )
-        return found
+        every = bins(population, self.width)
+        leasts = (LEAST_OF_STUDY,) if self.width is None and population.one_size else (LEAST_BIN, LEAST_SMALL_BIN)
+        leasts = leasts if self.least is None else (self.least,)
+        for least in leasts:
+            if found := [rows for rows in every if len(rows) >= least]:
+                return found
+        raise InputError(
+            "bins",
+            given=f"none with {leasts[-1]} networks (the largest of {population.name} has {max(map(len, every))})",
+            allowed=f"at least one of {leasts[-1]} networks of one size",
+            remedy="try a wider --bin or a smaller --min-bin",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
-class Judged:
+class JudgedScore:
     """What is known of one score; every number may be NaN where it is not defined.
 
     Attributes:
         name: of the score.
-        figures: by their names in the JSON document, which ``evaluate`` lists.
+        numbers: by their names in the JSON document, which ``evaluate`` lists.
+        outcome: whether it ranks the networks, by the rule of ``verdict.ranking``.
     """
 
     name: str
-    figures: Mapping[str, float]
+    numbers: Mapping[str, float]
+    outcome: Outcome = Outcome.OPEN
 
     def __getitem__(self, key: str) -> float:
-        return self.figures[key]
+        return self.numbers[key]
 
     def document(self) -> dict[str, Any]:
-        """The figures as JSON values."""
-        return {key: finite(value) for key, value in self.figures.items()}
+        """The numbers and the word as JSON values."""
+        return {**{key: finite(value) for key, value in self.numbers.items()}, "verdict": str(self.outcome)}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Panel:
+class JudgedPopulation:
     """A population's scores.
 
     Attributes:
@@ -93,6 +98,7 @@ class Panel:
         unit: of accuracies and gains.
         networks: of the population.
         left_out: networks without any run.
+        chosen: networks that a score chose, which do not judge.
         in_bins: networks in the bins that count.
         bins: how many bins count.
         least: networks of the smallest of them.
@@ -112,6 +118,7 @@ class Panel:
     unit: str
     networks: int
     left_out: int
+    chosen: int
     in_bins: int
     bins: int
     least: int
@@ -120,16 +127,16 @@ class Panel:
     pairs: int
     runs: int
     resampled: str
-    scores: tuple[Judged, ...]
+    scores: tuple[JudgedScore, ...]
     reference: str
     one_run: Mapping[str, float] = field(default_factory=dict)
     ceiling: Mapping[str, float] = field(default_factory=dict)
 
-    def __getitem__(self, name: str) -> Judged:
+    def __getitem__(self, name: str) -> JudgedScore:
         return next(score for score in self.scores if score.name == name)
 
     def document(self) -> dict[str, Any]:
-        """The panel as JSON values."""
+        """The scores and what they were judged on, as JSON values."""
         return {
             "scores": {score.name: score.document() for score in self.scores},
             "one_run": finite(self.one_run["spearman"]),
@@ -144,6 +151,7 @@ class Panel:
             "runs": self.runs,
             "networks_in_bins": self.in_bins,
             "networks_without_accuracy": self.left_out,
+            "networks_chosen": self.chosen,
             "smallest_bin": self.least,
             "pick_bins": self.pick_bins,
             "exact_sizes": self.exact_sizes,

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from parlay.evidence import Outcome
 from parlay.paper.claims import claims
 from parlay.paper.estimates import (
     Estimate,
@@ -18,10 +19,10 @@ from parlay.paper.estimates import (
     rank_correlation,
     share_beaten,
 )
-from parlay.paper.judging import RULES, Judged, Outcome, gather, judge, judge_all
+from parlay.paper.judging import RULES, JudgedClaim, gather, judge, judge_all
 from parlay.paper.pairs import matched_pairs
 from parlay.paper.panels import EXPERIMENTS, Experiment, Role, get_experiment
-from parlay.paper.points import Measured, gather_panel
+from parlay.paper.points import PanelPoint, gather_panel
 from parlay.paper.runs import Protocol, plan_panel
 from parlay.study import Row
 
@@ -29,7 +30,7 @@ from parlay.study import Row
 def point(accuracy, log_energy=1.0, macs=1, layout=None, role=Role.SAMPLED):
     values = accuracy if isinstance(accuracy, tuple) else (accuracy,)
     name = layout or (max(1, round(1000 * log_energy)),)
-    return Measured(layout=name, role=role, note="", log_energy=log_energy, macs=macs, accuracies=values)
+    return PanelPoint(layout=name, role=role, note="", log_energy=log_energy, macs=macs, accuracies=values)
 
 
 def trials(name, accuracy, **protocol) -> list[Row]:
@@ -92,7 +93,7 @@ def test_the_whole_interval_decides(low, high, above, verdict):
     """A claim holds or fails by the side of its number on which the whole interval lies, else it stays open."""
     [claim] = [c for c in claims() if c.name == "rises-3a"]
     sided = claim.__class__(**{**vars(claim), "above": above})
-    found = Judged(claim=sided, estimate=Estimate(value=0.5, low=low, high=high, n=9))
+    found = JudgedClaim(claim=sided, estimate=Estimate(value=0.5, low=low, high=high, n=9))
     assert found.verdict is verdict
     assert found.document()["verdict"] == str(verdict)
 

@@ -58,7 +58,9 @@ def make_study(
         planned: layouts whose trials have not run.
     """
     errors = failed or {}
-    chosen = {layout: frozenset({Kind.TOP if place == 0 else Kind.GIVEN}) for place, layout in enumerate(layouts)}
+    chosen = {
+        layout: frozenset({Kind.TOP, Kind.ALL} if place == 0 else {Kind.ALL}) for place, layout in enumerate(layouts)
+    }
     plan = make_plan(
         family or plain(3, in_channels=1, image=8),
         chosen,

@@ -16,14 +16,26 @@ from scipy import stats
 
 from parlay.cli.main import run
 from parlay.errors import InputError
-from parlay.evidence import Binning, Population, bins, evaluate, from_rows, read_study, read_table, score_values
-from parlay.evidence.panel import Judged
-from parlay.evidence.verdict import misranks, ranks_networks, verdict
+from parlay.evidence import (
+    Binning,
+    JudgedScore,
+    Outcome,
+    Population,
+    bins,
+    evaluate,
+    measure,
+    populations,
+    ranking,
+    read_study,
+    read_table,
+    score_values,
+)
+from parlay.evidence.verdict import verdict
 from parlay.families import plain
 from parlay.study import Kind, Row, Trial, csv_text
 from parlay.train import get_recipe
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 TABLE = ROOT / "tests" / "networks.csv"
 COLUMNS = {"widths": ("a", "b", "c"), "accuracy": ("first", "second"), "params": "params", "macs": "macs"}
 FLAGS = "--widths a,b,c --accuracy first,second --params params --macs macs".split()
@@ -235,14 +247,14 @@ def test_a_real_signal_is_found():
     names = ("energy-layer", "energy-group", "macs", "min-width")
     panel = evaluate([population(signal=1.0)], scores=names, resamples=400).panels[0]
     energy, macs = panel["energy-layer"], panel["macs"]
-    assert ranks_networks(energy) and not ranks_networks(macs)
+    assert energy.outcome is Outcome.HOLDS and macs.outcome is not Outcome.HOLDS
     assert energy["ci_low"] < energy["spearman"] < energy["ci_high"]
     assert panel.ceiling["spearman"] - 0.1 < energy["spearman"] < panel.ceiling["spearman"]
     assert panel.one_run["spearman"] < energy["spearman"] - 0.1
     assert macs["difference_high"] < 0 == energy["difference"]
     assert panel.resampled == "sizes"
     text = verdict(panel)
-    assert text.startswith("energy-layer ranks networks of one size: Spearman 0.78 [0.7")
+    assert text.startswith("holds: energy-layer ranks networks of one size: Spearman 0.78 [0.7")
     assert "MACs do less well" in text and "training each once ranks them worse" in text
 
 
@@ -256,28 +268,31 @@ def permuted(seed: int, resamples: int = 199) -> str:
 
 
 def test_permuted_accuracies_give_a_negative_verdict():
-    """Of 12 tables whose accuracies were exchanged inside bins at most 2 have a score that ranks (2.5 % expected)."""
+    """Of 12 tables whose accuracies were exchanged inside bins at most 2 have a score that holds."""
     verdicts = [permuted(seed) for seed in range(12)]
-    assert sum("no score ranks these networks better than chance" in text for text in verdicts) >= 10
+    assert sum(not text.startswith("holds") and "what does rank" not in text for text in verdicts) >= 10
 
 
 @pytest.mark.slow
 def test_permuted_accuracies_give_a_negative_verdict_in_190_of_200():
     """The same in at least 95 % of 200 tables."""
     verdicts = [permuted(seed) for seed in range(200)]
-    assert sum("no score ranks these networks better than chance" in text for text in verdicts) >= 190
+    assert sum(not text.startswith("holds") and "what does rank" not in text for text in verdicts) >= 190
 
 
-def judged(name: str, **figures: float) -> Judged:
-    """A score with figures that rank, but for those given."""
+def judged(name: str, **numbers: float) -> JudgedScore:
+    """A score with numbers that rank, but for those given."""
     usual = dict.fromkeys(
         "partial_params partial_params_low partial_macs partial_macs_low gain_top1 difference difference_low "
         "difference_high".split(),
         math.nan,
     )
-    return Judged(
-        name=name, figures={"spearman": 0.7, "ci_low": 0.6, "ci_high": 0.8, "p_holm": 0.01, **usual, **figures}
-    )
+    found = {"spearman": 0.7, "ci_low": 0.6, "ci_high": 0.8, "p_holm": 0.01, **usual, **numbers}
+    return JudgedScore(name=name, numbers=found, outcome=ranking(80, found["ci_low"], found["ci_high"]))
+
+
+WIDE = {"ci_low": 0.1, "ci_high": 0.8}
+WRONG = {"spearman": -0.7, "ci_low": -0.8, "ci_high": -0.6}
 
 
 @pytest.mark.parametrize(
@@ -287,25 +302,39 @@ def judged(name: str, **figures: float) -> Judged:
         ({}, {"difference": -0.2, "difference_low": -0.3, "difference_high": -0.1}, "MACs do less well (0.70)"),
         ({}, {"difference": 0.0, "difference_low": -0.1, "difference_high": 0.1}, "do not tell the two apart"),
         ({}, {"difference": 0.2, "difference_low": 0.1, "difference_high": 0.3}, "MACs do better (0.70)"),
-        ({"p_holm": 0.2}, {}, "energy-layer does not rank them better than chance"),
-        ({"spearman": -0.7, "ci_low": -0.8, "ci_high": -0.6}, {}, "energy-layer ranks them the wrong way round"),
-        ({"p_holm": 0.2}, {"p_holm": 0.3}, "no score ranks these networks better than chance: the highest of 2"),
+        ({}, {}, "holds: energy-layer ranks networks of one size: Spearman 0.70 [0.60, 0.80] inside"),
+        (
+            WIDE,
+            {},
+            "not enough data whether energy-layer ranks networks of one size: Spearman 0.70 [0.10, 0.80] inside",
+        ),
+        (WRONG, {}, "does not hold: energy-layer does not rank networks of one size: Spearman -0.70"),
+        (WRONG, {}, "what does rank them: macs (0.70)"),
+        (
+            WIDE,
+            {**WIDE, "spearman": 0.8},
+            "no score is shown to rank them: the highest of 2 is macs, 0.80 [0.10, 0.80]",
+        ),
+        (WIDE, WRONG, "the wrong way round: macs (-0.70)"),
         ({"partial_params": 0.1, "partial_params_low": -0.1}, {}, "0.10 given params, which chance alone may give"),
     ],
 )
 def test_the_verdict_follows_its_rules(energy: dict[str, float], macs: dict[str, float], words: str):
-    """Every rule of the verdict, on figures made for it."""
+    """Every rule of the verdict, on numbers made for it."""
     base = evaluate([population(sizes=2)], scores=("energy-layer",), resamples=100).panels[0]
     panel = replace(base, scores=(judged("energy-layer", **energy), judged("macs", **macs)))
     assert words in verdict(panel)
 
 
-def test_the_rules_need_interval_and_p():
-    """A score ranks only with p below 0.05 and an interval above 0; the wrong way round is its mirror."""
-    assert ranks_networks(judged("x")) and not misranks(judged("x"))
-    assert not ranks_networks(judged("x", ci_low=-0.1))
-    assert not ranks_networks(judged("x", p_holm=0.06))
-    assert misranks(judged("x", spearman=-0.7, ci_low=-0.8, ci_high=-0.6))
+def test_one_rule_turns_an_interval_into_a_word():
+    """The whole interval above 0.3 holds, below does not hold, else and with fewer than 8 layouts nothing is said."""
+    assert [ranking(8, *ends) for ends in ((0.31, 0.9), (0.29, 0.9), (-0.2, 0.29), (math.nan, math.nan))] == [
+        Outcome.HOLDS,
+        Outcome.OPEN,
+        Outcome.FAILS,
+        Outcome.OPEN,
+    ]
+    assert ranking(7, 0.9, 1.0) is Outcome.OPEN
 
 
 FAMILY = plain(2, in_channels=1, image=8)
@@ -340,11 +369,11 @@ def test_a_small_study_is_judged(tmp_path: Path, capsys: pytest.CaptureFixture[s
     rows = study_rows(lambda width, seed: None if (width, seed) == (9, 1) else 0.5 + (width * 7 % 13 + width) / 90)
     (tmp_path / "trials.csv").write_text(csv_text(rows))
     [read] = read_study(tmp_path)
-    [held] = from_rows(rows, name=tmp_path.name)
+    [held] = populations(measure(rows), name=tmp_path.name)
     assert np.array_equal(read.accuracy, held.accuracy, equal_nan=True) and (read.widths == held.widths).all()
     assert (len(read), read.runs, int(np.isnan(read.accuracy).sum())) == (13, 2, 1)
     assert (read.layers, read.unit, read.size_name) == ((1, 1), "share, 0 to 1", "weights")
-    assert run(["evaluate", str(tmp_path), "--bin", "0.5", "--json"]) == 0
+    assert run(["evaluate", str(tmp_path), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     energy = found["scores"]["min-width"]
     assert (found["resampled"], found["networks"], found["bins"]) == ("networks", 13, 1)
@@ -356,30 +385,78 @@ def test_a_study_of_two_kinds_has_two_panels(tmp_path: Path):
     """Trials of other numbers of steps are another panel, never mixed; Holm counts the scores of both."""
     rows = study_rows(lambda width, seed: width / 30) + study_rows(lambda width, seed: 1 - width / 30, steps=200)
     (tmp_path / "trials.csv").write_text(csv_text(rows))
-    found = evaluate(read_study(tmp_path), scores=("min-width", "macs"), binning=Binning(width=0.5), resamples=100)
+    found = evaluate(read_study(tmp_path), scores=("min-width", "macs"), resamples=100)
     content = found.content()
     assert [panel["networks"] for panel in content["panels"]] == [13, 13]
     assert [panel["scores"]["min-width"]["spearman"] for panel in content["panels"]] == pytest.approx([1, -1])
     lowest = min(p["scores"][name]["p_value"] for p in content["panels"] for name in ("min-width", "macs"))
     assert content["scores"]["min-width"]["p_holm"] == pytest.approx(min(1, 4 * lowest), abs=0.03)
-    assert found.verdict.count("plain of depth 2 on toy") == 2
+    assert found.verdict.count("plain of depth 2, 486 to 500 kernels, toy") == 2
 
 
-def test_a_panel_too_small_to_judge_is_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    """Three layouts of another protocol do not keep the others from being judged, and are named; alone they are one."""
-    few = study_rows(lambda width, seed: width / 30, steps=200)[:6]
+def test_what_is_too_small_to_judge_is_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """Two layouts of another protocol do not keep the others from being judged, and are named; alone they decide nothing."""
+    few = study_rows(lambda width, seed: width / 30, steps=200)[:4]
     (tmp_path / "trials.csv").write_text(csv_text(study_rows(lambda width, seed: width / 30) + few))
-    command = ["evaluate", str(tmp_path), "--bin", "0.5", "--score", "min-width", "--resamples", "100"]
+    command = ["evaluate", str(tmp_path), "--score", "min-width", "--resamples", "100"]
     assert run(command) == 0
-    assert "200 steps: left out, 3 networks" in " ".join(capsys.readouterr().out.split())
+    assert "200 steps, fp32: left out, 2 networks" in " ".join(capsys.readouterr().out.split())
     assert run([*command, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert [entry["networks"] for entry in found["too_small"]] == [3] and found["networks"] == 13
+    assert [entry["networks"] for entry in found["too_small"]] == [2] and found["networks"] == 13
     alike = [replace(row, trial=replace(row.trial, precision="bf16", steps=100)) for row in few]
     (tmp_path / "trials.csv").write_text(csv_text(study_rows(lambda width, seed: width / 30) + alike))
     assert [population.name[-4:] for population in read_study(tmp_path)] == ["fp32", "bf16"]
     (tmp_path / "trials.csv").write_text(csv_text(few))
-    assert run(command) == 2 and "bins: got none" in capsys.readouterr().err
+    assert run(command) == 0
+    assert "not enough data" in capsys.readouterr().out and run([*command, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["verdict"].startswith("not enough data: ")
+    assert run([*command, "--bin", "0"]) == 2 and "bins: got none" in capsys.readouterr().err
+
+
+def kinds_of(rows: list[Row], *kinds: set[Kind]) -> list[Row]:
+    """The rows with the reasons given, layout by layout in turns."""
+    layouts = sorted({row.trial.layout for row in rows})
+    return [replace(row, kinds=frozenset(kinds[layouts.index(row.trial.layout) % len(kinds)])) for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("kinds", "judging"),
+    [
+        (({Kind.GIVEN},), 13),
+        (({Kind.TOP}, {Kind.SPREAD}), 6),
+        (({Kind.TOP, Kind.SPREAD}, {Kind.SPREAD}), 13),
+        (({Kind.TOP}, {Kind.SAMPLE}), 6),
+        (({Kind.GIVEN}, {Kind.SAMPLE}), 6),
+        (({Kind.TOP, Kind.SAMPLE}, {Kind.SAMPLE}), 13),
+        (({Kind.TOP, Kind.ALL}, {Kind.ALL}), 13),
+    ],
+)
+def test_layouts_that_a_score_chose_do_not_judge(kinds: tuple[set[Kind], ...], judging: int, tmp_path: Path):
+    """Where some were drawn these alone judge; where none was, all but the best by score; each count is told."""
+    rows = kinds_of(study_rows(lambda width, seed: width / 30), *kinds)
+    [measured] = measure(rows)
+    assert (len(measured.layouts), len(measured.judging), measured.left_out) == (13, judging, 13 - judging)
+    (tmp_path / "trials.csv").write_text(csv_text(rows))
+    found = evaluate(read_study(tmp_path), scores=("min-width",), resamples=100).content()
+    assert (found["networks"], found["networks_chosen"]) == (judging, 13 - judging)
+
+
+def test_layouts_all_chosen_by_a_score_judge_nothing(tmp_path: Path):
+    """A study of the best alone is refused in one line that says what to add."""
+    (tmp_path / "trials.csv").write_text(csv_text(kinds_of(study_rows(lambda width, seed: 0.5), {Kind.TOP})))
+    with pytest.raises(InputError, match="all chosen by a score.*sample:24"):
+        read_study(tmp_path)
+
+
+def test_the_order_of_rows_changes_nothing(tmp_path: Path):
+    """Trials in another order give the same estimates, intervals and p-values to the last bit."""
+    rows = study_rows(lambda width, seed: 0.5 + (width * 7 % 13 + width + seed) / 90)
+    found = []
+    for some in (rows, rows[::-1], rows[7:] + rows[:7]):
+        (tmp_path / "trials.csv").write_text(csv_text(some))
+        found.append(evaluate(read_study(tmp_path), resamples=200).content()["scores"])
+    assert found[0] == found[1] == found[2]
 
 
 @pytest.mark.parametrize("text", ["", "a,b\n1,2\n"])
@@ -426,5 +503,5 @@ def test_channel_bench_is_reproduced(capsys: pytest.CaptureFixture[str]):
     assert found["scores"]["energy-layer"]["gain_top1"] == pytest.approx(0.19, abs=0.01)
     assert found["ceiling_details"]["gain_top1"] == pytest.approx(0.34, abs=0.01)
     assert found["scores"]["params"]["spearman"] == pytest.approx(0.50, abs=0.006)
-    assert "energy-layer ranks networks of one size" in found["verdict"]
+    assert found["scores"]["energy-layer"]["verdict"] == "holds"
     assert "MACs do nearly as well (0.73)" in found["verdict"]

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from parlay.errors import MissingExtraError
-from parlay.evidence import relate
+from parlay.evidence import Measured, relate
 from parlay.families import plain
 from parlay.report import draw_scatter, plot_scatter, relation_table, save_scatter, scatter_data, trials_table
 from parlay.report.tables import display_energy
@@ -23,8 +23,8 @@ LAYOUTS = {
     (10, 14, 25): {Kind.TOP, Kind.ALL},
     (8, 12, 33): {Kind.ALL},
     (6, 13, 32): {Kind.ALL},
-    (4, 8, 58): {Kind.SPREAD},
-    (2, 3, 164): {Kind.SPREAD},
+    (4, 8, 58): {Kind.SPREAD, Kind.ALL},
+    (2, 3, 164): {Kind.SPREAD, Kind.ALL},
 }
 
 
@@ -104,7 +104,7 @@ def test_tables_show_every_trial_and_every_coefficient():
     stream = io.StringIO()
     console = Console(file=stream, width=160)
     console.print(trials_table(rows(failed=1)))
-    console.print(relation_table(relate(rows())))
+    console.print(relation_table(relate(Measured(rows=tuple(rows())))))
     text = stream.getvalue()
     lines = text.splitlines()
     assert lines[1].startswith("10-14-25") and "top" in lines[1] and "4,500" in lines[1]
@@ -143,6 +143,6 @@ def test_zero_energies_rank_last_and_seeds_are_not_counted_twice():
         )
         for p in plan
     ]
-    relation = relate(made)
+    relation = relate(Measured(rows=tuple(made)))
     assert (relation.energy.value, relation.energy.n) == (pytest.approx(1.0), 3)
     assert relation.energy_linear.value is not None

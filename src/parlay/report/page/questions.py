@@ -1,0 +1,32 @@
+"""What the page asks of a group of trials."""
+
+from __future__ import annotations
+
+from parlay.evidence.measured import Measured, size_words
+from parlay.families import Family
+from parlay.study import Row
+
+__all__ = ["log_path_energy", "question"]
+
+
+def question(measured: Measured) -> str:
+    """What a group of trials is asked, as a sentence."""
+    row = measured.first
+    return (
+        f"Among layouts of {row.trial.network.title} with {size_words(measured.rows)}, does a higher energy go with a"
+        f" higher test accuracy on {row.data_name} after {measured.training}?"
+    )
+
+
+def log_path_energy(row: Row) -> float | None:
+    """ln of the path energy of a trial's layout; None where it is not known without tracing a model.
+
+    -inf where a width is 1.
+    """
+    found = row.costs.get("log_path_energy")
+    network = row.trial.network
+    if found is not None or not isinstance(network, Family):
+        return found
+    from parlay.energy import get_score
+
+    return get_score("path-energy").terms(network.space)(row.trial.layout)
