@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from parlay.errors import StudyError
 from parlay.report.page.curves import thin
 from parlay.study import Reader
 from parlay.study.reading import Trials, read_trials
