@@ -15,7 +15,7 @@ import pytest
 from scipy import stats
 
 from parlay.cli.main import run
-from parlay.errors import InputError
+from parlay.errors import InputError, StudyError
 from parlay.evidence import (
     Binning,
     JudgedScore,
@@ -395,7 +395,7 @@ def test_a_study_of_two_kinds_has_two_panels(tmp_path: Path):
 
 
 def test_what_is_too_small_to_judge_is_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    """Two layouts of another protocol do not keep the others from being judged, and are named; alone they decide nothing."""
+    """Two layouts of another protocol keep nobody from being judged and are named; alone they decide nothing."""
     few = study_rows(lambda width, seed: width / 30, steps=200)[:4]
     (tmp_path / "trials.csv").write_text(csv_text(study_rows(lambda width, seed: width / 30) + few))
     command = ["evaluate", str(tmp_path), "--score", "min-width", "--resamples", "100"]
@@ -445,7 +445,7 @@ def test_layouts_that_a_score_chose_do_not_judge(kinds: tuple[set[Kind], ...], j
 def test_layouts_all_chosen_by_a_score_judge_nothing(tmp_path: Path):
     """A study of the best alone is refused in one line that says what to add."""
     (tmp_path / "trials.csv").write_text(csv_text(kinds_of(study_rows(lambda width, seed: 0.5), {Kind.TOP})))
-    with pytest.raises(InputError, match="all chosen by a score.*sample:24"):
+    with pytest.raises(InputError, match=r"all chosen by a score.*sample:24"):
         read_study(tmp_path)
 
 
@@ -466,7 +466,7 @@ def test_a_folder_that_is_no_study(tmp_path: Path, text: str):
     with pytest.raises(InputError, match=r"trials\.csv of parlay's"):
         read_study(tmp_path)
     (tmp_path / "trials.csv").write_text(csv_text([trial_row((5, 5), 0, None)]))
-    with pytest.raises(InputError, match="without a complete trial"):
+    with pytest.raises(StudyError, match=r"holds no complete trial .*\(1 not complete\)"):
         read_study(tmp_path)
 
 

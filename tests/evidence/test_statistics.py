@@ -197,7 +197,7 @@ def test_few_clusters_widen_the_interval():
 
 
 def test_networks_are_drawn_inside_their_bins():
-    """The bootstrap of networks spreads about as the variance of Bonett and Wright says, around the mean coefficient."""
+    """The bootstrap of networks spreads about as the variance of Bonett and Wright (2000) says, around the mean."""
     draw = np.random.default_rng(0)
     bins = [(np.atleast_2d(x), x + draw.normal(size=30)) for x in draw.normal(size=(3, 30))]
     values = np.array([spearmans(scores, accuracy)[0] for scores, accuracy in bins])

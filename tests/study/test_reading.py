@@ -29,8 +29,6 @@ COMMANDS = {
 }
 """Every command that reads a trials.csv -> its arguments; {one}: a study's folder, {all}: a folder of such folders."""
 
-OWN_READER = pytest.mark.xfail(strict=True, reason="these two still read trials.csv by themselves")
-
 
 def rows_of(layouts: tuple[tuple[int, ...], ...] = LAYOUTS, seeds: tuple[int, ...] = (0, 1)) -> list[Row]:
     """Complete trials of plain networks."""
@@ -69,9 +67,7 @@ def changed(rows: list[Row], change: dict[str, str | None], line: int = 2) -> st
     return out.getvalue()
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=OWN_READER if name in ("evaluate", "calibrate") else ()) for name in COMMANDS]
-)
+@pytest.mark.parametrize("name", COMMANDS)
 def test_costs_that_are_not_the_layouts_are_refused_by_every_command(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):

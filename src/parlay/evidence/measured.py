@@ -178,8 +178,9 @@ def measure(rows: Iterable[Row], *, study: str = "", any_size: bool = False) -> 
     >>> from parlay.families import plain
     >>> from parlay.study import make_plan
     >>> from parlay.train import get_recipe
-    >>> layouts = {(4, 61): {Kind.SAMPLE}, (5, 48): {Kind.TOP}, (40, 61): {Kind.SAMPLE}}
-    >>> plan = make_plan(plain(2), {k: frozenset(v) for k, v in layouts.items()}, data="d" * 64, recipe=get_recipe("fast"))
+    >>> drawn, best = frozenset({Kind.SAMPLE}), frozenset({Kind.TOP})
+    >>> layouts = {(4, 61): drawn, (5, 48): best, (40, 61): drawn}
+    >>> plan = make_plan(plain(2), layouts, data="d" * 64, recipe=get_recipe("fast"))
     >>> done = [Row(trial=p.trial, kinds=p.kinds, data_name="d", status="complete", accuracy=0.5) for p in plan]
     >>> [([one.layout for one in m.judging], m.left_out) for m in measure(done)]
     [([(4, 61)], 1), ([(40, 61)], 0)]
