@@ -23,10 +23,9 @@ def log_path_energy(row: Row) -> float | None:
 
     -inf where a width is 1.
     """
-    found = row.costs.get("log_path_energy")
     network = row.trial.network
-    if found is not None or not isinstance(network, Family):
-        return found
+    if not isinstance(network, Family):
+        return None
     from parlay.energy import get_score
 
     return get_score("path-energy").terms(network.space)(row.trial.layout)
