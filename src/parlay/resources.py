@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from parlay.errors import InputError
 from parlay.layout import Layout
 
-__all__ = ["PeakResource", "Resource"]
+__all__ = ["PeakResource", "Resource", "largest_width"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,3 +171,16 @@ class PeakResource:
     def __call__(self, layout: Layout) -> int:
         """The exact amount at a layout."""
         return max(point(layout) for point in self.points)
+
+
+def largest_width(square: int, slope: int, budget: int) -> int | None:
+    """The largest whole w >= 0 with square w^2 + slope w <= budget; -1 when there is none, None when every w fits.
+
+    >>> largest_width(9, 27, 1_000), largest_width(0, 0, 5), largest_width(0, 3, -1)
+    (9, None, -1)
+    """
+    if budget < 0:
+        return -1
+    if square == 0:
+        return None if slope == 0 else budget // slope
+    return (math.isqrt(slope * slope + 4 * square * budget) - slope) // (2 * square)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from parlay.layout import Order
-from parlay.solver.chain.cells import INFEASIBLE, Dual, Grid
+from parlay.solver.chain.cells import INFEASIBLE, DualPoint, Grid
 from parlay.solver.chain.chain import Chain
 from parlay.solver.chain.newton import Relaxation, relaxed_optimum
 
@@ -50,6 +50,8 @@ LARGEST_WIDTHS = 5_000_000
 """Widths of all groups together that may be listed one by one."""
 
 DUAL_TOLERANCE = 2e-7
+NO_PRICE, NO_PRICE_YET = 1e-9, 1e-6
+FURTHEST_PRICE = 1e9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +66,7 @@ class Windows:
     """
 
     grid: Grid | None
-    dual: Dual
+    dual: DualPoint
     threshold: float
     bound: float
 
@@ -76,17 +78,15 @@ def minimise_dual(
     tolerance: float = DUAL_TOLERANCE,
     passes: int = 40,
     tick: Callable[[], None] = lambda: None,
-) -> Dual:
+) -> DualPoint:
     """The price of the lowest bound: the dual is convex and piecewise linear, so tangents bracket its minimum."""
     chain = grid.chain
     scale = start if start > 0 else 1.0 / max(chain.high, 1)
     best = now = grid.evaluate(scale)
     if now.bound == INFEASIBLE:
         return now
-    furthest = 1e9 * max(scale, abs(best.bound) / max(chain.high, 1))
-    left: Dual | None = None  # too cheap: costs more than allowed
-    right: Dual | None = None  # too dear: costs less than allowed
-    factor = 1.0
+    bracket = _Bracket(chain=chain, scale=scale)
+    furthest = FURTHEST_PRICE * max(scale, abs(best.bound) / max(chain.high, 1))
     for _ in range(passes):
         tick()
         if now.bound < best.bound:
@@ -96,37 +96,65 @@ def minimise_dual(
             return now
         if now.price * excess * excess <= tolerance * chain.high and now.price > 0:
             return best  # cost falls about like 1 / price, so that much could still be gained
-        if excess > 0:
-            left = now
-        else:
-            right = now
-        if factor == 1.0:  # cost falls about like 1 / price: a step as long as the excess tells, and half as much again
-            factor = min(1.3, 1.0005 + 1.5 * abs(excess) / max(1.0, float(chain.high)))
-        if left is not None and right is not None:
-            price, floor = _crossing(left, right, chain)
-            if best.bound - floor <= tolerance or right.price - left.price <= 1e-13 * abs(right.price):
-                return best
-        elif left is not None:
-            price = left.price * factor if left.price > 0 else left.price / factor if left.price < 0 else scale * 1e-6
-            price = 0.0 if left.price < 0 and abs(left.price) < scale * 1e-9 else price
-            factor = min(factor**2, 1e3)
-        else:
-            assert right is not None
-            price = (
-                right.price / factor if right.price > 0 else right.price * factor if right.price < 0 else -scale * 1e-6
-            )
-            if 0 < price < scale * 1e-9:
-                price = 0.0
-            if right.price == 0 and chain.low <= 0:
-                return best
-            factor = min(factor**2, 1e3)
-        if abs(price) > furthest:
+        price = bracket.next_price(now, excess, best.bound - tolerance)
+        if price is None or abs(price) > furthest:
             return best
         now = grid.evaluate(price)
     return now if now.bound < best.bound else best
 
 
-def _crossing(left: Dual, right: Dual, chain: Chain) -> tuple[float, float]:
+@dataclass(kw_only=True)
+class _Bracket:
+    """Prices on either side of the dual's minimum, or steps that grow until there is one on each side.
+
+    Attributes:
+        chain: the problem.
+        scale: a typical price.
+        left: the dearest price known to be too cheap: its path costs more than allowed.
+        right: the cheapest price known to be too dear.
+        factor: ratio of the next step; 1 before the first.
+    """
+
+    chain: Chain
+    scale: float
+    left: DualPoint | None = None
+    right: DualPoint | None = None
+    factor: float = 1.0
+
+    def next_price(self, now: DualPoint, excess: float, enough: float) -> float | None:
+        """Where to look next; None when no price gives a bound below ``enough``."""
+        if excess > 0:
+            self.left = now
+        else:
+            self.right = now
+        if self.factor == 1.0:  # cost falls about like 1 / price: a step as long as the excess tells, and half more
+            self.factor = min(1.3, 1.0005 + 1.5 * abs(excess) / max(1.0, float(self.chain.high)))
+        if self.left is not None and self.right is not None:
+            price, floor = _crossing(self.left, self.right, self.chain)
+            is_narrow = self.right.price - self.left.price <= 1e-13 * abs(self.right.price)
+            return None if floor >= enough or is_narrow else price
+        price = self._dearer(self.left.price) if self.left is not None else self._cheaper(now.price)
+        self.factor = min(self.factor**2, 1e3)
+        return price
+
+    def _dearer(self, price: float) -> float:
+        if price > 0:
+            return price * self.factor
+        if price == 0:
+            return self.scale * NO_PRICE_YET
+        return 0.0 if abs(price) < self.scale * NO_PRICE else price / self.factor
+
+    def _cheaper(self, price: float) -> float | None:
+        """A smaller price; None where even a negative one is of no use, as nothing has to be spent."""
+        if price == 0:
+            return None if self.chain.low <= 0 else -self.scale * NO_PRICE_YET
+        if price < 0:
+            return price * self.factor
+        cheaper = price / self.factor
+        return 0.0 if cheaper < self.scale * NO_PRICE else cheaper
+
+
+def _crossing(left: DualPoint, right: DualPoint, chain: Chain) -> tuple[float, float]:
     """Where the tangents of two evaluations meet: (price, value there, which no dual value undercuts)."""
     left_slope = (chain.high if left.price >= 0 else chain.low) - left.cost
     right_slope = (chain.high if right.price >= 0 else chain.low) - right.cost

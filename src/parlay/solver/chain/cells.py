@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     IntArray = NDArray[np.int64]
     FloatArray = NDArray[np.float64]
 
-__all__ = ["INFEASIBLE", "Dual", "Grid", "best_partners"]
+__all__ = ["INFEASIBLE", "DualPoint", "Grid", "best_partners"]
 
 INFEASIBLE = -math.inf
 
@@ -34,7 +34,7 @@ STORE = 800 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
-class Dual:
+class DualPoint:
     """One evaluation of the dual.
 
     Attributes:
@@ -104,7 +104,7 @@ class Grid:
             kinds.append(names.setdefault(name, len(names)))
         return kinds
 
-    def evaluate(self, price: float) -> Dual:
+    def evaluate(self, price: float) -> DualPoint:
         """The dual at one price, by a backward Viterbi pass; bound -inf when no path exists."""
         unary = self.unary(price)
         values = [unary[-1]]  # of the last group, the last but one, ...
@@ -118,7 +118,7 @@ class Grid:
             path.append(place)
         ends = self.low if price >= 0 else self.high
         cost = _total_cost(self.chain, [int(ends[g][i]) for g, i in enumerate(path)])
-        return Dual(price=price, bound=bound + self._budget(price), path=tuple(path), cost=cost)
+        return DualPoint(price=price, bound=bound + self._budget(price), path=tuple(path), cost=cost)
 
     def marginals(self, price: float) -> list[FloatArray]:
         """For every cell, a bound on the score of the layouts that pass through it."""

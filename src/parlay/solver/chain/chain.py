@@ -15,9 +15,9 @@ import numpy as np
 
 from parlay.energy import GroupTerm, PairTerm
 from parlay.errors import InputError
-from parlay.layout import Order
+from parlay.layout import Order, WidthGroup
 from parlay.problem import Problem
-from parlay.resources import PeakResource, Resource
+from parlay.resources import PeakResource, Resource, largest_width
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -158,8 +158,7 @@ def compile_chain(problem: Problem) -> Chain:
 
     Raises:
         InputError: when it has other than one constraint, one that is not a polynomial on the chain, a score over
-        groups that
-            are not neighbours, or a group that neither a fence nor the budget limits.
+            groups that are not neighbours, or a group that neither a fence nor the budget limits.
     """
     resource, low, high = _single_constraint(problem)
     groups = len(problem.space)
@@ -169,18 +168,16 @@ def compile_chain(problem: Problem) -> Chain:
     if far:
         raise InputError("score", given=f"terms between groups {far[0]}", allowed="terms between neighbouring groups")
     divisor = math.gcd(*resource.coefficients()) or 1
-    low_amount = 0 if low is None else max(0, low - resource.constant)
+    least = 0 if low is None else max(0, low - resource.constant)
     chain = Chain(
         problem=problem,
         first=tuple(group.first for group in problem.space.groups),
-        last=tuple(
-            NO_LIMIT if g.maximum is None else g.maximum // g.multiple_of * g.multiple_of for g in problem.space.groups
-        ),
+        last=tuple(map(_last, problem.space.groups)),
         stride=tuple(group.multiple_of for group in problem.space.groups),
         linear=tuple(c // divisor for c in resource.linear),
         square=tuple(pairs.get((g, g), 0) // divisor for g in range(groups)),
         product=tuple(pairs.get((g, g + 1), 0) // divisor for g in range(groups - 1)),
-        low=-(-low_amount // divisor),
+        low=-(-least // divisor),
         high=(high - resource.constant) // divisor,
         unit=divisor,
         constant=resource.constant,
@@ -194,6 +191,10 @@ def compile_chain(problem: Problem) -> Chain:
             "max step", given=step, allowed="fewer decimals, or smaller widths", remedy="set a largest width"
         )
     return chain
+
+
+def _last(group: WidthGroup) -> int:
+    return NO_LIMIT if group.maximum is None else group.maximum // group.multiple_of * group.multiple_of
 
 
 def _single_constraint(problem: Problem) -> tuple[Resource, int | None, int]:
@@ -217,25 +218,12 @@ def _tightened(chain: Chain) -> Chain:
     """Draw the consequences of order, step and budget for the bounds of every group."""
     space = chain.problem.space
     first, last = list(chain.first), list(chain.last)
-    groups = chain.groups
-
-    def up(width: int, group: int) -> int:
-        return -(-width // chain.stride[group]) * chain.stride[group]
-
-    def down(width: int, group: int) -> int:
-        return width // chain.stride[group] * chain.stride[group]
-
-    step, order = space.max_step, space.order
-    extra = 1 if order is Order.INCREASING else 0
-    for g in range(1, groups):
-        first[g] = max(first[g], up(space.successors(first[g - 1])[0], g))
-    for g in range(groups - 2, -1, -1):
-        if step is not None:
-            first[g] = max(first[g], up(math.ceil(first[g + 1] / step), g))
-        if order is not Order.FREE:
-            last[g] = min(last[g], down(last[g + 1] - extra, g))
-        if step is not None:
-            last[g] = min(last[g], down(math.floor(last[g + 1] * step), g))
+    for g in range(1, chain.groups):
+        first[g] = max(first[g], _up(chain, g, space.successors(first[g - 1])[0]))
+    for g in range(chain.groups - 2, -1, -1):
+        if space.max_step is not None:
+            first[g] = max(first[g], _up(chain, g, math.ceil(first[g + 1] / space.max_step)))
+    _lower_before_next(chain, last)
     chain = chain.narrowed(first, last)
     for g, largest in enumerate(_largest_affordable(chain)):
         if largest is None and last[g] >= NO_LIMIT // 2:
@@ -246,16 +234,33 @@ def _tightened(chain: Chain) -> Chain:
                 remedy="set a largest width",
             )
         if largest is not None:
-            last[g] = min(last[g], down(largest, g))
-    for g in range(1, groups):
+            last[g] = min(last[g], _down(chain, g, largest))
+    for g in range(1, chain.groups):
         high = space.successors(last[g - 1])[1]
-        last[g] = last[g] if high is None else min(last[g], down(high, g))
-    for g in range(groups - 2, -1, -1):
-        if order is not Order.FREE:
-            last[g] = min(last[g], down(last[g + 1] - extra, g))
-        if step is not None:
-            last[g] = min(last[g], down(math.floor(last[g + 1] * step), g))
+        last[g] = last[g] if high is None else min(last[g], _down(chain, g, high))
+    _lower_before_next(chain, last)
     return chain.narrowed(first, last)
+
+
+def _up(chain: Chain, group: int, width: int) -> int:
+    """The smallest choice of a group from ``width`` on."""
+    return -(-width // chain.stride[group]) * chain.stride[group]
+
+
+def _down(chain: Chain, group: int, width: int) -> int:
+    """The largest choice of a group up to ``width``."""
+    return width // chain.stride[group] * chain.stride[group]
+
+
+def _lower_before_next(chain: Chain, last: list[int]) -> None:
+    """Lower the largest widths, in place, to what order and step allow before the largest of the next group."""
+    space = chain.problem.space
+    extra = 1 if space.order is Order.INCREASING else 0
+    for g in range(chain.groups - 2, -1, -1):
+        if space.order is not Order.FREE:
+            last[g] = min(last[g], _down(chain, g, last[g + 1] - extra))
+        if space.max_step is not None:
+            last[g] = min(last[g], _down(chain, g, math.floor(last[g + 1] * space.max_step)))
 
 
 def _largest_affordable(chain: Chain) -> list[int | None]:
@@ -282,14 +287,5 @@ def _largest_affordable(chain: Chain) -> list[int | None]:
             right = chain.product[g] * first[g + 1] if g < groups - 1 else 0
             slope, curve = chain.linear[g] + left + right, chain.square[g]
             rest = before[g] + after[g + 1]
-        result.append(_largest_root(curve, slope, chain.high - rest))
+        result.append(largest_width(curve, slope, chain.high - rest))
     return result[::-1]
-
-
-def _largest_root(curve: int, slope: int, budget: int) -> int | None:
-    """The largest integer w >= 0 with curve w^2 + slope w <= budget; 0 when none; None when every w fits."""
-    if budget < 0:
-        return 0
-    if curve == 0:
-        return None if slope == 0 else budget // slope
-    return (math.isqrt(slope * slope + 4 * curve * budget) - slope) // (2 * curve)

@@ -31,15 +31,19 @@ def nearest_amounts(constraint: Constraint, space: WidthSpace, amount_within: Am
     smallest = constraint.resource(cheapest or tuple(group.first for group in space.groups))
     if cheapest is not None and high is not None and high < smallest:
         return Nearest(above=smallest)
-    largest: int | None = None
-    tops = [group.maximum for group in space.groups]
-    if all(top is not None for top in tops) and not isinstance(constraint.resource, PeakResource):
-        largest = constraint.resource(tuple(top for top in tops if top is not None))
-    below, below_proven = (None, True) if low is None else _nearest_below(low - 1, smallest, amount_within)
-    above, above_proven = (None, True)
+    below, is_below_proven = (None, True) if low is None else _nearest_below(low - 1, smallest, amount_within)
+    above, is_above_proven = (None, True)
     if high is not None:
-        above, above_proven = _nearest_above(max(high + 1, smallest), largest, amount_within)
-    return Nearest(below=below, above=above, proven=below_proven and above_proven)
+        above, is_above_proven = _nearest_above(max(high + 1, smallest), _largest(constraint, space), amount_within)
+    return Nearest(below=below, above=above, proven=is_below_proven and is_above_proven)
+
+
+def _largest(constraint: Constraint, space: WidthSpace) -> int | None:
+    """The amount of the largest widths; None where one has no end."""
+    tops = [group.maximum for group in space.groups if group.maximum is not None]
+    if len(tops) < len(space.groups) or isinstance(constraint.resource, PeakResource):
+        return None
+    return constraint.resource(tuple(tops))
 
 
 def _cheapest_layout(space: WidthSpace) -> Layout | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from parlay.layout import Order
 from parlay.solver.chain.chain import Chain
@@ -44,9 +45,7 @@ def relaxed_optimum(chain: Chain) -> Relaxation | None:
     """The best real widths that cost the budget; None where a term has no slopes, or the search does not settle."""
     if any(chain.pair_terms) or chain.problem.space.max_step is not None or chain.high <= 0:
         return None
-    if any(term.slopes(3.0) is None for terms in set(chain.group_terms) for term in terms):
-        return None
-    search = _Search(chain)
+    search = _Newton(chain)
     for _ in range(STEPS):
         moved = search.step()
         if moved is None:
@@ -58,7 +57,26 @@ def relaxed_optimum(chain: Chain) -> Relaxation | None:
     return None
 
 
-class _Search:
+class _Local(NamedTuple):
+    """At the widths, by group: slope and curvature of score less price x cost, cost by ln w; products; total cost."""
+
+    slope: list[float]
+    curve: list[float]
+    cost: list[float]
+    joint: list[float]
+    total: float
+
+
+class _System(NamedTuple):
+    """By block: gradient, gradient of the cost, and the Hessian's diagonal and entry beside the next block."""
+
+    gradient: list[float]
+    weight: list[float]
+    diagonal: list[float]
+    beside: list[float]
+
+
+class _Newton:
     """Newton's iteration over blocks of groups: widths of a block are its own, or grow by one a group."""
 
     def __init__(self, chain: Chain) -> None:
@@ -80,9 +98,27 @@ class _Search:
 
     def step(self) -> float | None:
         """One step; how far it went, None when it cannot be taken."""
+        local = self._derivatives()
+        if local is None:
+            return None
+        system = self._blocks(local)
+        if not all(d < 0 for d in system.diagonal):
+            return None
+        solved = _tridiagonal(system.diagonal, system.beside, [-x for x in system.gradient], system.weight)
+        if solved is None:
+            return None
+        toward, along, self.spreads = solved
+        rate = sum(a * b for a, b in zip(system.weight, along, strict=True))
+        if rate == 0.0:
+            return None
+        missing = self.chain.high - local.total
+        raised = (missing - sum(a * b for a, b in zip(system.weight, toward, strict=True))) / rate
+        return self._moved([a + raised * b for a, b in zip(toward, along, strict=True)], raised)
+
+    def _derivatives(self) -> _Local | None:
+        """Slopes and curvatures at the widths, by ln w of each group; None where a term has none."""
         chain, w, price = self.chain, self.widths, self.price
         groups = len(w)
-        # Per group: slope and curvature of the score, its cost, and the products with both neighbours.
         slope, curve, cost = [0.0] * groups, [0.0] * groups, [0.0] * groups
         joint = [c * w[g] * w[g + 1] for g, c in enumerate(chain.product)]
         total = sum(joint)
@@ -103,42 +139,42 @@ class _Search:
             curve[g] -= price * c
             curve[g + 1] -= price * c
         self.own_spreads = [math.sqrt(-1.0 / c) if c < 0 else 1.0 for c in curve]
-        # Per block, in the logarithm of its first width: gradient, cost gradient, Hessian (diagonal and next block).
-        stops = [*self.starts[1:], groups]
-        blocks = len(stops)
+        return _Local(slope, curve, cost, joint, total)
+
+    def _blocks(self, local: _Local) -> _System:
+        """The same by the logarithm of the first width of each block."""
+        w, price, groups = self.widths, self.price, len(self.widths)
+        blocks = len(self.starts)
         gradient, weight = [0.0] * blocks, [0.0] * blocks
         diagonal, beside = [0.0] * blocks, [0.0] * blocks
-        for b, (start, stop) in enumerate(zip(self.starts, stops, strict=True)):
+        for b, (start, stop) in enumerate(self._ranges()):
             base = w[start]
             for g in range(start, stop):
                 share = base / w[g]  # d ln w_g / d ln base
-                pull = slope[g] - price * cost[g]
+                pull = local.slope[g] - price * local.cost[g]
                 gradient[b] += share * pull
-                weight[b] += share * cost[g]
-                diagonal[b] += share * share * curve[g] + share * (1.0 - share) * pull
+                weight[b] += share * local.cost[g]
+                diagonal[b] += share * share * local.curve[g] + share * (1.0 - share) * pull
                 if g + 1 < stop:
-                    diagonal[b] -= 2.0 * price * joint[g] * share * base / w[g + 1]
+                    diagonal[b] -= 2.0 * price * local.joint[g] * share * base / w[g + 1]
             if stop < groups:
-                beside[b] = -price * joint[stop - 1] * base / w[stop - 1]
-        missing = chain.high - total
-        if not all(d < 0 for d in diagonal):
-            return None
-        solved = _tridiagonal(diagonal, beside, [-x for x in gradient], weight)
-        if solved is None:
-            return None
-        toward, along, self.spreads = solved
-        rate = sum(a * b for a, b in zip(weight, along, strict=True))
-        if rate == 0.0:
-            return None
-        raised = (missing - sum(a * b for a, b in zip(weight, toward, strict=True))) / rate
-        moves = [a + raised * b for a, b in zip(toward, along, strict=True)]
-        longest = max(max(map(abs, moves)), abs(raised / price))
+                beside[b] = -price * local.joint[stop - 1] * base / w[stop - 1]
+        return _System(gradient, weight, diagonal, beside)
+
+    def _ranges(self) -> list[tuple[int, int]]:
+        """First group of each block, and of the next."""
+        return list(zip(self.starts, [*self.starts[1:], len(self.widths)], strict=True))
+
+    def _moved(self, moves: list[float], raised: float) -> float | None:
+        """Move blocks and price, shortened where a step is long; how far it went, None for a price that is none."""
+        w = self.widths
+        longest = max(max(map(abs, moves)), abs(raised / self.price))
         if not math.isfinite(longest):
             return None
         damp = min(1.0, LONGEST_STEP / longest) if longest else 1.0
-        self.price = price + damp * raised
-        furthest = damp * abs(raised) / price
-        for b, (start, stop) in enumerate(zip(self.starts, stops, strict=True)):
+        furthest = damp * abs(raised) / self.price
+        self.price += damp * raised
+        for b, (start, stop) in enumerate(self._ranges()):
             base = w[start] * math.exp(damp * moves[b])
             for g in range(start, stop):
                 width = min(max(base + self.stride * (g - start), self.lowest[g]), self.highest[g])
@@ -152,8 +188,7 @@ class _Search:
             return False
         starts: list[int] = []
         sums: list[float] = []  # of the bases of a block's groups
-        stops = [*self.starts[1:], len(self.widths)]
-        for start, stop in zip(self.starts, stops, strict=True):
+        for start, stop in self._ranges():
             starts.append(start)
             sums.append(self.widths[start] * (stop - start))
             end = stop
@@ -168,17 +203,16 @@ class _Search:
         if len(starts) == len(self.starts):
             return False
         self.starts = starts
-        for start, stop, total in zip(starts, [*starts[1:], len(self.widths)], sums, strict=True):
+        for (start, stop), total in zip(self._ranges(), sums, strict=True):
             base = max(total / (stop - start), 1.0)
             for g in range(start, stop):
                 self.widths[g] = base + self.stride * (g - start)
         return True
 
     def result(self) -> Relaxation:
-        stops = [*self.starts[1:], len(self.widths)]
         spreads = [
             max(spread, self.own_spreads[g])
-            for start, stop, spread in zip(self.starts, stops, self.spreads, strict=True)
+            for (start, stop), spread in zip(self._ranges(), self.spreads, strict=True)
             for g in range(start, stop)
         ]
         return Relaxation(price=self.price, centres=self.widths, spreads=spreads)

@@ -45,6 +45,7 @@ FEW_PRICES = 3
 
 EXHAUSTIVE_PAIRS = 10_000
 SMALLEST_SLACK = 1e-7
+WIDENING = 8
 
 NARROWINGS = ((0, 500), (0, 5_000), (1, 0), (2, 0), (0, 50_000))
 """What a search that was stopped tries: widths within so many of the best path, or else so many labels a group."""
@@ -122,34 +123,47 @@ class ChainRun:
             except MemoryError:
                 if slack <= SMALLEST_SLACK or self.latest is not None:
                     raise
-                slack = min(slack / 8, 1.0)  # narrower windows may do
-                delta = min(delta, slack / 8)
+                slack = min(slack / WIDENING, 1.0)  # narrower windows may do
+                delta = min(delta, slack / WIDENING)
                 continue
             if windows is None:  # no layout keeps the budget
                 return self._exhausted(chain, [])
             self._note_bound(windows)
             lattice = None if windows.grid is None else Lattice.of(windows.grid)
-            if lattice is not None and not math.isinf(windows.threshold):
-                self.latest = windows, lattice
-            while lattice is not None:
-                threshold = max(self.root - delta, windows.threshold)
-                is_everything = math.isinf(windows.threshold) and delta > self._span(positive)
-                outcome = self._pass(lattice, windows, -math.inf if is_everything else threshold)
-                if is_everything:
-                    return self._exhausted(chain, self._ranked())
-                above = [value for value in outcome.values.tolist() if value >= threshold + EPSILON]
-                if len(above) >= self.top_k:
-                    return self._optimal(threshold)
-                self._lower_bound(max(above, default=threshold + EPSILON))
-                if threshold <= windows.threshold:
-                    delta = self._wider(max(delta, self.root - windows.threshold), outcome.labels, positive.groups)
-                    break
-                delta = self._wider(delta, outcome.labels, positive.groups)
-            if lattice is None:
-                if math.isinf(windows.threshold):
-                    return self._exhausted(chain, [])
+            if lattice is not None:
+                outcome = self._descend(chain, positive, windows, lattice, delta)
+                if isinstance(outcome, Result):
+                    return outcome
+                delta = outcome
+            elif math.isinf(windows.threshold):
+                return self._exhausted(chain, [])
+            else:
                 self._lower_bound(windows.threshold)
-            slack *= 8
+            slack *= WIDENING
+
+    def _descend(
+        self, chain: Chain, positive: Chain, windows: Windows, lattice: Lattice, delta: float
+    ) -> Result | float:
+        """Enumerate ``delta`` below the root, then further, as far as the windows reach.
+
+        Returns:
+            The answer; or else the distance below the root to go on with in wider windows.
+        """
+        if not math.isinf(windows.threshold):
+            self.latest = windows, lattice
+        while True:
+            threshold = max(self.root - delta, windows.threshold)
+            is_everything = math.isinf(windows.threshold) and delta > self._span(positive)
+            outcome = self._pass(lattice, windows, -math.inf if is_everything else threshold)
+            if is_everything:
+                return self._exhausted(chain, self._ranked())
+            above = [value for value in outcome.values.tolist() if value >= threshold + EPSILON]
+            if len(above) >= self.top_k:
+                return self._optimal(threshold)
+            self._lower_bound(max(above, default=threshold + EPSILON))
+            if threshold <= windows.threshold:
+                return self._wider(max(delta, self.root - windows.threshold), outcome.labels, positive.groups)
+            delta = self._wider(delta, outcome.labels, positive.groups)
 
     def _everything(self, positive: Chain, *, largest_layer: int = LARGEST_LAYER) -> list[Solution]:
         """All layouts (the best ``top_k`` of equal futures), without any bound."""
@@ -339,7 +353,7 @@ class ChainRun:
             try:
                 windows = bounded_windows(positive, slack, tick=self.tick)
             except MemoryError:
-                slack /= 8
+                slack /= WIDENING
                 continue
             lattice = None if windows is None or windows.grid is None else Lattice.of(windows.grid)
             if windows is None or lattice is None:

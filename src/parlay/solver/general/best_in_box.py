@@ -9,10 +9,11 @@ same future: the best of them is enough. Equal blocks of a network make many of 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from parlay.solver.general.boxes import keeps_fences, may_keep_rows
 from parlay.solver.general.eliminate import Eliminated
 from parlay.solver.general.general import General
 
@@ -26,6 +27,9 @@ __all__ = ["best_in_box"]
 
 ROUNDED = 1e-10
 """Partial scores closer than this count as equal; of such layouts the one that comes first is kept."""
+
+WORTH_TRYING = 40
+"""Pairs of partial layout and next width that are looked at, times the layouts kept: most die at once."""
 
 MERGED = 200
 """Partial layouts from which equal futures are looked for."""
@@ -50,41 +54,25 @@ def best_in_box(
     Returns:
         The layouts, shape (found, groups); None when there are too many partial ones.
     """
-    first = bounds[0]
-    groups = general.groups
-    alone = [g for g in range(groups) if g not in set(first.order)]
-    scores = [general.score(g, general.choices(g)) for g in range(groups)]
-    steps = [(bucket.group, bucket.scope, place) for place, bucket in enumerate(first.buckets)][::-1]
-    steps += [(g, (), -1) for g in sorted(alone, key=lambda g: general.counts[g])]
-    last_use = _last_uses(general, [group for group, _, _ in steps])
+    steps = _steps(general, bounds[0])
+    last_use = _last_uses(general, [step.group for step in steps])
     table = general.low[None].copy()
     reach = np.array([[bound.bound] for bound in bounds])  # what each partial layout can still reach
     score = np.zeros(1)
     done: list[int] = []
-    for number, (group, scope, place) in enumerate(steps):
+    for number, step in enumerate(steps):
         tick()
-        widths = general.choices(group)
-        if len(table) * len(widths) > 40 * limit:
+        group = step.group
+        if len(table) * int(general.counts[group]) > WORTH_TRYING * limit:
             return None
-        index = tuple((table[:, g] - general.low[g]) // general.stride[g] for g in scope)
-        kept = np.ones((len(table), len(widths)), dtype=bool)
-        news: list[FloatArray] = []
-        for bound, before in zip(bounds, reach, strict=True):
-            if place >= 0:
-                values = bound.buckets[place].table[index] if scope else bound.buckets[place].table[None, :]
-            else:
-                values = bound.separated.gains[group][None, :]
-            new = before[:, None] - (values.max(axis=-1)[:, None] - values)
-            kept &= new >= threshold
-            news.append(new)
-        row, column = np.nonzero(kept)
+        row, column, reach = _reaching(general, bounds, step, table, reach, threshold)
         if len(row) > 3 * limit:
             return None
-        table, score = table[row], score[row] + scores[group][column]
+        widths = general.choices(group)
+        table, score = table[row], score[row] + general.score(group, widths)[column]
         table[:, group] = widths[column]
-        reach = np.array([new[row, column] for new in news])
         done.append(group)
-        good = _possible(general, table, done)
+        good = may_keep_rows(general, table, done) & keeps_fences(general, table, done)
         table, score, reach = table[good], score[good], reach[:, good]
         if len(table) > MERGED and number < len(steps) - 1:
             best = _best_of_equal_futures(general, table, score, [g for g in done if last_use[g] > number])
@@ -94,6 +82,50 @@ def best_in_box(
         if not len(table):
             return table
     return table[general.within(table)]
+
+
+class _Step(NamedTuple):
+    """The group that is fixed next, the groups its table depends on, and its bucket; -1 where it has none."""
+
+    group: int
+    scope: tuple[int, ...]
+    bucket: int
+
+
+def _steps(general: General, bound: Eliminated) -> list[_Step]:
+    """Groups in the reverse of the order of elimination, then those without a product kept, few widths first."""
+    steps = [_Step(bucket.group, bucket.scope, place) for place, bucket in enumerate(bound.buckets)][::-1]
+    alone = [g for g in range(general.groups) if g not in set(bound.order)]
+    return steps + [_Step(g, (), -1) for g in sorted(alone, key=lambda g: general.counts[g])]
+
+
+def _reaching(
+    general: General,
+    bounds: Sequence[Eliminated],
+    step: _Step,
+    table: IntArray,
+    reach: FloatArray,
+    threshold: float,
+) -> tuple[IntArray, IntArray, FloatArray]:
+    """Pairs of a partial layout and a width of the next group that may reach the threshold at every one of the prices.
+
+    Returns:
+        Places of layout and width, and what each pair can still reach, shape (bounds, pairs).
+    """
+    index = tuple((table[:, g] - general.low[g]) // general.stride[g] for g in step.scope)
+    kept = np.ones((len(table), int(general.counts[step.group])), dtype=bool)
+    news: list[FloatArray] = []
+    for bound, before in zip(bounds, reach, strict=True):
+        if step.bucket < 0:
+            values = bound.separated.gains[step.group][None, :]
+        else:
+            whole = bound.buckets[step.bucket].table
+            values = whole[index] if step.scope else whole[None, :]
+        new = before[:, None] - (values.max(axis=-1)[:, None] - values)
+        kept &= new >= threshold
+        news.append(new)
+    row, column = np.nonzero(kept)
+    return row, column, np.array([new[row, column] for new in news])
 
 
 def _last_uses(general: General, order: Sequence[int]) -> list[int]:
@@ -106,22 +138,6 @@ def _last_uses(general: General, order: Sequence[int]) -> list[int]:
         last[g] = max(last[g], rank[h])
         last[h] = max(last[h], rank[g])
     return last
-
-
-def _possible(general: General, table: IntArray, done: Sequence[int]) -> NDArray[np.bool_]:
-    """Which partial layouts can still keep every row, the rest at its smallest or largest widths, and every fence."""
-    amounts = general.amounts(table)
-    good: NDArray[np.bool_] = np.asarray((amounts <= general.highs).all(axis=1))
-    fixed = set(done)
-    if np.isfinite(general.lows).any():
-        full = table.copy()
-        behind = [g for g in range(general.groups) if g not in fixed]
-        full[:, behind] = general.high[behind]
-        good &= (general.amounts(full) >= general.lows).all(axis=1)
-    for fence in general.fences:
-        if done[-1] in (fence.first, fence.second) and fence.first in fixed and fence.second in fixed:
-            good &= fence.holds(table[:, fence.first], table[:, fence.second])
-    return good
 
 
 def _best_of_equal_futures(general: General, table: IntArray, score: FloatArray, open_: Sequence[int]) -> IntArray:

@@ -17,13 +17,26 @@ if TYPE_CHECKING:
 
     IntArray = NDArray[np.int64]
     FloatArray = NDArray[np.float64]
+    BoolArray = NDArray[np.bool_]
 
-__all__ = ["about_how_many", "cut", "list_box", "solved_group", "tightened", "volume"]
+__all__ = [
+    "about_how_many",
+    "cut",
+    "keeps_fences",
+    "list_box",
+    "may_keep_rows",
+    "solved_group",
+    "tightened",
+    "volume",
+]
 
 ROUNDS = 4
 BINS = 65
 CHECKED = 30_000_000
 """Multiplications that testing partial layouts against the rows may cost at once."""
+
+WORTH_TRYING = 20
+"""Pairs of partial layout and next width that are looked at, times the layouts kept: most die at once."""
 
 DISAGREEING = 6
 """Layouts at nearby prices, the latest ones, that are compared."""
@@ -129,7 +142,6 @@ def list_box(general: General, bounds: Sequence[Separated], threshold: float, li
     Returns:
         The layouts, one a row, shape (found, groups).
     """
-    groups = general.groups
     solved = solved_group(general)
     order = np.argsort(general.counts, kind="stable").tolist()
     if solved is not None:
@@ -137,45 +149,75 @@ def list_box(general: General, bounds: Sequence[Separated], threshold: float, li
         order.append(solved[1])
     table, reach = general.low[None].copy(), np.zeros((len(bounds), 1))
     rest = np.array([bound.bound for bound in bounds])
-    done: set[int] = set()
-    for place, g in enumerate(order):
-        widths = general.choices(g)
+    done: list[int] = []
+    for g in order:
         gains: FloatArray = np.array([bound.gains[g] for bound in bounds], dtype=np.float64)
-        if gains.shape[1] != len(widths):
+        if gains.shape[1] != general.counts[g]:  # cells of several widths are no list
             return None
-        done.add(g)
-        if place == groups - 1 and solved is not None:
+        done.append(g)
+        if len(done) == general.groups and solved is not None:
             table = _solve_last(general, solved[0], g, table)
-        else:
-            rest -= gains.max(axis=1)
-            kept = (reach.max(axis=1, initial=-math.inf)[:, None] + gains + rest[:, None] >= threshold).all(axis=0)
-            widths, gains = widths[kept], gains[:, kept]
-            if len(table) * len(widths) > 20 * limit:
-                return None
-            good = reach[0][:, None] + gains[0][None, :] + rest[0] >= threshold
-            row, column = np.nonzero(good)
-            new = reach[:, row] + gains[:, column]
-            good = (new[1:] + rest[1:, None] >= threshold).all(axis=0)
-            row, column, reach = row[good], column[good], new[:, good]
-            table = table[row]
-            table[:, g] = widths[column]
-        if place == groups - 1:
             return table[general.within(table)]
-        good = np.ones(len(table), dtype=bool)
-        for fence in general.fences:
-            if fence.first in done and fence.second in done and g in (fence.first, fence.second):
-                good &= fence.holds(table[:, fence.first], table[:, fence.second])
-        if len(general.rows) and len(table) > 64 and len(table) * groups * len(general.rows) < CHECKED:
-            good &= (general.amounts(table) <= general.highs).all(axis=1)
-            if np.isfinite(general.lows).any():
-                full = table.copy()
-                behind = [h for h in range(groups) if h not in done]
-                full[:, behind] = general.high[behind]
-                good &= (general.amounts(full) >= general.lows).all(axis=1)
+        rest -= gains.max(axis=1)
+        longer = _reaching(reach, gains, threshold - rest, most=WORTH_TRYING * limit)
+        if longer is None:
+            return None
+        row, column, reach = longer
+        table = table[row]
+        table[:, g] = general.choices(g)[column]
+        if len(done) == general.groups:
+            return table[general.within(table)]
+        good = keeps_fences(general, table, done)
+        if len(table) > 64 and len(table) * general.groups * len(general.rows) < CHECKED:
+            good &= may_keep_rows(general, table, done)
         table, reach = table[good], reach[:, good]
         if len(table) > limit:
             return None
     return table
+
+
+def _reaching(
+    reach: FloatArray, gains: FloatArray, least: FloatArray, *, most: int
+) -> tuple[IntArray, IntArray, FloatArray] | None:
+    """Pairs of a partial layout and a next width at which every bound reaches enough; None when there are too many.
+
+    Args:
+        reach: what each partial layout has by each bound, shape (bounds, layouts).
+        gains: what each width adds, shape (bounds, widths).
+        least: what is enough, shape (bounds,).
+        most: pairs that are looked at.
+
+    Returns:
+        Places of layout and width, and what the pairs have, shape (bounds, pairs).
+    """
+    kept = np.flatnonzero((reach.max(axis=1, initial=-math.inf)[:, None] + gains >= least[:, None]).all(axis=0))
+    if reach.shape[1] * len(kept) > most:
+        return None
+    row, place = np.nonzero(reach[0][:, None] + gains[0][kept][None, :] >= least[0])
+    column = kept[place]
+    longer = reach[:, row] + gains[:, column]
+    good = (longer[1:] >= least[1:, None]).all(axis=0)
+    return row[good], column[good], longer[:, good]
+
+
+def keeps_fences(general: General, table: IntArray, done: Sequence[int]) -> BoolArray:
+    """Which partial layouts keep the fences of the group fixed last, ``done[-1]``, to others that are fixed."""
+    good = np.ones(len(table), dtype=bool)
+    for fence in general.fences:
+        if done[-1] in (fence.first, fence.second) and fence.first in done and fence.second in done:
+            good &= fence.holds(table[:, fence.first], table[:, fence.second])
+    return good
+
+
+def may_keep_rows(general: General, table: IntArray, done: Sequence[int]) -> BoolArray:
+    """Which partial layouts can still keep every row; all groups but ``done`` stand at their smallest widths."""
+    good: BoolArray = np.asarray((general.amounts(table) <= general.highs).all(axis=1))
+    if np.isfinite(general.lows).any():
+        full = table.copy()
+        behind = [g for g in range(general.groups) if g not in done]
+        full[:, behind] = general.high[behind]
+        good &= (general.amounts(full) >= general.lows).all(axis=1)
+    return good
 
 
 def _solve_last(general: General, row: int, group: int, table: IntArray) -> IntArray:

@@ -20,7 +20,7 @@ from parlay.solver.general.best_in_box import best_in_box
 from parlay.solver.general.boxes import about_how_many, cut, list_box, solved_group, tightened, volume
 from parlay.solver.general.climb import Climber
 from parlay.solver.general.dual import LARGEST_GROUP, Separated, document_of, separate
-from parlay.solver.general.eliminate import Eliminated, eliminate, improved, kept_products
+from parlay.solver.general.eliminate import Eliminated, Products, eliminate, improved, kept_products
 from parlay.solver.general.general import General
 from parlay.solver.general.interior_point import Relaxed, relax
 from parlay.solver.general.neighbours import Neighbourhoods
@@ -122,10 +122,10 @@ class Search:
     neighbours: Neighbourhoods | None = None
     starts: list[Layout] = field(default_factory=list[Layout])
     tree: Node = field(default_factory=Node)
-    kept: tuple[tuple[tuple[int, int], ...], tuple[int, ...]] | None = None
+    kept: Products | None = None
     kept_at: float = math.inf
     priced: Relaxed | None = None
-    whole_kept: tuple[tuple[tuple[int, int], ...], tuple[int, ...]] | None = None
+    whole_kept: Products | None = None
 
     @property
     def threshold(self) -> float:
@@ -274,10 +274,7 @@ class Search:
         """A bound with products kept exact; ``work.met`` becomes the layouts at which the prices tried reached it."""
         box, general = work.box, work.general
         relaxed = work.relaxed if work.priced is None else work.priced
-        size = volume(general)
-        if self.kept is None or size < self.kept_at - RECHOSEN:
-            self.kept, self.kept_at = kept_products(general, relaxed), size
-        exact, order = self.kept
+        exact, order = self._products(general, relaxed)
         if not exact or max(general.counts.tolist()) > LARGEST_GROUP:
             return None
         if box.priced is not None and not box.node.tables:
@@ -315,6 +312,13 @@ class Search:
         if not len(fits):
             return None
         return threshold if fits[0] == 0 else separated.bound - float(slacks[fits[0]])
+
+    def _products(self, general: General, relaxed: Relaxed) -> Products:
+        """Products to keep and their order of elimination, chosen anew in boxes that are much smaller."""
+        size = volume(general)
+        if self.kept is None or size < self.kept_at - RECHOSEN:
+            self.kept, self.kept_at = kept_products(general, relaxed), size
+        return self.kept
 
     def _list_best(self, work: Work) -> bool:
         """After a sharper bound: list the best of the box as far down as memory allows; whether anything is left."""

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     IntArray = NDArray[np.int64]
     FloatArray = NDArray[np.float64]
 
-__all__ = ["Separated", "cells", "document_of", "separate"]
+__all__ = ["Separated", "document_of", "joint_prices", "separate"]
 
 LARGEST_GROUP = 20_000
 """Widths of a group from which neighbouring ones are bounded together."""
@@ -69,7 +69,7 @@ class Separated:
         return np.array(lows, dtype=np.int64), np.array(highs, dtype=np.int64)
 
 
-def cells(general: General) -> tuple[tuple[IntArray, ...], tuple[IntArray, ...]]:
+def _cells(general: General) -> tuple[tuple[IntArray, ...], tuple[IntArray, ...]]:
     """Every width of every group, or ranges of them where a group has very many."""
     lows: list[IntArray] = []
     highs: list[IntArray] = []
@@ -101,46 +101,32 @@ def separate(
         weight: factor of the score; 0 leaves the constraints alone, whose bound below 0 proves that none is feasible.
         exact: products to leave out, which somebody else counts; without them the bound is none.
     """
-    groups = general.groups
     centre = np.log(np.clip(relaxed.widths, general.low, general.high))
     net = relaxed.upper - relaxed.lower
     finite_high = np.where(np.isfinite(general.highs), general.highs, 0.0)
     finite_low = np.where(np.isfinite(general.lows), general.lows, 0.0)
     constant = float(relaxed.upper @ finite_high - relaxed.lower @ finite_low - net @ general.constants.astype(float))
     linear = net @ general.linear.astype(float)
-    joint = np.zeros((groups, groups))
-    for index, matrix in general.products.items():
-        if net[index]:
-            joint += net[index] * matrix
+    joint = joint_prices(general, relaxed)
     square = np.diag(joint) / 2
     np.fill_diagonal(joint, 0.0)
     for g, h in exact:
         joint[g, h] = joint[h, g] = 0.0
-    log, offset = linearised(joint, centre, np.log(general.low), np.log(general.high))
+    log, offset = _linearised(joint, centre, np.log(general.low), np.log(general.high))
     constant += offset
-    shifts: list[tuple[int, int, float]] = []
-    for fence, price in zip(general.fences, relaxed.fences.tolist(), strict=True):
-        constant += price * math.log(fence.up / fence.down)
-        log[fence.second] -= price
-        if fence.shift and price:
-            shifts.append((fence.first, fence.shift, price))
-        else:
-            log[fence.first] += price
-    for (g, h), parts in general.problem.terms.pairs.items():
+    offset, shifts = _priced_fences(general, relaxed, log)
+    constant += offset
+    for (g, h), parts in general.problem.terms.pairs.items() if weight else ():
         for term in parts:
             at = math.exp(centre[g]), math.exp(centre[h])
             a, b = term.slopes(*at)
-            constant += weight * (term.at(*at) - a * centre[g] - b * centre[h])
-            log[g] -= weight * a
-            log[h] -= weight * b
-    lows, highs = cells(general)
+            constant += term.at(*at) - a * centre[g] - b * centre[h]
+            log[g] -= a
+            log[h] -= b
+    lows, highs = _cells(general)
     gains: list[FloatArray] = []
-    for g in range(groups):
-        low, high = lows[g], highs[g]
-        gain = np.zeros(len(low))
-        if weight:
-            for term in general.problem.terms.groups[g]:
-                gain += weight * (term.values(low) if low is high else term.upper(low, high))
+    for g, (low, high) in enumerate(zip(lows, highs, strict=True)):
+        gain = _score_upper(general, g, low, high) if weight else np.zeros(len(low))
         gain -= linear[g] * (low if linear[g] >= 0 else high)
         gain -= square[g] * (low if square[g] >= 0 else high) ** 2
         gain -= log[g] * np.log(low if log[g] >= 0 else high)
@@ -154,7 +140,7 @@ def separate(
         linear=linear,
         square=square,
         log=log,
-        shifts=tuple(shifts),
+        shifts=shifts,
         low=lows,
         high=highs,
         gains=tuple(gains),
@@ -162,7 +148,41 @@ def separate(
     )
 
 
-def linearised(joint: FloatArray, centre: FloatArray, low: FloatArray, high: FloatArray) -> tuple[FloatArray, float]:
+def joint_prices(general: General, relaxed: Relaxed) -> FloatArray:
+    """The price of every product of two groups: (groups, groups), symmetric."""
+    net = relaxed.upper - relaxed.lower
+    joint = np.zeros((general.groups, general.groups))
+    for index, matrix in general.products.items():
+        if net[index]:
+            joint += net[index] * matrix
+    return joint
+
+
+def _priced_fences(
+    general: General, relaxed: Relaxed, log: FloatArray
+) -> tuple[float, tuple[tuple[int, int, float], ...]]:
+    """Add the prices of fences to slopes by ln w, in place; a constant, and what is no line in ln w as ``shifts``."""
+    constant = 0.0
+    shifts: list[tuple[int, int, float]] = []
+    for fence, price in zip(general.fences, relaxed.fences.tolist(), strict=True):
+        constant += price * math.log(fence.up / fence.down)
+        log[fence.second] -= price
+        if fence.shift and price:
+            shifts.append((fence.first, fence.shift, price))
+        else:
+            log[fence.first] += price
+    return constant, tuple(shifts)
+
+
+def _score_upper(general: General, group: int, low: IntArray, high: IntArray) -> FloatArray:
+    """The most that the group's own terms are over each cell of widths, shape (cells,)."""
+    total = np.zeros(len(low))
+    for term in general.problem.terms.groups[group]:
+        total += term.values(low) if low is high else term.upper(low, high)
+    return total
+
+
+def _linearised(joint: FloatArray, centre: FloatArray, low: FloatArray, high: FloatArray) -> tuple[FloatArray, float]:
     """Slopes by ln w and an offset with sum over pairs of q w_g w_h >= slopes @ ln w - offset within the bounds.
 
     ``joint`` is symmetric with a zero diagonal; all else in logs.

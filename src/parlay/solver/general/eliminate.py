@@ -11,11 +11,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from parlay.solver.general.dual import Separated, separate
+from parlay.solver.general.dual import Separated, joint_prices, separate
 from parlay.solver.general.general import General
 from parlay.solver.general.interior_point import Relaxed
 
@@ -25,7 +25,10 @@ if TYPE_CHECKING:
     IntArray = NDArray[np.int64]
     FloatArray = NDArray[np.float64]
 
-__all__ = ["Eliminated", "eliminate", "improved", "kept_products"]
+Products = tuple[tuple[tuple[int, int], ...], tuple[int, ...]]
+"""Pairs of groups whose products are kept exact, and the order in which these groups are eliminated."""
+
+__all__ = ["Eliminated", "Products", "eliminate", "improved", "kept_products"]
 
 TABLE = 200_000
 """Entries of the largest table, and a quarter of all of them together."""
@@ -35,6 +38,14 @@ TRIALS = 40
 
 LEAST_LOSS = 2e-6
 """Products whose tangent can lose no more, in log-energy, are not worth a table."""
+
+
+class _Table(NamedTuple):
+    """Values over the widths of the groups ``scope``; ``source`` is the bucket they come from, or -1."""
+
+    scope: tuple[int, ...]
+    values: FloatArray
+    source: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +116,7 @@ class Eliminated:
         return low, high
 
 
-def kept_products(general: General, relaxed: Relaxed) -> tuple[tuple[tuple[int, int], ...], tuple[int, ...]]:
+def kept_products(general: General, relaxed: Relaxed) -> Products:
     """Products worth keeping exact within the size of tables, and an order of elimination."""
     joint = joint_prices(general, relaxed)
     counts = general.counts.tolist()
@@ -159,62 +170,62 @@ def _order(pairs: Sequence[tuple[int, int]], counts: list[int]) -> tuple[int, ..
     return tuple(order)
 
 
-def joint_prices(general: General, relaxed: Relaxed) -> FloatArray:
-    """The price of every product: (groups, groups), symmetric."""
-    net = relaxed.upper - relaxed.lower
-    joint = np.zeros((general.groups, general.groups))
-    for index, matrix in general.products.items():
-        if net[index]:
-            joint += net[index] * matrix
-    return joint
-
-
 def eliminate(general: General, relaxed: Relaxed, exact: Sequence[tuple[int, int]], order: Sequence[int]) -> Eliminated:
     """The largest value of the Lagrangian within the bounds of ``general``, with some products exact."""
     separated = separate(general, relaxed, exact=exact)
     joint = joint_prices(general, relaxed)
     widths = [general.choices(g) for g in range(general.groups)]
-    # scope, values, and the bucket they come from or -1
-    tables: list[tuple[tuple[int, ...], FloatArray, int]] = [((g,), separated.gains[g], -1) for g in order]
+    tables = [_Table((g,), separated.gains[g], -1) for g in order]
     for g, h in exact:
-        tables.append(((g, h), -joint[g, h] * np.multiply.outer(widths[g].astype(float), widths[h].astype(float)), -1))
-    total = separated.constant
-    layout = np.zeros(general.groups, dtype=np.int64)
-    inner = set(order)
+        product = np.multiply.outer(widths[g].astype(float), widths[h].astype(float))
+        tables.append(_Table((g, h), -joint[g, h] * product, -1))
+    buckets, eliminated = _buckets(tables, order)
+    total = separated.constant + eliminated
+    places = _best_places(buckets)
     for g in range(general.groups):
-        if g not in inner:
-            place = int(separated.gains[g].argmax())
-            total += float(separated.gains[g][place])
-            layout[g] = widths[g][place]
-    buckets: list[_Bucket] = []
-    for group in order:
-        mine = [table for table in tables if group in table[0]]
-        tables = [table for table in tables if group not in table[0]]
-        scope = tuple(sorted({g for some, _, _ in mine for g in some} - {group}))
-        axes = (*scope, group)
-        whole = np.zeros([len(widths[g]) for g in axes])
-        for some, values, _ in mine:
-            whole += _spread(values, some, axes)
-        below = tuple(source for _, _, source in mine if source >= 0)
-        if scope:
-            tables.append((scope, whole.max(axis=-1), len(buckets)))
-        else:
-            total += float(whole.max())
-        buckets.append(_Bucket(group=group, scope=scope, table=whole, below=below))
-    places: dict[int, int] = {}
-    for bucket in reversed(buckets):
-        row = bucket.table[tuple(places[g] for g in bucket.scope)]
-        places[bucket.group] = int(row.argmax())
-        layout[bucket.group] = widths[bucket.group][places[bucket.group]]
+        if g not in places:
+            places[g] = int(separated.gains[g].argmax())
+            total += float(separated.gains[g][places[g]])
     return Eliminated(
         relaxed=relaxed,
         exact=tuple(exact),
         order=tuple(order),
         separated=separated,
         bound=total,
-        layout=layout,
+        layout=np.array([widths[g][places[g]] for g in range(general.groups)], dtype=np.int64),
         buckets=tuple(buckets),
     )
+
+
+def _buckets(tables: list[_Table], order: Sequence[int]) -> tuple[list[_Bucket], float]:
+    """Eliminate the groups in order: what each left, and the sum of the maxima that depend on no other group."""
+    total = 0.0
+    buckets: list[_Bucket] = []
+    for group in order:
+        mine = [table for table in tables if group in table.scope]
+        tables = [table for table in tables if group not in table.scope]
+        scope = tuple(sorted({g for table in mine for g in table.scope} - {group}))
+        axes = (*scope, group)
+        lengths = {g: length for table in mine for g, length in zip(table.scope, table.values.shape, strict=True)}
+        whole = np.zeros([lengths[g] for g in axes])
+        for table in mine:
+            whole += _spread(table.values, table.scope, axes)
+        if scope:
+            tables.append(_Table(scope, whole.max(axis=-1), len(buckets)))
+        else:
+            total += float(whole.max())
+        below = tuple(table.source for table in mine if table.source >= 0)
+        buckets.append(_Bucket(group=group, scope=scope, table=whole, below=below))
+    return buckets, total
+
+
+def _best_places(buckets: Sequence[_Bucket]) -> dict[int, int]:
+    """Group -> place of its width where the largest value is reached, from the last group eliminated to the first."""
+    places: dict[int, int] = {}
+    for bucket in reversed(buckets):
+        row = bucket.table[tuple(places[g] for g in bucket.scope)]
+        places[bucket.group] = int(row.argmax())
+    return places
 
 
 def _spread(values: FloatArray, scope: tuple[int, ...], axes: tuple[int, ...]) -> FloatArray:

@@ -16,8 +16,8 @@ import numpy as np
 
 from parlay.errors import InputError
 from parlay.layout import Layout, Order
-from parlay.problem import Problem
-from parlay.resources import PeakResource, Resource
+from parlay.problem import Constraint, Problem
+from parlay.resources import PeakResource, Resource, largest_width
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,6 +30,14 @@ if TYPE_CHECKING:
 __all__ = ["Fence", "General", "Row", "compile_general"]
 
 NO_LIMIT = 1 << 40
+"""Where a group without a largest width begins; one that still reaches half of it is limited by nothing."""
+
+LARGEST_AMOUNT = 1 << 61
+"""Sums of two amounts below this fit 64-bit integers."""
+
+LARGEST_DOUBLE = 1 << 51
+"""Amounts below this, and their doubles, are whole numbers that a double holds; products of doubles are faster."""
+
 ROUNDS = 30
 """Passes over all rows and fences, at most, when bounds are drawn together."""
 
@@ -50,6 +58,10 @@ class Row:
     resource: Resource
     low: int | None
     high: int | None
+
+    def allows(self, amount: int) -> bool:
+        """Whether an amount lies between the limits."""
+        return (self.low is None or self.low <= amount) and (self.high is None or amount <= self.high)
 
     @property
     def is_empty(self) -> bool:
@@ -217,37 +229,16 @@ def compile_general(problem: Problem) -> General:
         InputError: for a negative coefficient, a group that nothing limits, amounts too large for 64-bit integers, or
             a score that is not made of terms this solver can bound.
     """
-    groups = problem.space.groups
-    rows: list[Row] = []
-    has_peak_minimum = never = False
-    for index, constraint in enumerate(problem.constraints):
-        resource = constraint.resource
-        points = resource.points if isinstance(resource, PeakResource) else (resource,)
-        is_peak = len(points) > 1
-        has_peak_minimum |= is_peak and constraint.minimum is not None
-        for point, form in enumerate(points):
-            if min(form.coefficients(), default=0) < 0:
-                raise InputError(
-                    f"constraint on {resource.name}", given="a negative coefficient", allowed="coefficients from 0 up"
-                )
-            low = None if is_peak else constraint.minimum
-            unit, form = form.divisor, replace(form, divisor=1)
-            if not any(form.coefficients()):  # no width changes it: it holds always or never
-                amount = form.constant // unit
-                never |= constraint.maximum is not None and amount > constraint.maximum
-                never |= low is not None and amount < low
-            elif constraint.maximum is not None or low is not None:
-                high = None if constraint.maximum is None else constraint.maximum * unit
-                row = Row(constraint=index, point=point, resource=form, low=None, high=high)
-                rows.append(row if low is None else replace(row, low=low * unit))
-    stride = np.array([group.multiple_of for group in groups], dtype=np.int64)
-    low = np.array([group.first for group in groups], dtype=np.int64)
-    tops = [NO_LIMIT if group.maximum is None else min(group.maximum, NO_LIMIT) for group in groups]
+    space = problem.space
+    stride = np.array([group.multiple_of for group in space.groups], dtype=np.int64)
+    low = np.array([group.first for group in space.groups], dtype=np.int64)
+    tops = [NO_LIMIT if group.maximum is None else min(group.maximum, NO_LIMIT) for group in space.groups]
     high = np.array(tops, dtype=np.int64) // stride * stride
     fences = tuple(_fences(problem, stride))
+    rows, is_hopeless = _rows(problem)
     rows = [_on_lattice(row, low, stride) for row in rows]
     low, high = _drawn_together(rows, fences, low, high, stride)
-    for g, group in enumerate(groups):
+    for g, group in enumerate(space.groups):
         if high[g] >= NO_LIMIT // 2:
             raise InputError(
                 f"widths of {group.name}",
@@ -255,17 +246,59 @@ def compile_general(problem: Problem) -> General:
                 allowed="widths that a size or a largest width limits",
                 remedy="set a largest width",
             )
-    if never or (low > high).any() or any(row.is_empty for row in rows):
+    has_peak_minimum = any(map(_is_peak_minimum, problem.constraints))
+    if is_hopeless or (low > high).any() or any(row.is_empty for row in rows):
         high = np.minimum(high, low - 1)
         return General(problem, tuple(rows), fences, low, high, stride, has_peak_minimum, np.float64)
-    top: Layout = tuple(int(width) for width in high)
-    largest = max((row.resource(top) for row in rows), default=0)
-    if largest >= 1 << 61:
+    largest = max((row.resource(tuple(high.tolist())) for row in rows), default=0)
+    if largest >= LARGEST_AMOUNT:
         raise InputError(
             "widths", given=f"amounts up to {largest}", allowed="amounts below 2^61", remedy="set a largest width"
         )
-    dtype = np.float64 if largest < 1 << 51 else np.int64
+    dtype = np.float64 if largest < LARGEST_DOUBLE else np.int64
     return General(problem, tuple(rows), fences, low, high, stride, has_peak_minimum, dtype)
+
+
+def _is_peak_minimum(constraint: Constraint) -> bool:
+    """Whether a constraint is a lower limit on the largest of several points, which no row can say."""
+    return constraint.minimum is not None and len(_points(constraint)) > 1
+
+
+def _points(constraint: Constraint) -> tuple[Resource, ...]:
+    resource = constraint.resource
+    return resource.points if isinstance(resource, PeakResource) else (resource,)
+
+
+def _rows(problem: Problem) -> tuple[list[Row], bool]:
+    """A row for every limit that widths change, and whether one that none changes is broken.
+
+    Raises:
+        InputError: for a negative coefficient.
+    """
+    rows: list[Row] = []
+    is_hopeless = False
+    for index, constraint in enumerate(problem.constraints):
+        low = None if _is_peak_minimum(constraint) else constraint.minimum
+        for point, form in enumerate(_points(constraint)):
+            if min(form.coefficients(), default=0) < 0:
+                raise InputError(
+                    f"constraint on {constraint.resource.name}",
+                    given="a negative coefficient",
+                    allowed="coefficients from 0 up",
+                )
+            unit, form = form.divisor, replace(form, divisor=1)
+            row = Row(
+                constraint=index,
+                point=point,
+                resource=form,
+                low=None if low is None else low * unit,
+                high=None if constraint.maximum is None else constraint.maximum * unit,
+            )
+            if not any(form.coefficients()):
+                is_hopeless |= not row.allows(form.constant // unit * unit)
+            elif row.low is not None or row.high is not None:
+                rows.append(row)
+    return rows, is_hopeless
 
 
 def _fences(problem: Problem, stride: IntArray) -> list[Fence]:
@@ -346,24 +379,15 @@ def _tighten(row: Row, low: IntArray, high: IntArray, stride: IntArray) -> None:
         width, top, step = int(low[g]), int(high[g]), int(stride[g])
         if row.high is not None:
             rest = least - near[g] * width - squares[g] * width * width
-            largest = _largest_root(squares[g], near[g], row.high - rest)
+            largest = largest_width(squares[g], near[g], row.high - rest)
             if largest is not None and largest < top:
                 high[g] = largest // step * step
         if row.low is not None:
             rest = most - far[g] * top - squares[g] * top * top
             missing = row.low - rest
-            largest = _largest_root(squares[g], far[g], missing - 1) if missing > 0 else -1
+            largest = largest_width(squares[g], far[g], missing - 1) if missing > 0 else -1
             smallest = int(high[g]) + 1 if largest is None else largest + 1
             if smallest > width:
                 low[g] = -(-smallest // step) * step
         if high[g] < low[g]:
             return
-
-
-def _largest_root(curve: int, slope: int, budget: int) -> int | None:
-    """The largest integer w >= 0 with curve w^2 + slope w <= budget; -1 when none; None when every w fits."""
-    if budget < 0:
-        return -1
-    if curve == 0:
-        return None if slope == 0 else budget // slope
-    return (math.isqrt(slope * slope + 4 * curve * budget) - slope) // (2 * curve)

@@ -12,7 +12,7 @@ import numpy as np
 from parlay.solver.general.best_in_box import best_in_box
 from parlay.solver.general.boxes import list_box, tightened
 from parlay.solver.general.dual import separate
-from parlay.solver.general.eliminate import eliminate
+from parlay.solver.general.eliminate import Products, eliminate
 from parlay.solver.general.general import General
 from parlay.solver.general.interior_point import Relaxed
 
@@ -56,7 +56,7 @@ class Neighbourhoods:
         layout: IntArray,
         score: float,
         priced: Relaxed,
-        kept: tuple[tuple[tuple[int, int], ...], tuple[int, ...]],
+        kept: Products,
         tick: Callable[[], None],
     ) -> IntArray | None:
         """As ``better``, with a third or more of all groups free at once, by elimination.

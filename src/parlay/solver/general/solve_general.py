@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,7 +18,12 @@ from parlay.solver.general.general import General, compile_general
 from parlay.solver.progress import OutOfTimeError, Progress, StopSolvingError
 from parlay.solver.ranking import ranked
 
-__all__ = ["PATIENCE", "GeneralRun", "positive", "zero_boxes"]
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    IntArray = NDArray[np.int64]
+
+__all__ = ["PATIENCE", "GeneralRun"]
 
 METHOD = "prices and tangents over boxes of widths, branch and bound"
 
@@ -48,7 +54,7 @@ class GeneralRun:
     def run(self) -> Result:
         """Search, and say what is known."""
         whole = compile_general(self.problem)
-        general = positive(whole)
+        general = _positive(whole)
         search = self.search = Search(general=general, top_k=self.top_k, tick=self.tick)
         zeros: list[Layout] = []
         try:
@@ -124,27 +130,29 @@ class GeneralRun:
     def _zero_energy(self, whole: General, wanted: int) -> list[Layout]:
         """The first ``wanted`` layouts of score -inf in order of their widths."""
         found: list[Layout] = []
-        for box in zero_boxes(whole):
+        for box in _zero_boxes(whole):
             found += _first_layouts(box, wanted, self.tick)
         return sorted(found)[:wanted]
 
 
-def positive(general: General) -> General:
+def _positive(general: General) -> General:
     """The problem without the smallest widths whose score is -inf."""
+    made = general.narrowed(_least_positive(general), general.high)
+    return made if made.is_empty else tightened(made)
+
+
+def _least_positive(general: General) -> IntArray:
+    """The smallest width of every group whose score is not -inf, shape (groups,)."""
     low = general.low.copy()
     for g in range(general.groups):
         while low[g] <= general.high[g] and np.isneginf(general.score(g, low[g : g + 1])[0]):
             low[g] += general.stride[g]
-    made = general.narrowed(low, general.high)
-    return made if made.is_empty else tightened(made)
+    return low
 
 
-def zero_boxes(whole: General) -> list[General]:
+def _zero_boxes(whole: General) -> list[General]:
     """Boxes that hold every layout of score -inf once: group g at such a width, the groups before it at others."""
-    least = whole.low.copy()
-    for g in range(whole.groups):
-        while least[g] <= whole.high[g] and np.isneginf(whole.score(g, least[g : g + 1])[0]):
-            least[g] += whole.stride[g]
+    least = _least_positive(whole)
     boxes: list[General] = []
     for g in range(whole.groups):
         low, high = whole.low.copy(), whole.high.copy()
