@@ -37,6 +37,36 @@ def image_folder(root: Path, *, side: int, cache: Path, progress: Progress | Non
     Raises:
         InputError: for a folder of another layout, without images, or with images that cannot be read.
     """
+    train, test, classes = _parts(root)
+    has_test = bool(test)
+    names = [name for name, _ in train], [name for name, _ in test]
+    files = [file for _, file in train + test]
+
+    def make() -> dict[str, np.ndarray]:
+        number = {name: label for label, name in enumerate(classes)}
+        images = read_images(files, side=side, crop=True, progress=progress)
+        labels = np.array([number[name] for part in names for name in part], dtype=np.int64)
+        tested = np.arange(len(files)) >= len(train)
+        if not has_test:
+            tested = stratified(labels, len(files), max(1, len(files) // PART_FOR_TEST), seed=0)
+        return {
+            "x_train": images[~tested],
+            "y_train": labels[~tested],
+            "x_test": images[tested],
+            "y_test": labels[tested],
+        }
+
+    if len(classes) < 2:
+        raise InputError(f"classes in {root}", given=_some(classes), allowed="at least 2 folders, one a class")
+    if not has_test and len(files) == len(classes):
+        raise InputError(f"images in {root}", given="one a class", allowed="more, since some are kept to test on")
+    key = state_of(root, files, side=side)
+    arrays = cached(cache, source="folder", root=root, side=side, key=key, make=make)
+    return from_arrays(root.resolve().name, arrays, class_names=tuple(classes))
+
+
+def _parts(root: Path) -> tuple[list[tuple[str, Path]], list[tuple[str, Path]], list[str]]:
+    """Images to train and to test on with their classes, and the classes; none to test on where they are not apart."""
     if not root.is_dir():
         raise InputError("image folder", given=str(root), allowed="a folder", remedy="there is no such folder")
     tests = [name for name in TEST_FOLDERS if (root / name).is_dir()]
@@ -54,30 +84,7 @@ def image_folder(root: Path, *, side: int, cache: Path, progress: Progress | Non
         raise InputError(
             f"classes in {root / tests[0]}", given=strange[0], allowed=f"those of {root / 'train'}: {_some(classes)}"
         )
-    names = [name for name, _ in train], [name for name, _ in test]
-    files = [file for _, file in train + test]
-
-    def make() -> dict[str, np.ndarray]:
-        number = {name: label for label, name in enumerate(classes)}
-        images = read_images(files, side=side, crop=True, progress=progress)
-        labels = np.array([number[name] for part in names for name in part], dtype=np.int64)
-        tested = np.arange(len(files)) >= len(train)
-        if not has_train:
-            tested = stratified(labels, len(files), max(1, len(files) // PART_FOR_TEST), seed=0)
-        return {
-            "x_train": images[~tested],
-            "y_train": labels[~tested],
-            "x_test": images[tested],
-            "y_test": labels[tested],
-        }
-
-    if len(classes) < 2:
-        raise InputError(f"classes in {root}", given=_some(classes), allowed="at least 2 folders, one a class")
-    if not has_train and len(files) == len(classes):
-        raise InputError(f"images in {root}", given="one a class", allowed="more, since some are kept to test on")
-    key = state_of(root, files, side=side)
-    arrays = cached(cache, source="folder", root=root, side=side, key=key, make=make)
-    return from_arrays(root.resolve().name, arrays, class_names=tuple(classes))
+    return train, test, classes
 
 
 def _listing(folder: Path, *, of_train: bool = True) -> tuple[list[tuple[str, Path]], list[str]]:

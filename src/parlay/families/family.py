@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["LARGEST_DEPTH", "Convolution", "Family", "each_group"]
 
 LARGEST_DEPTH = 10_000
+"""Ten times the deepest chains that are proven in seconds."""
 LARGEST_SIZE = 10**10
 """Kernels or weights that a size may have: ten times the largest networks of vision."""
 

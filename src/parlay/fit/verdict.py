@@ -155,16 +155,12 @@ def judge(standings: Sequence[Standing], *, original: str, uniform: str | None) 
     Raises:
         InputError: for fewer than two seeds, or no arm that fits.
     """
-    by_name = {arm.name: arm for arm in standings}
     fitting = [arm for arm in standings if arm.fits]
     if not fitting:
         raise InputError("arms", given="none that keeps the limits", allowed="one")
     ranked = sorted(fitting, key=lambda arm: -spread(arm.validation)[0])
-    reference = ranked[0]
-    if by_name[original].fits:
-        reference = by_name[original]
-    elif uniform is not None and by_name[uniform].fits:
-        reference = by_name[uniform]
+    first = [arm for name in (original, uniform) for arm in fitting if arm.name == name]
+    reference = (first or ranked)[0]
     compared = fitting if reference.fits else standings
     validation = compare({arm.name: arm.validation for arm in compared}, reference.name)
     test = compare({arm.name: arm.test for arm in compared}, reference.name)

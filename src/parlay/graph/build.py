@@ -121,24 +121,29 @@ def _set_attributes(module: nn.Module, resizing: Resizing) -> None:
         elif isinstance(current, tuple | list) and tuple(current) == old:
             setattr(owner, name, type(current)(new))
     for owner in module.modules():
-        weight: Any = getattr(owner, "weight", None)
-        if not isinstance(weight, Tensor):
+        if not isinstance(getattr(owner, "weight", None), Tensor):
             continue
-        if isinstance(owner, nn.modules.conv._ConvNd):
-            channels = (weight.shape[0], weight.shape[1] * owner.groups)
-            if owner.transposed:
-                channels = (weight.shape[1] * owner.groups, weight.shape[0])
-            owner.out_channels, owner.in_channels = channels
-        elif isinstance(owner, nn.Linear):
-            owner.out_features, owner.in_features = weight.shape
-        elif isinstance(owner, nn.modules.batchnorm._NormBase):
-            owner.num_features = weight.shape[0]
-        elif isinstance(owner, nn.GroupNorm):
-            owner.num_channels = weight.shape[0]
-        elif isinstance(owner, nn.PReLU):
-            owner.num_parameters = weight.shape[0]
-        elif isinstance(owner, nn.Embedding):
-            owner.num_embeddings, owner.embedding_dim = weight.shape
+        for kind, sizes in SIZES_OF_LAYERS.items():
+            if isinstance(owner, kind):
+                for name, size in sizes(owner).items():
+                    setattr(owner, name, size)
+
+
+def _sizes_of_convolution(layer: Any) -> dict[str, int]:
+    first, second = layer.weight.shape[0], layer.weight.shape[1] * layer.groups
+    outputs, inputs = (second, first) if layer.transposed else (first, second)
+    return {"out_channels": outputs, "in_channels": inputs}
+
+
+SIZES_OF_LAYERS: dict[type[nn.Module], Callable[[Any], dict[str, int]]] = {
+    nn.modules.conv._ConvNd: _sizes_of_convolution,
+    nn.Linear: lambda layer: dict(zip(("out_features", "in_features"), layer.weight.shape, strict=True)),
+    nn.modules.batchnorm._NormBase: lambda layer: {"num_features": layer.weight.shape[0]},
+    nn.GroupNorm: lambda layer: {"num_channels": layer.weight.shape[0]},
+    nn.PReLU: lambda layer: {"num_parameters": layer.weight.shape[0]},
+    nn.Embedding: lambda layer: dict(zip(("num_embeddings", "embedding_dim"), layer.weight.shape, strict=True)),
+}
+"""Layer of torch -> the attributes that repeat the shape of its weight."""
 
 
 def _reset(module: nn.Module) -> set[nn.Module]:

@@ -22,6 +22,7 @@ UNITS = {
 """Unit of memory, in small letters -> bytes."""
 
 LARGEST = 10**16
+"""No limit of a device is above it, and sums of such amounts stay within 64 bits."""
 NUMBER = r"[0-9][0-9_,]*(?:\.[0-9]+)?"
 
 

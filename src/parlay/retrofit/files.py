@@ -349,23 +349,7 @@ def load(path: str | Path, factory: Callable[..., nn.Module] | nn.Module | None 
         raise InputError("layout file", given=type(path).__name__, allowed="a path")
     place = Path(path)
     facts = _read(place)
-    if factory is None or not (callable(factory) or isinstance(factory, nn.Module)):
-        raise InputError(
-            "factory",
-            given="none" if factory is None else repr(factory)[:80],
-            allowed=f"what makes {facts['spec']!r} at its own widths: a function, or the model",
-            remedy="parlay runs no code that a file names",
-        )
-    model = factory if isinstance(factory, nn.Module) else factory()
-    if not isinstance(model, nn.Module):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise InputError("factory", given=type(model).__name__, allowed="one that returns a torch.nn.Module")
-    if structure_hash(model) != facts["hashes"]["model"]:
-        raise InputError(
-            f"model for {place.name}",
-            given=f"a {type(model).__name__} with other names or shapes of parameters",
-            allowed=f"{facts['spec']} with {facts['model_kwargs'] or 'no arguments'}",
-            remedy=f"written with {', '.join(f'{k} {v}' for k, v in facts['versions'].items())}",
-        )
+    model = _model_from(factory, facts, place)
     inputs = parse_inputs(["x".join(map(str, shape)) for shape in facts["inputs"]])
     graph = trace(model, inputs, pin=facts["pins"])
     names = [group["name"] for group in facts["groups"]]
@@ -383,6 +367,28 @@ def load(path: str | Path, factory: Callable[..., nn.Module] | nn.Module | None 
     if weights.exists():
         _load_weights(network, weights)
     return network
+
+
+def _model_from(factory: object, facts: Mapping[str, Any], place: Path) -> nn.Module:
+    """The original model, if it is the one that the file was written for."""
+    if factory is None or not (callable(factory) or isinstance(factory, nn.Module)):
+        raise InputError(
+            "factory",
+            given="none" if factory is None else repr(factory)[:80],
+            allowed=f"what makes {facts['spec']!r} at its own widths: a function, or the model",
+            remedy="parlay runs no code that a file names",
+        )
+    model = factory if isinstance(factory, nn.Module) else factory()
+    if not isinstance(model, nn.Module):
+        raise InputError("factory", given=type(model).__name__, allowed="one that returns a torch.nn.Module")
+    if structure_hash(model) != facts["hashes"]["model"]:
+        raise InputError(
+            f"model for {place.name}",
+            given=f"a {type(model).__name__} with other names or shapes of parameters",
+            allowed=f"{facts['spec']} with {facts['model_kwargs'] or 'no arguments'}",
+            remedy=f"written with {', '.join(f'{k} {v}' for k, v in facts['versions'].items())}",
+        )
+    return model
 
 
 def _read(place: Path) -> dict[str, Any]:
