@@ -63,8 +63,9 @@ def calibrate(
         return
     from rich.console import Console
 
-    Console().print(_weights(found))
-    click.echo(found.summary())
+    console = Console()
+    console.print(_weights(found))
+    console.print(found.summary(), highlight=False, markup=False)
     if out is not None:
         click.echo(f"written: --score calibrated:{out}")
 

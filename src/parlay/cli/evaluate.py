@@ -2,14 +2,40 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from parlay.cli.options import json_option, takes
 from parlay.cli.options.table import BinOptions, TableOptions
 
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from parlay.evidence.judged import JudgedPopulation, JudgedScore
+
 __all__ = ["evaluate"]
+
+RANKING = (
+    ("Spearman", "spearman"),
+    ("95 %", "interval"),
+    ("tau-b", "kendall"),
+    ("Pearson", "pearson"),
+    ("p", "p_value"),
+    ("p Holm", "p_holm"),
+)
+BEYOND = (
+    ("given params", "partial_params"),
+    ("MACs", "partial_macs"),
+    ("both", "partial_params_macs"),
+    ("pairs", "concordance"),
+    ("top 1", "gain_top1"),
+    ("top 5", "gain_top5"),
+)
+TABLES = {"inside bins": RANKING, "beyond size": BEYOND}
+"""Heading and number of every column; two tables, so that each fits a terminal of 80 columns."""
 
 
 @click.command()
@@ -40,14 +66,39 @@ def evaluate(
         return
     from rich.console import Console
 
-    from parlay.report.evaluation import evaluation_lines, panel_tables
-
     console = Console()
     for panel in found.panels:
         if len(found.panels) > 1:
             console.print(panel.name, style="bold", highlight=False, markup=False)
-        for table in panel_tables(panel):
-            console.print(table)
+        for heading, shown in TABLES.items():
+            console.print(_table(panel, heading, shown))
             console.print()
-    for line in (*evaluation_lines(found), "", *found.verdict.split(" | ")):
-        console.print(line, highlight=False, markup=False)
+    console.print(found.summary(), highlight=False, markup=False)
+
+
+def _table(panel: JudgedPopulation, heading: str, columns: tuple[tuple[str, str], ...]) -> Table:
+    """A line a score, highest coefficient first, then one training run and the ceiling."""
+    from parlay.cli.tables import table_of
+    from parlay.evidence.judged import JudgedScore
+
+    table = table_of(heading, *(title for title, _ in columns))
+    for score in sorted(panel.scores, key=lambda score: -_or_last(score["spearman"])):
+        table.add_row(score.name, *(_cell(score, key) for _, key in columns))
+    for name, numbers in (("one training run", panel.one_run), ("ceiling", panel.ceiling)):
+        row = JudgedScore(name=name, numbers=numbers)
+        table.add_row(name, *(_cell(row, key) for _, key in columns), style="dim")
+    return table
+
+
+def _cell(score: JudgedScore, key: str) -> str:
+    if key == "interval":
+        low, high = score.numbers.get("ci_low", math.nan), score.numbers.get("ci_high", math.nan)
+        return "-" if math.isnan(low) else f"{low:.2f} to {high:.2f}"
+    value = score.numbers.get(key, math.nan)
+    if math.isnan(value):
+        return "-"
+    return f"{value:.3f}" if key.startswith(("gain", "p_")) else f"{value:.2f}"
+
+
+def _or_last(value: float) -> float:
+    return -math.inf if math.isnan(value) else value

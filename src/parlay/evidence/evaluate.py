@@ -10,6 +10,7 @@ from parlay.documents import document
 from parlay.errors import InputError
 from parlay.evidence.judge import judge
 from parlay.evidence.judged import Binning, JudgedPopulation
+from parlay.evidence.outcome import Outcome
 from parlay.evidence.scores import RECOMMENDED, default_scores
 from parlay.evidence.statistics import holm
 from parlay.evidence.table import Population
@@ -55,6 +56,31 @@ class Evaluation:
         if self.too_small:
             found["too_small"] = [{"name": name, "networks": networks} for name, networks in self.too_small]
         return found
+
+    def summary(self) -> str:
+        """What the columns are about, population by population, what is left out, and the verdicts, in lines."""
+        lines: list[str] = []
+        for panel in self.panels:
+            bins = "one bin" if panel.bins == 1 else f"{panel.bins} bins of {panel.least} or more"
+            picks = "one bin" if panel.pick_bins == 1 else f"{panel.pick_bins} bins"
+            runs = "one run each" if panel.runs == 1 else f"up to {panel.runs} runs each"
+            lines.append(
+                f"{panel.name}: {panel.in_bins:,} of {panel.networks:,} networks, {runs}, in {bins} by"
+                f" {panel.size_name}; {panel.pairs:,} pairs of exactly equal {panel.size_name}; gains over {picks},"
+                f" accuracy {panel.unit}; intervals resample {panel.resampled}"
+            )
+            if panel.chosen:
+                lines.append(f"{panel.name}: {panel.chosen} chosen by a score or by hand beside them do not judge")
+            for outcome in Outcome:
+                named = ", ".join(score.name for score in panel.scores if score.outcome is outcome)
+                if named:
+                    lines.append(f"accuracy rises with the score: {outcome} for {named}")
+        if self.panels:
+            lines += [
+                f"{name}: left out, {networks} network{'' if networks == 1 else 's'} and no bin of one size that counts"
+                for name, networks in self.too_small
+            ]
+        return "\n".join([*lines, "", *self.verdict.split(" | ")])
 
     def document(self) -> str:
         """One JSON document."""
