@@ -17,6 +17,8 @@ from parlay.solver.progress import Progress, StopSolvingError
 __all__ = ["Conflict", "Reach", "conflict", "reachable"]
 
 CONFLICT_SECONDS = 10.0
+"""Somebody waits for the message of an error."""
+
 SHARE = 8
 """A single question of a conflict takes at most this fraction of the time."""
 

@@ -17,7 +17,10 @@ from parlay.solver.solve import solve
 __all__ = ["ParetoPoint", "pareto", "pareto_levels"]
 
 LARGEST_COUNT = 1_000
+"""More levels than a picture has columns of pixels."""
+
 LEVEL_SECONDS = 20.0
+"""For a level that is not proven sooner: ten levels take minutes, not hours."""
 
 
 @dataclass(frozen=True, kw_only=True)

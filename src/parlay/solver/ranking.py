@@ -14,7 +14,10 @@ from parlay.problem import Problem, Solution
 __all__ = ["ranked"]
 
 CLOSE = 1e-9
+"""Sums of some hundred floats of size 1 to 1000 are right to about 1e-12: what differs by more is ordered by them."""
+
 ROUNDED = Context(prec=45)
+"""Formal sums are evaluated to 60 digits; unequal ones that agree in 45 have not been met."""
 
 
 def ranked(problem: Problem, layouts: Iterable[Layout], top_k: int | None = None) -> list[Solution]:

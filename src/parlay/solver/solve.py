@@ -20,7 +20,10 @@ from parlay.solver.proof.certify import certify
 __all__ = ["solve"]
 
 LARGEST_TOP_K = 1_000_000
+"""So many layouts of 1,000 widths take more than 8 GB; a longer list is for ``list_layouts``."""
+
 QUICK_CERTIFICATE = 600
+"""Effort of the certificate that every answer gets: 600 partial layouts, or 30 steps of a proof; more is for asking."""
 
 
 def solve(

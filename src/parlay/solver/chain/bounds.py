@@ -32,26 +32,33 @@ if TYPE_CHECKING:
 __all__ = ["Windows", "bounded_windows", "minimise_dual", "quick_bound"]
 
 GRADING = 0.04
-"""A cell at distance d (in logs) from the centre spans about GRADING d^2: its slack stays below what d costs."""
+"""A cell at distance d (in logs) from the centre spans about GRADING d^2: its slack stays below what d costs. With 0.01
+four free layers with a largest step take 3 times as long, with 0.2 as long as now, measured."""
 
 SAFETY, STEEPNESS = 1.2, {Order.FREE: 0.1, Order.NONDECREASING: 0.3, Order.INCREASING: 0.3}
-"""Around a relaxed optimum: single widths so many times as far as the slack should reach, and the growth of cells."""
+"""Around a relaxed optimum: single widths so many times as far as the slack should reach, and the growth of cells.
+Measured: 0.8 and 2 take as long; growth of 0.03 takes 1.9 times as long on 100 layers, 1 takes 1.5 times on 13."""
 
 QUICK_SLACK = 1e-4
-"""How far a bound in haste looks at single widths."""
+"""How far below the root a bound in haste looks at single widths: one pass, whose bound is off by about as much."""
 
 LARGEST_GRID = 400_000_000
-"""Products of neighbouring cells, summed over the chain, that one grid may hold."""
+"""Products of neighbouring cells, summed over the chain, that one grid may hold: a pass over them takes seconds."""
 
 LARGEST_TABLE = 25_000_000
-"""The same for one pair of groups, where fences or terms need them all at once."""
+"""The same for one pair of groups, where fences or terms need them all at once: 200 MB."""
 
 LARGEST_WIDTHS = 5_000_000
-"""Widths of all groups together that may be listed one by one."""
+"""Widths of all groups together that may be listed one by one: 40 MB a column."""
 
 DUAL_TOLERANCE = 2e-7
+"""How far above its minimum, in log-energy, the dual may be left; 1e-9 and 1e-5 took as long, measured."""
+
 NO_PRICE, NO_PRICE_YET = 1e-9, 1e-6
+"""Prices, as parts of a typical one, below which 0 is tried, and from which steps go on after it."""
+
 FURTHEST_PRICE = 1e9
+"""Times a typical price beyond which none is tried: no width is worth so much, so the budget cannot be met."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -27,10 +27,11 @@ __all__ = ["INFEASIBLE", "DualPoint", "Grid", "best_partners"]
 INFEASIBLE = -math.inf
 
 DENSE_PAIRS = 150_000
-"""Pairs of cells from which the sparse search for the best partner is the faster one."""
+"""Pairs of cells from which the sparse search for the best partner is the faster one. Measured: always sparse takes 3
+times as long on eight free layers, never sparse 1.4 times on VGG-16's chain."""
 
 STORE = 800 << 20
-"""Bytes of matrices that a grid keeps; what does not fit is made again at every pass."""
+"""Bytes of matrices that a grid keeps, so that a solve stays below 1 GiB; what does not fit is made at every pass."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -28,11 +28,12 @@ if TYPE_CHECKING:
 __all__ = ["Chain", "compile_chain", "is_chain"]
 
 NO_LIMIT = 1 << 50
+"""Where a group without a largest width begins; one that still reaches half of it is limited by nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Chain:
-    """What the solver knows of a problem; all amounts in units of ``unit``, the constant taken off.
+    """What the solver knows of a problem; of all amounts the constant is taken off and the common divisor taken out.
 
     Attributes:
         problem: where it comes from.
@@ -41,7 +42,6 @@ class Chain:
         linear, square: cost of group g: linear[g] w + square[g] w^2.
         product: cost between group g and the next: product[g] w_g w_{g+1}.
         low, high: the cost must lie in low..high.
-        unit, constant: resource = constant + unit x cost.
         group_terms, pair_terms: the score.
     """
 
@@ -54,8 +54,6 @@ class Chain:
     product: tuple[int, ...]
     low: int
     high: int
-    unit: int
-    constant: int
     group_terms: tuple[tuple[GroupTerm, ...], ...]
     pair_terms: tuple[tuple[PairTerm, ...], ...]
 
@@ -179,8 +177,6 @@ def compile_chain(problem: Problem) -> Chain:
         product=tuple(pairs.get((g, g + 1), 0) // divisor for g in range(groups - 1)),
         low=-(-least // divisor),
         high=(high - resource.constant) // divisor,
-        unit=divisor,
-        constant=resource.constant,
         group_terms=terms.groups,
         pair_terms=tuple(terms.pairs.get((g, g + 1), ()) for g in range(groups - 1)),
     )

@@ -14,6 +14,7 @@ FURTHEST = 1 << 61
 """Larger amounts are not looked at: 64-bit sums end soon after."""
 
 FIRST_SPAN = 64
+"""Amounts looked at first: sizes of narrow networks lie closer than this."""
 
 AmountWithin = Callable[[int, int], int | None]
 """(low, high) -> an amount in this range that some layout has, or None; raises TimeoutError when it cannot tell."""

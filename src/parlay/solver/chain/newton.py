@@ -17,8 +17,14 @@ from parlay.solver.chain.chain import Chain
 __all__ = ["Relaxation", "relaxed_optimum"]
 
 STEPS = 60
+"""Steps, at most; without an optimum by then the bounds begin on coarse cells. Ten were enough on every problem of
+benchmarks/RESULTS.md, as long as blocks of groups seldom join."""
+
 LONGEST_STEP = 0.7
+"""In ln of a width and of the price: about a factor of 2, over which curvatures may be taken for constant."""
+
 PRECISE = 1e-4
+"""Relative change at which the widths count as found; 1e-2 and 1e-8 took as long, measured."""
 
 
 @dataclass(frozen=True, kw_only=True)

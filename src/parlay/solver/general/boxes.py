@@ -31,15 +31,16 @@ __all__ = [
 ]
 
 ROUNDS = 4
+"""Passes over rows and fences, at most: most boxes come to rest in two, and a wider box is a box, too."""
+
 BINS = 65
-CHECKED = 30_000_000
-"""Multiplications that testing partial layouts against the rows may cost at once."""
+"""Losses are rounded to so many steps of the slack: an estimate of a listing's size to some per cent is enough."""
 
 WORTH_TRYING = 20
 """Pairs of partial layout and next width that are looked at, times the layouts kept: most die at once."""
 
 DISAGREEING = 6
-"""Layouts at nearby prices, the latest ones, that are compared."""
+"""Layouts at nearby prices, the latest ones, that are compared: the first ones are far from the best."""
 
 
 def tightened(general: General) -> General:
@@ -167,9 +168,7 @@ def list_box(general: General, bounds: Sequence[Separated], threshold: float, li
         table[:, g] = general.choices(g)[column]
         if len(done) == general.groups:
             return table[general.within(table)]
-        good = keeps_fences(general, table, done)
-        if len(table) > 64 and len(table) * general.groups * len(general.rows) < CHECKED:
-            good &= may_keep_rows(general, table, done)
+        good = keeps_fences(general, table, done) & may_keep_rows(general, table, done)
         table, reach = table[good], reach[:, good]
         if len(table) > limit:
             return None

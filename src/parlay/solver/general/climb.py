@@ -23,19 +23,23 @@ if TYPE_CHECKING:
 __all__ = ["Climber"]
 
 STEPS = (1, -1, 2, -2, 4, -4)
+"""Strides of single steps. Only one stride, or up to eight: the same times, measured on eleven networks."""
+
 LARGEST_PAIRING = 500
-"""Single steps that are paired with one another, at most."""
+"""Single steps that are paired with one another, at most: 250,000 pairs a row take some milliseconds."""
 
 FURTHEST = 24
-"""Strides that a closing step goes, at most."""
+"""Strides that a closing step goes, at most: in small networks all of LARGEST_PAIRING steps would go too far."""
 
 PAIRS_LISTED, PARTNERS, CANDIDATES = 40_000, 8, 10_000
-"""Pairs that are matched with one another, partners of each, and candidates that are tried, at most."""
+"""Pairs that are matched with one another, partners of each, and candidates that are tried, at most: 320,000 sums, tens
+of milliseconds. A quarter to five times as many of any took the same time to a proof, measured on eleven networks."""
 
 LARGEST_ROWS = 6
-CLOSINGS = 1
+"""Rows whose limits rank the candidates, the dearest; all are tested afterwards. One or fifty: the same times."""
+
 TRIED = 60
-MOVE_LIMIT = 2_000
+"""Best steps or pairs that are applied one after the other before all are looked at again."""
 
 
 class Climber:
@@ -115,15 +119,14 @@ class Climber:
 
     def _climb(self, layout: IntArray) -> IntArray:
         current, merit = layout, float(self.merit(layout[None])[0])
-        for _ in range(MOVE_LIMIT):
+        while True:  # every step gains, so it ends
             self.tick()
             better, value = self._singly(current, merit)
             if better is None:
                 better, value = self._paired(current, merit)
             if better is None:
-                break
+                return current
             current, merit = better, value
-        return current
 
     def _singly(self, layout: IntArray, merit: float) -> tuple[IntArray | None, float]:
         group, move = self.singles(layout)
@@ -222,11 +225,8 @@ class Climber:
         steps = tuple(sign * step for step in range(1, reach + 1) for sign in (1, -1))
         for row in target.tolist():
             found = self._closing(layout, int(row), steps)
-            for _ in range(CLOSINGS):
-                if found is None or (best is not None and self.score(found[None])[0] <= self.score(best[None])[0]):
-                    break
+            if found is not None and (best is None or self.score(found[None])[0] > self.score(best[None])[0]):
                 best = found
-                found = self._closing(best, int(row), steps)
         return best
 
     def _worth(self, layout: IntArray, group: IntArray, move: IntArray, change: FloatArray) -> FloatArray:

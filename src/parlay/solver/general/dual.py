@@ -28,9 +28,10 @@ if TYPE_CHECKING:
 __all__ = ["Separated", "document_of", "joint_prices", "separate"]
 
 LARGEST_GROUP = 20_000
-"""Widths of a group from which neighbouring ones are bounded together."""
+"""Widths of a group from which neighbouring ones are bounded together: a bound then takes some hundred microseconds."""
 
 CELL = 1.005
+"""Ratio of the ends of such a cell: half a per cent of a width costs the bound little beside what a cut gains."""
 
 
 @dataclass(frozen=True, kw_only=True)

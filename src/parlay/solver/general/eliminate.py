@@ -31,13 +31,15 @@ Products = tuple[tuple[tuple[int, int], ...], tuple[int, ...]]
 __all__ = ["Eliminated", "Products", "eliminate", "improved", "kept_products"]
 
 TABLE = 200_000
-"""Entries of the largest table, and a quarter of all of them together."""
+"""Entries of the largest table, and a quarter of all of them together: a bound then takes some milliseconds. Ten times
+as many took 2 % longer to a proof, a tenth 7 % less, measured on eleven networks; but a tenth may keep no product."""
 
 TRIALS = 40
-"""Into about so many portions products are divided, at most, to see which still fit."""
+"""Into about so many portions products are divided, at most, to see which still fit; 5 or 400: the same times."""
 
 LEAST_LOSS = 2e-6
-"""Products whose tangent can lose no more, in log-energy, are not worth a table."""
+"""Products whose tangent can lose no more, in log-energy, are not worth a table. Measured: with 1e-4 networks of 20
+layers take 27 times as long to a proof, with 1e-7 all but one as long as now, and that one a sixth."""
 
 
 class _Table(NamedTuple):
@@ -66,8 +68,7 @@ class Eliminated:
 
     Attributes:
         relaxed: point and prices it was made at.
-        exact: the products kept, pairs of groups.
-        order: in which the groups of these products were eliminated.
+        order: in which the groups of the products kept were eliminated.
         separated: the bound of all else.
         bound: the largest value of the Lagrangian over whole widths.
         layout: where it is reached.
@@ -75,7 +76,6 @@ class Eliminated:
     """
 
     relaxed: Relaxed
-    exact: tuple[tuple[int, int], ...]
     order: tuple[int, ...]
     separated: Separated
     bound: float
@@ -188,7 +188,6 @@ def eliminate(general: General, relaxed: Relaxed, exact: Sequence[tuple[int, int
             total += float(separated.gains[g][places[g]])
     return Eliminated(
         relaxed=relaxed,
-        exact=tuple(exact),
         order=tuple(order),
         separated=separated,
         bound=total,

@@ -39,7 +39,7 @@ LARGEST_DOUBLE = 1 << 51
 """Amounts below this, and their doubles, are whole numbers that a double holds; products of doubles are faster."""
 
 ROUNDS = 30
-"""Passes over all rows and fences, at most, when bounds are drawn together."""
+"""Passes over all rows and fences, at most, when bounds are drawn together: once a problem, in exact integers."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -31,12 +31,16 @@ MEMORY = 2 << 30
 """Bytes that tables may take unless said otherwise."""
 
 BITS = 52
+"""A digit is two halves of 26 bits: their products with factors below 2^35, and long sums, fit 64-bit integers."""
+
 BASE = 1 << BITS
 HALF = 1 << (BITS // 2)
 SAFE_ADDITIONS = 2_000
 """So many digits can be added before the sum outgrows 63 bits."""
 
 CHUNK = 2_000_000
+"""Successors made at once: about 100 MB."""
+
 DENSE_FACTOR = 3
 """Tables are filled width by width once that visits so many times fewer cells than there are successors."""
 
