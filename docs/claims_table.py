@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-from parlay.paper.judging import JudgedClaim, gather, judge_all
-from parlay.paper.listings import claims_markdown
+from parlay.paper.judge_claims import JudgedClaim, gather, judge_all
 from parlay.paper.results import read_results
+from parlay.paper.show_claims import claims_markdown
 
 RESULTS = Path(__file__).resolve().parent.parent / "results"
 

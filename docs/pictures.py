@@ -98,10 +98,11 @@ def report() -> None:
 
 def front() -> None:
     """The first row of Figure 3 from results/, one panel below the other, as wide as a README."""
-    from parlay.paper.figures import panel_plot
-    from parlay.paper.judging import gather
+    from parlay.paper.draw import PanelPlot, draw_grid
+    from parlay.paper.figures import DPI, panel_plot
+    from parlay.paper.judge_claims import gather
     from parlay.paper.results import read_results
-    from parlay.report.panels import PanelPlot, draw_grid, rendered
+    from parlay.report.figure import save_figure
 
     panels = gather(read_results(ROOT / "results"))
     note = (
@@ -115,7 +116,7 @@ def front() -> None:
         subtitle = f"{panel.protocol}: the paper's {len(panel.points)} layouts, {panel.runs} runs"
         plots.append([replace(plot, subtitle=subtitle)])
     figure = draw_grid(plots, title="One size, 4,288 kernels: does energy rank?", note=note)
-    (FOLDER / "paper-front.png").write_bytes(rendered(figure, "png"))
+    save_figure(figure, FOLDER / "paper-front.png", dpi=DPI)
 
 
 def paper() -> None:

@@ -79,7 +79,7 @@ def test_wheel_holds_what_it_needs(wheel):
     """The wheel carries the typing marker, the printed tables and the licence, and no tests."""
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
-    assert {"parlay/py.typed", "parlay/paper/tables.csv", "parlay/cli/main.py"} <= set(names)
+    assert {"parlay/py.typed", "parlay/paper/printed.csv", "parlay/cli/main.py"} <= set(names)
     page = ("page.html", "page.css", "page.js", "scatter.js")
     assert {f"parlay/report/page/{name}" for name in page} <= set(names)
     assert any(name.endswith("licenses/LICENSE") for name in names)

@@ -15,7 +15,7 @@ from parlay.cli.main import run
 from parlay.families import Family
 from parlay.layout import Order
 from parlay.paper import ERRATA, FACTS, Enumerations, check, read_rows
-from parlay.paper.lists import nondecreasing_layouts
+from parlay.paper.enumerate import nondecreasing_layouts
 from parlay.paper.recompute import compare_decimals
 from parlay.solver import list_layouts
 
@@ -118,7 +118,7 @@ def test_a_broken_energy_is_noticed(monkeypatch):
 
 def test_a_broken_size_is_noticed(monkeypatch):
     """A size polynomial that counts one input channel too many makes every table fail."""
-    monkeypatch.setattr("parlay.paper.tables.plain", lambda depth: plain(depth=depth, in_channels=4))
+    monkeypatch.setattr("parlay.paper.printed.plain", lambda depth: plain(depth=depth, in_channels=4))
     report = check(solved=SOLVED)
     assert all(v.differences for v in report.verdicts if "layers" in v.where or "Table 5" in v.where)
 
@@ -160,7 +160,8 @@ def test_command_prints_verdicts_and_errata(capsys):
 
 def test_command_fails_and_says_what_differs(capsys, monkeypatch):
     """With one printed number changed the command exits 1 and names the place, as text and as JSON."""
-    monkeypatch.setattr("parlay.paper.verdicts.read_rows", lambda: doctored(len(ROWS) - 1, layout=(128, 130, 140, 223)))
+    rows = doctored(len(ROWS) - 1, layout=(128, 130, 140, 223))
+    monkeypatch.setattr("parlay.paper.check_tables.read_rows", lambda: rows)
     assert run(["paper", "check", "--json"]) == 1
     content = json.loads(capsys.readouterr().out)
     assert content["agrees"] is False

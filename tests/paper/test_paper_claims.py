@@ -19,9 +19,9 @@ from parlay.paper.estimates import (
     rank_correlation,
     share_beaten,
 )
-from parlay.paper.judging import RULES, JudgedClaim, gather, judge, judge_all
+from parlay.paper.experiments import EXPERIMENTS, Experiment, Role, get_experiment
+from parlay.paper.judge_claims import RULES, JudgedClaim, gather, judge, judge_all
 from parlay.paper.pairs import matched_pairs
-from parlay.paper.panels import EXPERIMENTS, Experiment, Role, get_experiment
 from parlay.paper.points import PanelPoint, gather_panel
 from parlay.paper.runs import Protocol, plan_panel
 from parlay.study import Row

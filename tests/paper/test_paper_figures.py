@@ -15,13 +15,15 @@ from matplotlib.text import Text
 from parlay.cli.main import run
 from parlay.errors import InputError
 from parlay.families import plain
+from parlay.paper.draw import PanelPlot, PlotPoint, draw_grid, place_labels
+from parlay.paper.experiments import get_experiment
 from parlay.paper.figures import FIGURES, architecture, panel_plot, write_figures
-from parlay.paper.judging import gather, judge_all
-from parlay.paper.listings import claims_markdown, listings
-from parlay.paper.panels import get_experiment
+from parlay.paper.judge_claims import gather, judge_all
 from parlay.paper.results import write_results
 from parlay.paper.runs import Protocol, plan_panel
-from parlay.report.panels import PanelPlot, PlotPoint, draw_grid, place_labels, rendered
+from parlay.paper.show_claims import claims_markdown
+from parlay.paper.write_tables import paper_tables
+from parlay.report.figure import rendered
 from parlay.study import Row
 
 
@@ -91,7 +93,7 @@ def test_tables_hold_our_accuracies(drawn):
 
 def test_tables_are_the_papers():
     """Tables 4 and 5 have 13 and twice six rows, with energies that agree with print but for the errata."""
-    found = {listing.name: listing for listing in listings(gather([]))}
+    found = {table.name: table for table in paper_tables(gather([]))}
     assert len(found["table4"].rows) == 13 and len(found["table5"].rows) == 12 and len(found["table3"].rows) == 4
     assert ("19-34-41-49", "150.0631") in [row[:2] for row in found["table4"].rows]
     assert found["table5"].rows[0][:3] == ("4,288", "35-36-37-43", "173.0358")

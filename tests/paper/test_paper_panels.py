@@ -10,9 +10,9 @@ import pytest
 from parlay.energy import SCORES
 from parlay.errors import InputError
 from parlay.families import plain
+from parlay.paper.experiments import EXPERIMENTS, Role, corrected, get_experiment, learned
 from parlay.paper.pairs import ENERGY, MACS, matched_pairs
-from parlay.paper.panels import EXPERIMENTS, Role, corrected, get_experiment, learned
-from parlay.paper.tables import read_rows
+from parlay.paper.printed import read_rows
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from parlay.cli.main import run
 from parlay.errors import InputError
 from parlay.families import plain, resnet
-from parlay.paper.panels import get_experiment
+from parlay.paper.experiments import get_experiment
 from parlay.paper.results import belongs, read_results, write_results
 from parlay.paper.runs import Protocol, plan_panel
 from parlay.study import Kind, Reader, Row, csv_text, make_plan

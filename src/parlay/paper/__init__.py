@@ -10,10 +10,10 @@ two are known to part, and ``verdicts`` compares all three.
 
 """
 
+from parlay.paper.check_tables import Difference, PaperCheck, TableCheck, check
 from parlay.paper.errata import ERRATA, FACTS, Erratum, Fact
+from parlay.paper.printed import PANELS, PrintedPanel, PrintedRow, read_rows
 from parlay.paper.recompute import Enumerations, Finding, panel_findings
-from parlay.paper.tables import PANELS, Panel, Row, read_rows
-from parlay.paper.verdicts import Difference, Report, Verdict, check
 
 __all__ = [
     "ERRATA",
@@ -24,10 +24,10 @@ __all__ = [
     "Erratum",
     "Fact",
     "Finding",
-    "Panel",
-    "Report",
-    "Row",
-    "Verdict",
+    "PrintedPanel",
+    "PaperCheck",
+    "PrintedRow",
+    "TableCheck",
     "check",
     "panel_findings",
     "read_rows",

@@ -30,8 +30,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from parlay.layout import Layout
+from parlay.paper.experiments import get_experiment, learned
 from parlay.paper.pairs import ENERGY, MACS
-from parlay.paper.panels import get_experiment, learned
 
 __all__ = ["Claim", "claims"]
 

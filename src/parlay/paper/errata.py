@@ -12,8 +12,8 @@ from math import exp
 
 from parlay.families import plain, resnet
 from parlay.layout import format_layout
+from parlay.paper.printed import PrintedRow
 from parlay.paper.recompute import Enumerations, Finding, compare_decimals
-from parlay.paper.tables import Row
 from parlay.problem import Solution
 
 __all__ = ["ERRATA", "FACTS", "Erratum", "Fact"]
@@ -41,7 +41,7 @@ class Fact:
     where: str
     statement: str
     expected: str
-    recompute: Callable[[tuple[Row, ...], Enumerations], str]
+    recompute: Callable[[tuple[PrintedRow, ...], Enumerations], str]
 
 
 def _erratum(where: str, kind: str, printed: str, recomputed: str, note: str) -> Erratum:
@@ -115,7 +115,7 @@ def _named(solution: Solution) -> str:
     return f"{format_layout(solution.layout)}, E = {solution.energy:.4f}"
 
 
-def _unprinted(rows: tuple[Row, ...], table: str, solutions: tuple[Solution, ...]) -> str:
+def _unprinted(rows: tuple[PrintedRow, ...], table: str, solutions: tuple[Solution, ...]) -> str:
     printed = {row.layout for row in rows if row.table == table}
     return ", ".join(format_layout(s.layout) for s in solutions if s.layout not in printed) or "none"
 
@@ -124,7 +124,7 @@ def _from_eight(solved: Enumerations) -> tuple[Solution, ...]:
     return tuple(s for s in solved.weak(plain(depth=3), 4288) if s.layout[0] >= 8)
 
 
-def _with_energy(rows: tuple[Row, ...], printed: str) -> str:
+def _with_energy(rows: tuple[PrintedRow, ...], printed: str) -> str:
     """The printed four-layer layouts of 4,288 kernels whose energy prints like this."""
     family = plain(depth=4)
     layouts = sorted({row.layout for row in rows if row.family == "plain" and len(row.layout) == 4})
@@ -132,7 +132,9 @@ def _with_energy(rows: tuple[Row, ...], printed: str) -> str:
     return ", ".join(format_layout(x) for x in sized if compare_decimals(printed, exp(family.energy(x))) != "energy")
 
 
-def _fact(where: str, statement: str, expected: str, recompute: Callable[[tuple[Row, ...], Enumerations], str]) -> Fact:
+def _fact(
+    where: str, statement: str, expected: str, recompute: Callable[[tuple[PrintedRow, ...], Enumerations], str]
+) -> Fact:
     return Fact(where=where, statement=statement, expected=expected, recompute=recompute)
 
 

@@ -6,30 +6,28 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from parlay.documents import write_atomically
 from parlay.errors import InputError
 from parlay.evidence import Correlation, correlate, partial_correlate
 from parlay.families import Family, plain
 from parlay.families.plain import POOLED_LAYERS
 from parlay.layout import format_layout
-from parlay.paper.estimates import mean_with_interval
-from parlay.paper.judging import matched_differences
-from parlay.paper.pairs import ENERGY, MACS, matched_pairs
-from parlay.paper.points import PanelPoint, PanelPoints
-from parlay.report.architecture import Block, draw_architectures
-from parlay.report.panels import (
-    FORMATS,
+from parlay.paper.architecture import Block, draw_architectures
+from parlay.paper.draw import (
     Dumbbell,
     Dumbbells,
     PanelPlot,
     PlotPoint,
     draw_dumbbells,
     draw_grid,
-    rendered,
 )
+from parlay.paper.estimates import mean_with_interval
+from parlay.paper.judge_claims import matched_differences
+from parlay.paper.pairs import ENERGY, MACS, matched_pairs
+from parlay.paper.points import PanelPoint, PanelPoints
+from parlay.report.figure import save_figure
 
 if TYPE_CHECKING:
-    from parlay.report.panels import Figure
+    from parlay.report.figure import Figure
 
 __all__ = ["FIGURES", "architecture", "panel_plot", "write_figures"]
 
@@ -57,12 +55,16 @@ GRIDS: dict[str, tuple[str, tuple[tuple[str, ...], ...]]] = {
 FIGURES = ("figure2", *GRIDS, "pairs")
 """Every figure by name."""
 
+FORMATS = ("pdf", "svg", "png")
+DPI = 110
+"""Figures are up to 15 inches wide; at this many pixels an inch the names beside the marks are still sharp."""
+
 
 def write_figures(panels: Mapping[str, PanelPoints], folder: Path, *, kinds: Sequence[str] = FORMATS) -> list[Path]:
     """Draw every figure; panels without data say so.
 
     Args:
-        panels: the points of each panel (``parlay.paper.judging.gather``).
+        panels: the points of each panel (``parlay.paper.judge_claims.gather``).
         folder: made where it is not there.
         kinds: of ``pdf``, ``svg``, ``png``.
 
@@ -81,7 +83,7 @@ def write_figures(panels: Mapping[str, PanelPoints], folder: Path, *, kinds: Seq
     for name, figure in _figures(panels):
         for kind in dict.fromkeys(kinds):
             path = folder / f"{name}.{kind}"
-            write_atomically(path, rendered(figure, kind))
+            save_figure(figure, path, dpi=DPI)
             written.append(path)
     return written
 

@@ -9,7 +9,7 @@ from functools import cached_property
 
 from parlay.evidence.measured import Measured, MeasuredLayout, measure
 from parlay.layout import Layout
-from parlay.paper.panels import Experiment, Role
+from parlay.paper.experiments import Experiment, Role
 from parlay.paper.results import belongs
 from parlay.study import Row
 

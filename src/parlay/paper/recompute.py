@@ -15,8 +15,8 @@ from math import exp
 
 from parlay.families import Family, plain, resnet
 from parlay.layout import Layout, Order, format_layout
-from parlay.paper.lists import nondecreasing_layouts
-from parlay.paper.tables import Panel, Row, panel_rows
+from parlay.paper.enumerate import nondecreasing_layouts
+from parlay.paper.printed import PrintedPanel, PrintedRow, panel_rows
 from parlay.problem import Result, Solution
 from parlay.solver import list_layouts, solve
 
@@ -97,7 +97,7 @@ class Enumerations:
         return len(self.strict(family, budget)), len(self.weak(family, budget))
 
 
-def panel_findings(panel: Panel, rows: tuple[Row, ...], solved: Enumerations) -> Iterator[Finding]:
+def panel_findings(panel: PrintedPanel, rows: tuple[PrintedRow, ...], solved: Enumerations) -> Iterator[Finding]:
     """Everything one panel prints that does not come out again."""
     mine = panel_rows(panel, rows)
 
@@ -138,7 +138,7 @@ def panel_findings(panel: Panel, rows: tuple[Row, ...], solved: Enumerations) ->
                 )
 
 
-def claim_findings(rows: tuple[Row, ...], solved: Enumerations) -> Iterator[Finding]:
+def claim_findings(rows: tuple[PrintedRow, ...], solved: Enumerations) -> Iterator[Finding]:
     """Two sentences of the text that numbers contradict."""
     sized = [row for row in rows if row.family == "plain" and _of_size(row, 4, 4288)]
     ranked = sorted(sized, key=lambda row: row.network.energy(row.layout))
@@ -177,7 +177,7 @@ def _rises(layout: tuple[int, ...]) -> bool:
     return all(a < b for a, b in pairwise(layout))
 
 
-def repairs(row: Row) -> tuple[Layout, ...]:
+def repairs(row: PrintedRow) -> tuple[Layout, ...]:
     """The layouts of the stated size that differ from the row in one width and do not decrease."""
     found: list[Layout] = []
     for index in range(len(row.layout)):
@@ -197,5 +197,5 @@ def _names(layouts: tuple[Layout, ...]) -> str:
     return ", ".join(map(format_layout, layouts)) or "none fits"
 
 
-def _of_size(row: Row, depth: int, kernels: int) -> bool:
+def _of_size(row: PrintedRow, depth: int, kernels: int) -> bool:
     return len(row.layout) == depth and row.network.kernels(row.layout) == kernels

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from parlay.documents import write_atomically
-from parlay.paper.panels import EXPERIMENTS, Experiment
+from parlay.paper.experiments import EXPERIMENTS, Experiment
 from parlay.study import Row, csv_text
 from parlay.study.reading import read_csv
 from parlay.study.row import COMPLETE

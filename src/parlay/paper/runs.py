@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from parlay.errors import InputError
-from parlay.paper.panels import Experiment, get_experiment
+from parlay.paper.experiments import Experiment, get_experiment
 from parlay.paper.results import read_results, write_results
 from parlay.study import (
     DataSource,
@@ -77,7 +77,7 @@ def plan_panel(experiment: Experiment, protocol: Protocol, *, data: str) -> tupl
         protocol: how to train.
         data: SHA-256 of the data set.
 
-    >>> from parlay.paper.panels import get_experiment
+    >>> from parlay.paper.experiments import get_experiment
     >>> len(plan_panel(get_experiment("pairs"), Protocol(), data="d" * 64))
     72
     """

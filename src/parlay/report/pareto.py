@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from parlay.documents import SCHEMA_VERSION, document, finite, write_atomically
 from parlay.errors import InputError
-from parlay.extras import Needs
 from parlay.layout import format_layout
 from parlay.problem import Problem, Status
+from parlay.report.figure import BLUE, GREY, clear_axes, figure_of, new_figure, save_figure
 from parlay.resources import PeakResource, Resource
 from parlay.solver import ParetoPoint, Progress, pareto, pareto_levels
 
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 __all__ = ["conduct_pareto", "pareto_table", "plot_pareto", "point_facts", "points_of"]
-
-BLUE, GREY = "#2f6db3", "#555555"
 
 
 def conduct_pareto(
@@ -136,12 +134,7 @@ def plot_pareto(points: Sequence[ParetoPoint], unit: str, ax: Axes | None = None
         MissingExtraError: when matplotlib is not installed.
     """
     if ax is None:
-        with Needs("drawing", extra="train"):
-            from matplotlib.backends.backend_agg import FigureCanvasAgg
-            from matplotlib.figure import Figure
-        figure = Figure(figsize=(5.6, 4.2), layout="constrained")
-        FigureCanvasAgg(figure)
-        ax = figure.subplots()
+        ax = new_figure(5.6, 4.2).subplots()
     shown = [p for p in points if p.amount is not None and p.log_energy is not None and math.isfinite(p.log_energy)]
     xs, ys = [float(p.amount or 0) for p in shown], [float(p.log_energy or 0.0) for p in shown]
     gaps = [float(p.gap or 0.0) for p in shown]
@@ -149,20 +142,14 @@ def plot_pareto(points: Sequence[ParetoPoint], unit: str, ax: Axes | None = None
     ax.plot(xs, ys, "o-", color=BLUE, markersize=5, linewidth=1)
     ax.set_xlabel(unit.replace("_", " "))
     ax.set_ylabel("log energy (bars: up to the bound)")
-    ax.grid(visible=True, color="#e6e6e6", linewidth=0.7)
-    ax.set_axisbelow(True)
-    ax.spines[["top", "right"]].set_visible(False)
+    clear_axes(ax)
     return ax
 
 
 def _save(path: Path, points: Sequence[ParetoPoint], unit: str, title: str) -> None:
     ax = plot_pareto(points, unit)
     ax.set_title(title, fontsize=9, color=GREY)
-    figure = ax.get_figure()
-    assert figure is not None
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png", dpi=150)  # pyright: ignore[reportAttributeAccessIssue]
-    write_atomically(path, stream.getvalue())
+    save_figure(figure_of(ax), path)
 
 
 def _csv(points: Sequence[ParetoPoint]) -> str:

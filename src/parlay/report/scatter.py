@@ -6,18 +6,15 @@ spaces): whoever looks at one should see the other.
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from parlay.documents import write_atomically
 from parlay.evidence import Correlation, Measured, MeasuredLayout, Relation, relate
-from parlay.extras import Needs
 from parlay.layout import Layout, format_layout
+from parlay.report.figure import BLUE, GREY, RED, clear_axes, need_matplotlib, new_figure, save_figure
 from parlay.study import Kind, Row
 
 if TYPE_CHECKING:
@@ -27,8 +24,6 @@ if TYPE_CHECKING:
 __all__ = ["Point", "ScatterData", "draw_scatter", "plot_scatter", "save_scatter", "scatter_data", "scatter_into"]
 
 FILE = "scatter.png"
-
-RED, BLUE, GREY = "#c0392b", "#2f6db3", "#555555"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +86,7 @@ def plot_scatter(data: ScatterData, ax: Axes | None = None, *, against: Literal[
         MissingExtraError: when matplotlib is not installed.
     """
     if ax is None:
-        ax = _figure(5.2, 4.2).subplots()
+        ax = new_figure(5.2, 4.2).subplots()
     energy = against == "energy"
     unit, word = (1e6, "millions") if max((p.macs for p in data.points), default=0) >= 1e6 else (1e3, "thousands")
 
@@ -109,9 +104,7 @@ def plot_scatter(data: ScatterData, ax: Axes | None = None, *, against: Literal[
         ax.scatter(xs, ys, s=34, c=colour, label=label, edgecolors="white", linewidths=0.6, zorder=3)
     ax.set_xlabel("energy, Eq. 3 (dimensionless)" if energy else f"multiply-adds per image ({word})")
     ax.set_ylabel("test accuracy (%)")
-    ax.grid(visible=True, color="#e6e6e6", linewidth=0.7)
-    ax.set_axisbelow(True)
-    ax.spines[["top", "right"]].set_visible(False)
+    clear_axes(ax)
     ax.margins(x=0.12, y=0.14)
     ax.locator_params(axis="x", nbins=7)
     ax.set_title(_caption(data.relation.energy if energy else data.relation.macs), fontsize=9, color=GREY)
@@ -128,7 +121,7 @@ def draw_scatter(data: ScatterData) -> Figure:
     Raises:
         MissingExtraError: when matplotlib is not installed.
     """
-    figure = _figure(10.0, 4.6)
+    figure = new_figure(10.0, 4.6)
     left, right = figure.subplots(1, 2, sharey=True)
     plot_scatter(data, left)
     plot_scatter(data, right, against="macs")
@@ -147,9 +140,7 @@ def save_scatter(data: ScatterData, path: Path) -> None:
         InputError: when the folder cannot be written.
         MissingExtraError: when matplotlib is not installed.
     """
-    stream = io.BytesIO()
-    draw_scatter(data).savefig(stream, format="png", dpi=150)
-    write_atomically(path, stream.getvalue())
+    save_figure(draw_scatter(data), path)
 
 
 def scatter_into(folder: Path) -> Callable[[Sequence[Row]], None]:
@@ -158,19 +149,8 @@ def scatter_into(folder: Path) -> Callable[[Sequence[Row]], None]:
     Raises:
         MissingExtraError: when matplotlib is not installed; better here, before hours of training, than after.
     """
-    with Needs("the figure", extra="train"):
-        import_module("matplotlib")
+    need_matplotlib()
     return lambda rows: save_scatter(scatter_data(rows), folder / FILE)
-
-
-def _figure(width: float, height: float) -> Figure:
-    """A figure of its own, outside pyplot's global list, drawn by Agg whatever the user's settings."""
-    with Needs("drawing", extra="train"):
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
 
 
 def _point(one: MeasuredLayout) -> Point:

@@ -10,7 +10,7 @@ from parlay.cli.options import json_option
 from parlay.documents import document
 
 if TYPE_CHECKING:
-    from parlay.paper import Report
+    from parlay.paper import PaperCheck
 
 __all__ = ["check"]
 
@@ -26,7 +26,7 @@ def check(as_json: bool) -> int:
     return 0 if report.agrees else 1
 
 
-def _content(report: Report) -> dict[str, object]:
+def _content(report: PaperCheck) -> dict[str, object]:
     return {
         "agrees": report.agrees,
         "runtime": report.runtime,
@@ -43,7 +43,7 @@ def _content(report: Report) -> dict[str, object]:
     }
 
 
-def _text(report: Report) -> str:
+def _text(report: PaperCheck) -> str:
     lines = ["Liao et al. 2017, every number recomputed", "", f"{'table':24}{'rows':>6}{'facts':>7}  verdict"]
     lines += [f"{v.where:24}{v.rows or '':>6}{v.facts:>7}  {v}" for v in report.verdicts]
     lines += ["", "errata, printed -> recomputed"]
@@ -58,7 +58,7 @@ def _text(report: Report) -> str:
     return "\n".join([*lines, "", f"{verdict}: {total}"])
 
 
-def _grouped(report: Report) -> dict[tuple[str, str, str], list[str]]:
+def _grouped(report: PaperCheck) -> dict[tuple[str, str, str], list[str]]:
     """Errata that read the same, together."""
     groups: dict[tuple[str, str, str], list[str]] = {}
     for erratum in report.errata:

@@ -18,7 +18,7 @@ def claims(trials: TrialOptions, as_json: bool) -> None:
     """Each claim of section 4: our estimate, 95 % interval and verdict; and ours on what the paper leaves out."""
     from collections import Counter
 
-    from parlay.paper.judging import gather, judge_all
+    from parlay.paper.judge_claims import gather, judge_all
 
     rows = trials.read()
     panels = gather(rows, recipe=trials.recipe, steps=trials.steps)
@@ -29,9 +29,9 @@ def claims(trials: TrialOptions, as_json: bool) -> None:
         return
     from rich.console import Console
 
-    from parlay.report.claims import claims_table
+    from parlay.paper.show_claims import claims_table
 
-    Console().print(claims_table([item.document() for item in judged]))
+    Console().print(claims_table(judged))
     click.echo(f"\n{', '.join(f'{count} {name}' for name, count in counts.items())}; {len(rows)} trials")
     if rows and not any(panel.points for panel in panels.values()):
         click.echo("none of them is of a panel of the paper; 'parlay paper run' trains those")

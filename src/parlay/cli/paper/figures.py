@@ -26,15 +26,15 @@ def figures(
 ) -> None:
     """Draw Figures 2 to 5, free order and matched pairs; write Tables 1 to 5 and the claims beside them."""
     from parlay.documents import write_atomically
-    from parlay.paper.figures import write_figures
-    from parlay.paper.judging import gather, judge_all
-    from parlay.paper.listings import claims_markdown, write_listings
-    from parlay.report.panels import FORMATS
+    from parlay.paper.figures import FORMATS, write_figures
+    from parlay.paper.judge_claims import gather, judge_all
+    from parlay.paper.show_claims import claims_markdown
+    from parlay.paper.write_tables import write_tables
 
     rows = trials.read()
     panels = gather(rows, recipe=trials.recipe, steps=trials.steps)
     files = write_figures(panels, out, kinds=kinds or FORMATS)
-    files += write_listings(panels, out)
+    files += write_tables(panels, out)
     write_atomically(out / "claims.md", claims_markdown(judge_all(panels, rows)))
     files.append(out / "claims.md")
     points = {name: len(found.points) for name, found in panels.items()}

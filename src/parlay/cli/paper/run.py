@@ -69,7 +69,7 @@ class PanelDataOptions:
             InputError: for panels of another data set than asked for, or a file whose data set is not clear.
         """
         from parlay.extras import Needs
-        from parlay.paper.panels import get_experiment
+        from parlay.paper.experiments import get_experiment
         from parlay.study import DataSource
 
         needed = list(dict.fromkeys(get_experiment(name).data for name in panels))

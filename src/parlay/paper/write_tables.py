@@ -11,17 +11,16 @@ from pathlib import Path
 from parlay.documents import write_atomically
 from parlay.families import Family, plain, resnet
 from parlay.layout import Layout, format_layout
-from parlay.paper.judging import JudgedClaim
-from parlay.paper.panels import corrected, learned
+from parlay.paper.experiments import corrected, learned
 from parlay.paper.points import PanelPoints
 
-__all__ = ["Listing", "claims_markdown", "listings", "write_listings"]
+__all__ = ["PaperTable", "paper_tables", "write_tables"]
 
 RESULTS = ("layout", "energy", "macs", "cifar10", "cifar10 runs", "cifar100", "cifar100 runs")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Listing:
+class PaperTable:
     """One table.
 
     Attributes:
@@ -53,23 +52,23 @@ class Listing:
         return stream.getvalue()
 
 
-def listings(panels: Mapping[str, PanelPoints]) -> tuple[Listing, ...]:
+def paper_tables(panels: Mapping[str, PanelPoints]) -> tuple[PaperTable, ...]:
     """The five tables.
 
     Args:
-        panels: the points of each panel (``parlay.paper.judging.gather``).
+        panels: the points of each panel (``parlay.paper.judge_claims.gather``).
     """
-    found: list[Listing] = []
+    found: list[PaperTable] = []
     for number, budget, names in ((1, 4288, ("3a", "3b", "3c", "3d")), (2, 66_304, ("4a", "4b", "4c", "4d"))):
         rows: list[tuple[str, ...]] = []
         for depth, word, ten, hundred in ((3, "three", names[0], names[2]), (4, "four", names[1], names[3])):
             layouts = corrected(f"table{number}-{word}-conv", budget)
             rows += [(f"{word} convolutions", *row) for row in _rows(plain(depth), layouts, panels, ten, hundred)]
         title = f"Table {number}: plain networks of {budget:,} kernels"
-        found.append(_listing(number, title, rows, _protocols(panels, names), first="type"))
+        found.append(_result_table(number, title, rows, _protocols(panels, names), first="type"))
     units = [("Conv1", "3×3, n₁", "1"), *((f"Conv{u}", f"3×3, n{'₁₂₃₄'[u - 1]}", "10") for u in (2, 3, 4))]
     found.append(
-        Listing(
+        PaperTable(
             name="table3",
             title="Table 3: the residual networks",
             notes=("31 convolutions; shortcuts have no parameters. A layout is (n₁, n₂, n₃, n₄).",),
@@ -78,16 +77,16 @@ def listings(panels: Mapping[str, PanelPoints]) -> tuple[Listing, ...]:
         )
     )
     rows = list(_rows(resnet(32), corrected("table4", 51_248), panels, "5a", "5b"))
-    found.append(_listing(4, "Table 4: ResNet-32 of 51,248 kernels", rows, _protocols(panels, ("5a", "5b"))))
+    found.append(_result_table(4, "Table 4: ResNet-32 of 51,248 kernels", rows, _protocols(panels, ("5a", "5b"))))
     rows = []
     for budget, ten, hundred in ((4288, "3b", "3d"), (66_304, "4b", "4d")):
         rows += [(f"{budget:,}", *row) for row in _rows(plain(4), learned(4, budget), panels, ten, hundred)]
     protocols = _protocols(panels, ("3b", "3d", "4b", "4d"))
-    found.append(_listing(5, "Table 5: the six learned layouts of four layers", rows, protocols, first="kernels"))
+    found.append(_result_table(5, "Table 5: the six learned layouts of four layers", rows, protocols, first="kernels"))
     return tuple(found)
 
 
-def write_listings(panels: Mapping[str, PanelPoints], folder: Path) -> list[Path]:
+def write_tables(panels: Mapping[str, PanelPoints], folder: Path) -> list[Path]:
     """Write every table as Markdown and CSV.
 
     Args:
@@ -102,52 +101,22 @@ def write_listings(panels: Mapping[str, PanelPoints], folder: Path) -> list[Path
     """
     folder.mkdir(parents=True, exist_ok=True)
     written: list[Path] = []
-    for listing in listings(panels):
+    for table in paper_tables(panels):
         for path, text in (
-            (folder / f"{listing.name}.md", listing.markdown()),
-            (folder / f"{listing.name}.csv", listing.csv()),
+            (folder / f"{table.name}.md", table.markdown()),
+            (folder / f"{table.name}.csv", table.csv()),
         ):
             write_atomically(path, text)
             written.append(path)
     return written
 
 
-def claims_markdown(judged: Sequence[JudgedClaim]) -> str:
-    """Every claim with estimate, interval and verdict, as Markdown."""
-    lines = [
-        "# Section 4 of the paper, claim by claim",
-        "",
-        "A claim holds when the whole 95 % interval is on its side of the number that decides, does not hold when the"
-        " whole interval is on the other side; everything else is not enough data. The rules stand in"
-        " `parlay.paper.claims`.",
-        "",
-        "| section | panel | claim | decided by | estimate | 95 % interval | n | verdict | |",
-        "|---|---|---|---|---:|---|---:|---|---|",
-    ]
-    for item in judged:
-        claim, found = item.claim, item.estimate
-        side = "above" if claim.above else "below"
-        cells = (
-            claim.section,
-            claim.panel,
-            claim.statement,
-            f"{claim.rule}, {side} {claim.threshold:g} {claim.unit}",
-            "" if found.value is None else f"{found.value:.2f}",
-            "" if found.low is None or found.high is None else f"{found.low:.2f} to {found.high:.2f}",
-            str(found.n),
-            f"**{item.verdict}**",
-            item.reason,
-        )
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join([*lines, ""])
-
-
-def _listing(
+def _result_table(
     number: int, title: str, rows: Sequence[tuple[str, ...]], notes: tuple[str, ...], *, first: str | None = None
-) -> Listing:
+) -> PaperTable:
     header = RESULTS if first is None else (first, *RESULTS)
     about = "Misprints corrected (`parlay paper check` lists them). Accuracies: our own, mean over runs, in per cent."
-    return Listing(name=f"table{number}", title=title, notes=(about, *notes), header=header, rows=tuple(rows))
+    return PaperTable(name=f"table{number}", title=title, notes=(about, *notes), header=header, rows=tuple(rows))
 
 
 def _rows(

@@ -1,12 +1,15 @@
 """The paper's plain networks, drawn layer by layer (its Figure 2)."""
 
+# matplotlib gives the **kwargs of what draws no type.
+# pyright: reportUnknownMemberType=false
+
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from parlay.report.panels import GREY, INK, new_figure
+from parlay.report.figure import BLUE, GREY, INK, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -14,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Block", "draw_architectures"]
 
-COLOURS = {"image": "#d9d9d9", "conv": "#2f6db3", "pool": "#e0a03c", "linear": "#7a5aa8"}
+COLOURS = {"image": "#d9d9d9", "conv": BLUE, "pool": "#e0a03c", "linear": "#7a5aa8"}
 
 
 @dataclass(frozen=True, kw_only=True)

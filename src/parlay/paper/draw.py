@@ -3,21 +3,24 @@
 What is drawn is plain data, gathered elsewhere; only the functions that draw load matplotlib.
 """
 
+# matplotlib gives the **kwargs of what draws no type.
+# pyright: reportUnknownMemberType=false
+
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from parlay.extras import Needs
+from parlay.report.figure import BLUE, GREY, INK, RED, clear_axes, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["Dumbbell", "Dumbbells", "PanelPlot", "PlotPoint", "draw_dumbbells", "draw_grid", "new_figure", "rendered"]
+__all__ = ["Dumbbell", "Dumbbells", "PanelPlot", "PlotPoint", "draw_dumbbells", "draw_grid"]
 
-BLUE, RED, GREEN, GREY, INK = "#2f6db3", "#c0392b", "#2e8b57", "#5f5f5f", "#222222"
+GREEN = "#2e8b57"
 EXTRA = "not in the paper"
 STYLES = {
     "sampled": (BLUE, "o", 30),
@@ -25,7 +28,6 @@ STYLES = {
     "other optima": (GREEN, "D", 30),
     EXTRA: ("#9a9a9a", "s", 24),
 }
-FORMATS = ("pdf", "svg", "png")
 LEAST_MARGIN = 2.0
 """Points of accuracy by which a grey point may lie below all others and still be drawn."""
 
@@ -99,38 +101,6 @@ class Dumbbells:
     high_label: str
     caption: str
     pairs: tuple[Dumbbell, ...]
-
-
-def new_figure(width: float, height: float) -> Figure:
-    """A figure of its own in inches, outside pyplot's global list, drawn by Agg whatever the user's settings.
-
-    Raises:
-        MissingExtraError: when matplotlib is not installed.
-    """
-    with Needs("drawing", extra="train"):
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def rendered(figure: Figure, kind: str) -> bytes:
-    """The figure as a file of that kind, the same bytes each time: no date, no random names.
-
-    Args:
-        figure: what is drawn.
-        kind: ``pdf``, ``svg`` or ``png``.
-    """
-    import io
-
-    import matplotlib
-
-    stream = io.BytesIO()
-    nameless = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {"Software": None}}[kind]
-    with matplotlib.rc_context({"svg.hashsalt": "parlay", "pdf.fonttype": 42, "svg.fonttype": "none"}):
-        figure.savefig(stream, format=kind, dpi=110, metadata=nameless)
-    return stream.getvalue()
 
 
 def draw_grid(
@@ -229,7 +199,7 @@ def _left_out(points: Sequence[PlotPoint]) -> str:
 
 def _chart(ax: Axes, panel: PanelPlot, *, against_energy: bool) -> None:
     points = _framed(panel.points)[0]
-    _plain_axes(ax)
+    clear_axes(ax)
     unit, word = (1e6, "millions") if max((p.macs for p in points), default=10**6) >= 10**6 else (1e3, "thousands")
     ax.set_xlabel("energy (Eq. 3)" if against_energy else f"multiply-adds per image ({word})", fontsize=10)
     if against_energy:
@@ -396,16 +366,8 @@ def _name(ax: Axes, points: Sequence[PlotPoint], place: Callable[[PlotPoint], fl
         written.set_in_layout(False)
 
 
-def _plain_axes(ax: Axes) -> None:
-    ax.grid(visible=True, color="#ececec", linewidth=0.8)
-    ax.set_axisbelow(True)
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.spines[["left", "bottom"]].set_color("#999999")
-    ax.tick_params(colors=INK, labelsize=9)
-
-
 def _bars(ax: Axes, chart: Dumbbells) -> None:
-    _plain_axes(ax)
+    clear_axes(ax)
     ax.set_title(chart.title, fontsize=12, fontweight="bold", loc="left", color=INK, pad=22)
     ax.text(0, 1.03, chart.caption, transform=ax.transAxes, fontsize=9.5, color=GREY)
     ax.set_xlabel("test accuracy (%)", fontsize=10)

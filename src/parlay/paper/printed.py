@@ -1,7 +1,7 @@
 """Tables 1, 2, 4 and 5 as printed.
 
-``tables.csv`` holds every layout and every energy exactly as the paper prints them, misprints included; nothing in this
-file is computed.
+``printed.csv`` holds every layout and every energy exactly as the paper prints them, misprints included; nothing in
+this file is computed.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from importlib import resources
 from parlay.families import Family, plain, resnet
 from parlay.layout import Layout, parse_layout
 
-__all__ = ["PANELS", "Panel", "Row", "panel_rows", "read_rows"]
+__all__ = ["PANELS", "PrintedPanel", "PrintedRow", "panel_rows", "read_rows"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
+class PrintedRow:
     """One printed layout.
 
     Attributes:
@@ -42,12 +42,12 @@ class Row:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Panel:
+class PrintedPanel:
     """The printed heading of a group of rows.
 
     Attributes:
-        table: as in ``Row``.
-        budget: as in ``Row``.
+        table: as in ``PrintedRow``.
+        budget: as in ``PrintedRow``.
         title: how a reader finds it.
         layers: convolutions the heading states; None where it states none.
         number: how many layouts the heading, or else the text, states.
@@ -62,30 +62,30 @@ class Panel:
     learned: bool = False
 
 
-PANELS: tuple[Panel, ...] = (
-    Panel(table="table1-three-conv", budget=4288, title="Table 1, three layers", layers=3, number=24),
+PANELS: tuple[PrintedPanel, ...] = (
+    PrintedPanel(table="table1-three-conv", budget=4288, title="Table 1, three layers", layers=3, number=24),
     # The heading of the four-layer rows says "Three Convs/32" in print.
-    Panel(table="table1-four-conv", budget=4288, title="Table 1, four layers", layers=3, number=32),
-    Panel(table="table2-three-conv", budget=66304, title="Table 2, three layers", layers=3, number=32),
-    Panel(table="table2-four-conv", budget=66304, title="Table 2, four layers", layers=4, number=32),
+    PrintedPanel(table="table1-four-conv", budget=4288, title="Table 1, four layers", layers=3, number=32),
+    PrintedPanel(table="table2-three-conv", budget=66304, title="Table 2, three layers", layers=3, number=32),
+    PrintedPanel(table="table2-four-conv", budget=66304, title="Table 2, four layers", layers=4, number=32),
     # Table 4 prints no number; the text of section 4.3 says 12.
-    Panel(table="table4", budget=51248, title="Table 4", layers=None, number=12),
-    Panel(table="table5", budget=4288, title="Table 5, 4,288", layers=None, number=6, learned=True),
-    Panel(table="table5", budget=66304, title="Table 5, 66,304", layers=None, number=6, learned=True),
+    PrintedPanel(table="table4", budget=51248, title="Table 4", layers=None, number=12),
+    PrintedPanel(table="table5", budget=4288, title="Table 5, 4,288", layers=None, number=6, learned=True),
+    PrintedPanel(table="table5", budget=66304, title="Table 5, 66,304", layers=None, number=6, learned=True),
 )
 """Every panel, in the paper's order."""
 
 
-def read_rows() -> tuple[Row, ...]:
+def read_rows() -> tuple[PrintedRow, ...]:
     """Every printed row, in the paper's order.
 
     >>> rows = read_rows()
     >>> len(rows), rows[0].layout, rows[-1].budget
     (146, (8, 8, 525), 66304)
     """
-    text = resources.files("parlay.paper").joinpath("tables.csv").read_text(encoding="utf-8")
+    text = resources.files("parlay.paper").joinpath("printed.csv").read_text(encoding="utf-8")
     return tuple(
-        Row(
+        PrintedRow(
             table=record["table"],
             family=record["family"],
             budget=int(record["budget"]),
@@ -96,6 +96,6 @@ def read_rows() -> tuple[Row, ...]:
     )
 
 
-def panel_rows(panel: Panel, rows: tuple[Row, ...]) -> tuple[Row, ...]:
+def panel_rows(panel: PrintedPanel, rows: tuple[PrintedRow, ...]) -> tuple[PrintedRow, ...]:
     """The rows of one panel, in the order given."""
     return tuple(row for row in rows if row.table == panel.table and row.budget == panel.budget)

@@ -20,8 +20,8 @@ from parlay.paper.estimates import (
     rank_correlation_given_macs,
     share_beaten,
 )
+from parlay.paper.experiments import EXPERIMENTS, Role
 from parlay.paper.pairs import matched_pairs
-from parlay.paper.panels import EXPERIMENTS, Role
 from parlay.paper.points import PanelPoint, PanelPoints, gather_panel
 from parlay.study import Row
 

@@ -6,10 +6,10 @@ import time
 from dataclasses import dataclass
 
 from parlay.paper.errata import ERRATA, FACTS, Erratum, Fact
+from parlay.paper.printed import PANELS, PrintedRow, panel_rows, read_rows
 from parlay.paper.recompute import Enumerations, Finding, claim_findings, panel_findings
-from parlay.paper.tables import PANELS, Row, panel_rows, read_rows
 
-__all__ = ["Difference", "Recomputed", "Report", "Verdict", "check"]
+__all__ = ["Difference", "Recomputed", "PaperCheck", "TableCheck", "check"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +41,7 @@ class Recomputed:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verdict:
+class TableCheck:
     """What came out for one table.
 
     Attributes:
@@ -67,7 +67,7 @@ class Verdict:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Report:
+class PaperCheck:
     """The outcome of a check.
 
     Attributes:
@@ -78,7 +78,7 @@ class Report:
         runtime: seconds.
     """
 
-    verdicts: tuple[Verdict, ...]
+    verdicts: tuple[TableCheck, ...]
     errata: tuple[Erratum, ...]
     facts: tuple[Recomputed, ...]
     differences: tuple[Difference, ...]
@@ -92,11 +92,11 @@ class Report:
 
 def check(
     *,
-    rows: tuple[Row, ...] | None = None,
+    rows: tuple[PrintedRow, ...] | None = None,
     errata: tuple[Erratum, ...] = ERRATA,
     facts: tuple[Fact, ...] = FACTS,
     solved: Enumerations | None = None,
-) -> Report:
+) -> PaperCheck:
     """Recompute every number of Tables 1, 2, 4 and 5 and compare it with print and with the known errata.
 
     Args:
@@ -123,7 +123,7 @@ def check(
     ]
     elsewhere = {x.where for x in (*(e.finding for e in found), *(r.fact for r in recomputed), *differences)}
     verdicts.append(_verdict("the text", 0, tuple(elsewhere - set(titles)), found, recomputed, differences))
-    return Report(
+    return PaperCheck(
         verdicts=tuple(verdicts),
         errata=found,
         facts=recomputed,
@@ -160,7 +160,7 @@ def _compare_facts(recomputed: tuple[Recomputed, ...]) -> list[Difference]:
     ]
 
 
-def _strays(rows: tuple[Row, ...]) -> list[Difference]:
+def _strays(rows: tuple[PrintedRow, ...]) -> list[Difference]:
     """Rows that no panel holds would go unchecked, so they count as differences."""
     known = {(panel.table, panel.budget) for panel in PANELS}
     return [
@@ -179,8 +179,8 @@ def _verdict(
     errata: tuple[Erratum, ...],
     facts: tuple[Recomputed, ...],
     differences: tuple[Difference, ...],
-) -> Verdict:
-    return Verdict(
+) -> TableCheck:
+    return TableCheck(
         where=where,
         rows=rows,
         errata=sum(erratum.finding.where in places for erratum in errata),

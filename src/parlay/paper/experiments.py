@@ -17,8 +17,8 @@ from parlay.errors import InputError
 from parlay.families import Family, plain, resnet
 from parlay.layout import Layout, Order
 from parlay.paper.pairs import MatchedPair, matched_pairs
+from parlay.paper.printed import read_rows
 from parlay.paper.recompute import repairs
-from parlay.paper.tables import read_rows
 from parlay.problem import Status
 from parlay.study import Kind
 
