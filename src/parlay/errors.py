@@ -113,17 +113,20 @@ class TraceError(ParlayError):
     ) -> None:
         where = f" in module {module}" if module else ""
         at = f" at {line}" if line else ""
-        patterns = [*pins[:MOST_PINS]] or [module or "name of a layer before it"]
+        patterns = [*pins] or [module or "*"]
         shown = " ".join(f"--pin '{pattern}'" for pattern in patterns)
-        more = f" and {len(pins) - MOST_PINS} more" if len(pins) > MOST_PINS else ""
-        advice = f"keep the widths it touches with {shown}{more}, or add a rule with parlay.graph.add_rule"
+        rule = ", or add a rule with parlay.graph.add_rule" if what.startswith("operator ") else ""
+        advice = f"keep the widths it touches with {shown}{rule}"
         super().__init__(" ".join(f"{what}{where}{at}: {found}; {remedy or advice}".split()))
+        self._place = (what, module, line, found)
         self.module = module
         self.pins = tuple(pins)
         self.is_final = is_final
 
-
-MOST_PINS = 4
+    def with_pins(self, pins: Sequence[str]) -> TraceError:
+        """The same refusal with pins that are known to help."""
+        what, module, line, found = self._place
+        return TraceError(what, module=module, line=line, found=found, pins=pins, is_final=self.is_final)
 
 
 class CertificateError(ParlayError):

@@ -61,11 +61,11 @@ def calibrate(
     if as_json:
         click.echo(found.document())
         return
-    from rich.console import Console
+    from parlay.cli.tables import plain_console
 
-    console = Console()
+    console = plain_console()
     console.print(_weights(found))
-    console.print(found.summary(), highlight=False, markup=False)
+    console.print(found.summary())
     if out is not None:
         click.echo(f"written: --score calibrated:{out}")
 

@@ -49,10 +49,9 @@ def describe(layout: str, network: FamilyOptions, dtype: str, as_json: bool) -> 
 
 
 def _print(facts: dict[str, Any]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
-    from parlay.cli.tables import number
+    from parlay.cli.tables import number, plain_console
 
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="bold")
@@ -60,4 +59,4 @@ def _print(facts: dict[str, Any]) -> None:
     for key, value in facts.items():
         shown = format_layout(value) if key in ("layout", "kernel_sizes") else number(value)
         table.add_row(key.replace("_", " "), shown)
-    Console().print(table)
+    plain_console().print(table)

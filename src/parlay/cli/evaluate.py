@@ -64,16 +64,16 @@ def evaluate(
     if as_json:
         click.echo(found.document())
         return
-    from rich.console import Console
+    from parlay.cli.tables import plain_console
 
-    console = Console()
+    console = plain_console()
     for panel in found.panels:
         if len(found.panels) > 1:
-            console.print(panel.name, style="bold", highlight=False, markup=False)
+            console.print(panel.name, style="bold")
         for heading, shown in TABLES.items():
             console.print(_table(panel, heading, shown))
             console.print()
-    console.print(found.summary(), highlight=False, markup=False)
+    console.print(found.summary())
 
 
 def _table(panel: JudgedPopulation, heading: str, columns: tuple[tuple[str, str], ...]) -> Table:

@@ -158,14 +158,13 @@ def _teller(bar: ProgressBar) -> Told:
 
 
 def _print(result: FitResult, folder: Path) -> None:
-    from rich.console import Console
     from rich.table import Table
 
+    from parlay.cli.tables import wide_console
     from parlay.report.page.fits import HEADS, about, arm_cells, device_lines
 
     content = result.content()
-    console = Console()
-    console = Console(width=max(console.width, 175))
+    console = wide_console(175)
     table = Table(box=None, pad_edge=False)
     for place, head in enumerate(HEADS):
         table.add_column(head, justify="right" if place else "left", overflow="fold")
@@ -180,4 +179,4 @@ def _print(result: FitResult, folder: Path) -> None:
         f"parlay report {folder} makes the page",
     )
     for line in lines:
-        console.print(line, soft_wrap=True, highlight=False, markup=False)
+        console.print(line, soft_wrap=True)

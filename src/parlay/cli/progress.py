@@ -24,8 +24,7 @@ def solving(*, quiet: bool, stops: bool = True) -> Iterator[Callable[[Progress],
 
     Without ``stops`` already the first one ends everything. Nothing is shown where stderr is no terminal.
     """
-    from rich.console import Console
-
+    from parlay.cli.tables import plain_console
     from parlay.solver import StopSolvingError
 
     is_stopped = False
@@ -46,7 +45,7 @@ def solving(*, quiet: bool, stops: bool = True) -> Iterator[Callable[[Progress],
 
     before = signal.signal(signal.SIGINT, stop if stops else signal.getsignal(signal.SIGINT))
     is_shown = not quiet and sys.stderr.isatty()
-    status = Console(stderr=True).status("solving") if is_shown else None
+    status = plain_console(stderr=True).status("solving") if is_shown else None
     try:
         with status or nullcontext():
             yield report
@@ -60,9 +59,10 @@ def counting() -> Iterator[Callable[[float], None]]:
     if not sys.stderr.isatty():
         yield lambda _: None
         return
-    from rich.console import Console
     from rich.progress import Progress
 
-    with Progress(console=Console(stderr=True), transient=True) as bar:
+    from parlay.cli.tables import plain_console
+
+    with Progress(console=plain_console(stderr=True), transient=True) as bar:
         task = bar.add_task("counting", total=1.0)
         yield lambda share: bar.update(task, completed=share)

@@ -75,7 +75,7 @@ def retrofit(
         new = written.module if written else graph.build(found.layout, seed=seed)
         timed = compare_latency(graph.model, new, graph.example.sized(1))
     facts = {
-        **_facts(model.spec, found),
+        **_facts(model.name, found),
         "conflict": None if conflict is None else conflict.content(),
         "files": [str(path) for path in written.paths] if written else [],
         "onnx_difference": finite(written.onnx_difference) if written else None,

@@ -134,11 +134,12 @@ def _data(spec: str | None, data_dir: str) -> Dataset | None:
 
 
 def _print_scores(facts: dict[str, Any]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console()
-    console.print(f"{facts['network']}, layout {format_layout(facts['layout'])}", soft_wrap=True, highlight=False)
+    from parlay.cli.tables import plain_console
+
+    console = plain_console()
+    console.print(f"{facts['network']}, layout {format_layout(facts['layout'])}", soft_wrap=True)
     table = Table(box=None, pad_edge=False)
     table.add_column("score", style="bold", no_wrap=True)
     table.add_column("value", justify="right", no_wrap=True)
@@ -151,8 +152,8 @@ def _print_scores(facts: dict[str, Any]) -> None:
         rho = f"{facts['effectiveness']:.4g}"
         console.print(f"effectiveness {rho} (depth over mean fan-in; DeepMAD keeps it below 0.3 to 0.5)")
     batch = facts["batch"]
-    console.print(f"networks at seed {facts['seed']}, on {batch['size']} images of {batch['source']}", highlight=False)
+    console.print(f"networks at seed {facts['seed']}, on {batch['size']} images of {batch['source']}")
     for name, reason in facts["left_out"].items():
-        console.print(f"without {name}: {reason}", soft_wrap=True, highlight=False)
+        console.print(f"without {name}: {reason}", soft_wrap=True)
     for note in facts["unchecked"]:
         click.echo(f"note: {note}")

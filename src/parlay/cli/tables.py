@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-__all__ = ["number", "table_of", "wide_console"]
+__all__ = ["number", "plain_console", "table_of", "wide_console"]
 
 
 def number(value: Any) -> str:
@@ -35,9 +35,13 @@ def table_of(left: str, *right: str) -> Table:
     return table
 
 
-def wide_console(columns: int) -> Console:
-    """A console of at least so many columns: a narrow terminal wraps lines, not columns of a table."""
+def plain_console(*, stderr: bool = False, width: int | None = None) -> Console:
+    """A console that prints words as they are: names may look like markup (``k[a]``) or like emoji (``net:key:``)."""
     from rich.console import Console
 
-    console = Console()
-    return Console(width=max(console.width, columns))
+    return Console(stderr=stderr, width=width, markup=False, emoji=False, highlight=False)
+
+
+def wide_console(columns: int) -> Console:
+    """A console of at least so many columns: a narrow terminal wraps lines, not columns of a table."""
+    return plain_console(width=max(plain_console().width, columns))

@@ -35,7 +35,7 @@ def trace(model: ModelOptions, dtype: str, by_module: bool, as_json: bool) -> No
     activation memory that is live at once. docs/counting.md says what counts.
     """
     graph = model.trace(quiet=as_json)
-    facts = _facts(model.spec, graph, dtype)
+    facts = _facts(model.name, graph, dtype)
     if as_json:
         click.echo(document(facts))
     else:
@@ -129,7 +129,7 @@ def _print(graph: WidthGraph, facts: dict[str, Any]) -> None:
     from parlay.cli.tables import wide_console
 
     console = wide_console(110)
-    console.print(f"{facts['model']} on {facts['input']}: {len(graph.space)} width groups", highlight=False)
+    console.print(f"{facts['model']} on {facts['input']}: {len(graph.space)} width groups")
     table = Table(box=None, pad_edge=False)
     table.add_column("", justify="right", no_wrap=True)
     table.add_column("group", no_wrap=True)
@@ -166,11 +166,11 @@ def _print(graph: WidthGraph, facts: dict[str, Any]) -> None:
 
 def _print_modules(modules: list[dict[str, Any]]) -> None:
     """The modules that cost anything, as a tree."""
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console()
-    console = Console(width=max(console.width, 110))
+    from parlay.cli.tables import wide_console
+
+    console = wide_console(110)
     table = Table(box=None, pad_edge=False)
     table.add_column("module", no_wrap=True)
     table.add_column("class", no_wrap=True)

@@ -8,9 +8,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 import click
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from parlay.cli.tables import plain_console
 from parlay.layout import format_layout
 from parlay.study import Planned, Row, Trial, Watcher
 
@@ -27,14 +27,14 @@ class ProgressBar(Watcher):
     """A bar a running trial and one for the study; on anything but a terminal, one line a trial instead."""
 
     def __init__(self) -> None:
-        self._console = Console(stderr=True)
+        self._console = plain_console(stderr=True)
         self._progress = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}"),
+            TextColumn("{task.fields[note]}", markup=False),
             console=self._console,
             transient=True,
             disable=not self._console.is_terminal,
@@ -83,7 +83,7 @@ class ProgressBar(Watcher):
 
     def say(self, line: str) -> None:
         """One line beside the bars."""
-        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+        self._console.print(line, soft_wrap=True)
 
     def _drop(self, identity: str) -> None:
         task = self._running.pop(identity, None)
@@ -115,11 +115,10 @@ def finish(folder: Path, as_json: bool, work: Callable[[Watcher], Conducted]) ->
     if as_json:
         click.echo(done.document(relation.document()))
     else:
-        from rich.console import Console
-
+        from parlay.cli.tables import plain_console
         from parlay.report.tables import relation_table, relation_words, trials_table
 
-        console = Console()
+        console = plain_console()
         for table in (trials_table(done.rows), relation_table(relation)):
             console.print(table)
             console.print()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from parlay.errors import TraceError
+from parlay.errors import InputError, TraceError
 from parlay.extras import Needs
 from parlay.graph.call import Shape
 from parlay.graph.dims import Dim
@@ -18,7 +18,7 @@ with Needs("building networks", extra="train"):
     from torch import Tensor, nn
     from torch._subclasses.fake_tensor import unset_fake_temporarily
 
-__all__ = ["STATISTICS", "Resizing", "is_constant_along", "rebuilt"]
+__all__ = ["STATISTICS", "Resizing", "is_constant_along", "rebuilt", "refuse_meta"]
 
 STATISTICS = ("running_mean", "running_var")
 """Buffers whose module resets them, whatever they hold."""
@@ -102,8 +102,25 @@ def _resized_buffer(name: str, tensor: Tensor, shape: tuple[int, ...]) -> Tensor
     return result
 
 
+def refuse_meta(model: nn.Module, what: str) -> None:
+    """Tensors on the meta device have shapes and no values.
+
+    Raises:
+        InputError: for a model with such tensors, which are asked for as ``what``.
+    """
+    if any(tensor.is_meta for tensor in (*model.parameters(), *model.buffers())):
+        raise InputError(
+            what,
+            given="a model on the meta device, which has none",
+            allowed="a model on a device with values",
+            remedy='load its weights first, or model.to_empty(device="cpu") and initialise it',
+        )
+
+
 def is_constant_along(tensor: Tensor, axis: int) -> bool:
-    """Whether all slices of a tensor along an axis are equal."""
+    """Whether all slices of a tensor along an axis are equal; not known, so no, of one on the meta device."""
+    if tensor.is_meta:
+        return False
     with unset_fake_temporarily():  # values are asked for even where a module is built for its shapes
         return bool((tensor == tensor.narrow(axis, 0, 1)).all())
 
@@ -180,6 +197,8 @@ def _fill(module: nn.Module, owners: set[nn.Module], old: Mapping[str, Tensor]) 
         for name, parameter in owner.named_parameters(recurse=False):
             values = old[f"{path}.{name}" if path else name].detach()
             with torch.no_grad():
+                if values.is_meta:
+                    continue
                 if values.numel() and bool((values == values.flatten()[0]).all()):
                     parameter.fill_(values.flatten()[0].item())
                 elif values.is_floating_point() and values.numel() > 1:

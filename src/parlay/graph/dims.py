@@ -50,8 +50,8 @@ class Guess:
         literals_follow: amounts of padding, cuts inside a width and created tensors follow the widths.
         leading_fixed: a view that splits a width keeps the leading count (``view(b, groups, c // groups)``); otherwise
             the trailing one.
-        sizes_couple: dimensions that a view puts together are the width of that size which the module began with, as
-            ``y.reshape(b, n, c)`` says in attention.
+        sizes_couple: dimensions that a view puts together or splits are the width of that size which the module began
+            with, as ``q.reshape(b, heads, c // heads, n)`` and ``y.reshape(b, n, c)`` say in attention.
     """
 
     literals_follow: bool = True

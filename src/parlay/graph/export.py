@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import copy
 import io
+import linecache
 import logging
 import random
+import re
+import traceback
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,12 +24,31 @@ with Needs("tracing networks", extra="train"):
     import torch
     from torch import Tensor, nn
     from torch.export import ExportedProgram
+    from torch.nn.parameter import is_lazy
     from torch.nn.utils import parametrize, prune
+    from torch.utils._pytree import tree_leaves
 
-__all__ = ["BATCH_SIZE", "Example", "canonical_names", "example_of", "export", "structure_of", "undisturbed"]
+__all__ = [
+    "BATCH_SIZE",
+    "Example",
+    "canonical_names",
+    "example_of",
+    "export",
+    "place_of",
+    "refuse_lazy",
+    "run_copied",
+    "structure_of",
+    "undisturbed",
+]
 
 BATCH_SIZE = 2
 """Images in the traced batch: batch norm in training mode refuses a single value a channel."""
+
+PLAIN = (Tensor, int, float, complex, bool, str, type(None))
+"""What ``torch.export`` takes as an output, in containers that it knows."""
+
+OTHERS = re.compile(r"[/\\]torch[/\\]|[/\\]parlay[/\\]graph[/\\]|^<")
+"""Files whose lines are not the model's."""
 
 HOOKS = (
     *("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks"),
@@ -123,6 +145,23 @@ def structure_of(model: nn.Module, replace: Mapping[int, Tensor] | None = None) 
     return copied
 
 
+def refuse_lazy(model: nn.Module) -> None:
+    """Layers that take their shapes from their first batch have none before it."""
+    lazy = [path or "the model" for path, module in model.named_modules() if _is_lazy(module)]
+    if lazy:
+        raise InputError(
+            "model",
+            given=f"layers without shapes: {', '.join(lazy)}",
+            allowed="layers whose shapes are known",
+            remedy="run one batch through it before it is returned, such as model(torch.zeros(2, 3, 224, 224))",
+        )
+
+
+def _is_lazy(module: nn.Module) -> bool:
+    tensors = (*module._parameters.values(), *module._buffers.values())
+    return any(tensor is not None and is_lazy(tensor) for tensor in tensors)
+
+
 def refuse_weight_hooks(model: nn.Module) -> None:
     """Hooks of torch's own that compute weights are part of the forward pass and cannot be left out."""
     for path, module in model.named_modules():
@@ -183,36 +222,110 @@ def export(model: nn.Module, example: Example, *, training: bool) -> ExportedPro
         InputError: when the model does not accept the inputs.
         TraceError: when it does, but ``torch.export`` cannot follow it.
     """
+    refuse_lazy(model)
     copied = structure_of(model).train(training)
     try:
         with quiet():
             return torch.export.export(copied, example.inputs)
     except Exception as error:
-        complaint = forward_complaint(model, example, training=training)
-        if complaint is not None:
+        try:
+            result = run_copied(model, example.inputs, training=training)
+        except Exception as complaint:
+            line = place_of(complaint, model).line
             raise InputError(
                 f"input {example.shapes} of {type(model).__name__}",
-                given=complaint,
+                given=_first_line(complaint) + (f" at {line}" if line else ""),
                 allowed="what the model's forward accepts",
-                remedy="change the input, such as --input 3x224x224",
+                remedy=remedy_for(model, example, complaint, training=training),
             ) from None
+        place = place_of(error, copied)
+        unknown = [type(leaf).__name__ for leaf in tree_leaves(result) if not isinstance(leaf, PLAIN)]
+        remedy = "remove what depends on the data from forward, or trace a part of the model with --part"
+        if unknown:
+            remedy = (
+                f"return tensors, tuples, lists or dicts in the place of {unknown[0]}, or register a dataclass with"
+                " torch.export.register_dataclass"
+            )
         raise TraceError(
-            f"{type(model).__name__}",
-            found=f"torch.export cannot follow it ({_first_line(error)})",
-            remedy="remove what depends on the data from forward, or trace a part of the model",
+            f"forward of {type(model).__name__}",
+            module=place.module,
+            found=f"torch.export cannot follow {place.line or 'it'} ({_first_line(error)})",
+            remedy=remedy,
         ) from error
 
 
-def forward_complaint(model: nn.Module, example: Example, *, training: bool) -> str | None:
-    """What the model's forward says to the inputs, or None when it runs."""
+def remedy_for(model: nn.Module, example: Example, complaint: Exception, *, training: bool) -> str:
+    """What helps against what the model's forward says to the inputs."""
+    text, weight = str(complaint), next((p for p in model.parameters() if p.is_floating_point()), None)
+    given = next((item for item in example.inputs if isinstance(item, Tensor) and item.is_floating_point()), None)
+    if weight is not None and given is not None and weight.device != given.device:
+        return f"its weights are on {weight.device}, the input on {given.device}: put both on one device"
+    if weight is not None and given is not None and weight.dtype != given.dtype:
+        return f"its weights are {weight.dtype}, the input is {given.dtype}: give inputs of that type, or model.float()"
+    if re.search(r"\bindices\b|\bindex|scalar types?.*(Long|Int)|\b(Long|Int), ?(Long|Int)", text):
+        return "integers are written with tokens:, such as --input tokens:20"
+    if "positional argument" in text:
+        return "one --input for every input of forward, in its order"
+    if isinstance(complaint, ImportError):
+        return "install what it imports, or put it beside the model's file"
+    if training and _runs(model, example):
+        parts = [name for name, child in model.named_children() if any(True for _ in child.parameters())]
+        part = parts[0] if parts else "backbone"
+        return f"it runs in evaluation mode alone: trace a part that is trained on images alone, such as --part {part}"
+    return "change the input, such as --input 3x224x224"
+
+
+def _runs(model: nn.Module, example: Example) -> bool:
+    try:
+        run_copied(model, example.inputs, training=False)
+    except Exception:
+        return False
+    return True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where in a model an error came from; empty where that is not known.
+
+    Attributes:
+        module: path of the innermost module of the model's own classes whose forward was running.
+        layer: path of the innermost module of any class.
+        line: file:line code, of a function that forward calls where it is one.
+    """
+
+    module: str = ""
+    layer: str = ""
+    line: str = ""
+
+
+def place_of(error: BaseException, model: nn.Module) -> Place:
+    """Where in a model's forward an error came from; without paths where a copy of ``model`` ran."""
+    paths = {id(part): path for path, part in model.named_modules()}
+    found, is_inside = Place(), False
+    for frame, number in traceback.walk_tb(error.__traceback__):
+        owner, file = frame.f_locals.get("self"), frame.f_code.co_filename
+        if isinstance(owner, nn.Module):
+            is_own = not type(owner).__module__.startswith("torch.nn.")
+            is_inside |= is_own
+            path = paths.get(id(owner))
+            if path is not None:
+                found = replace(found, layer=path, module=path if is_own else found.module)
+        if is_inside and not OTHERS.search(file):
+            found = replace(found, line=f"{file}:{number} {linecache.getline(file, number).strip()}")
+    return found
+
+
+def run_copied(model: nn.Module, inputs: Sequence[Any], *, training: bool) -> Any:
+    """What the model returns in one mode; the model, its buffers and modes included, stays as it is.
+
+    Raises:
+        Exception: whatever its forward raises.
+    """
+    refuse_lazy(model)
     buffers = {id(buffer): buffer.clone() for buffer in model.buffers()}
     copied = structure_of(model, buffers).train(training)
-    try:
-        with torch.no_grad(), quiet():
-            copied(*example.inputs)
-    except Exception as error:
-        return _first_line(error)
-    return None
+    with torch.no_grad(), quiet():
+        return copied(*inputs)
 
 
 def _first_line(error: BaseException) -> str:

@@ -201,9 +201,7 @@ class Interpreter:
         for shape, sizes in zip(several, shapes, strict=True):
             found = tuple(self.unknowns.size(dim) for dim in shape)
             if found != sizes:
-                raise TraceError(
-                    f"rule of {name}", module=path, line=line, found=f"it gives shape {found}, torch gives {sizes}"
-                )
+                raise self._refusal(call, f"its rule gives shape {found}, torch gives {sizes}")
         self.ledger.touched.setdefault((path, line.partition(" ")[0]), []).extend(
             dim for shape in (*(traced.dims for traced in call.tensors), *several) for dim in shape
         )

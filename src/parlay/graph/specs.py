@@ -12,29 +12,42 @@ import importlib.util
 import inspect
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
+from math import prod
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from parlay.errors import InputError, ParlayError
 from parlay.extras import Needs
+from parlay.graph.export import BATCH_SIZE, run_copied
 
 with Needs("loading networks", extra="train"):
     import torch
     from torch import Tensor, nn
 
-__all__ = ["load_model", "load_seeded", "parse_inputs", "parse_kwargs", "placed", "takes"]
+__all__ = [
+    "input_shape",
+    "is_tokens",
+    "load_classifier",
+    "load_model",
+    "parse_inputs",
+    "parse_kwargs",
+    "placed",
+    "takes",
+]
 
 ALLOWED = "torchvision/NAME, timm/NAME, package.module:factory or path/file.py:factory"
 LARGEST_INPUT = 10**8
 """Values of one input: 400 MB in float32, thirty times an image of 1024 pixels a side."""
+TOKENS = "tokens:"
+CLASSES_REMEDY = "name the argument that sets them, such as --model-arg num_classes=10"
+HEADS_REMEDY = "leave out its other heads, such as with --model-arg aux_logits=False"
 
 
 def load_model(spec: str, kwargs: Mapping[str, Any] | None = None) -> nn.Module:
-    """The untrained model that a name stands for.
+    """The untrained model that a name stands for, or the part of it whose path follows a ``#``.
 
     Args:
         spec: see the module's docstring.
@@ -47,11 +60,12 @@ def load_model(spec: str, kwargs: Mapping[str, Any] | None = None) -> nn.Module:
     >>> sum(p.numel() for p in load_model("torchvision/squeezenet1_1").parameters())
     1235496
     """
-    library, slash, name = spec.partition("/")
-    if slash and library in LIBRARIES and ":" not in spec:
+    whole, part = _divided(spec)
+    library, slash, name = whole.partition("/")
+    if slash and library in LIBRARIES and ":" not in whole:
         factory = LIBRARIES[library](name)
     elif ":" in spec:
-        factory = _factory(spec)
+        factory = _factory(whole)
     else:
         near = get_close_matches(library, LIBRARIES, n=1)
         remedy = f"did you mean {near[0]}/{name}?" if slash and near else ""
@@ -70,37 +84,80 @@ def load_model(spec: str, kwargs: Mapping[str, Any] | None = None) -> nn.Module:
                 remedy="check the arguments given to it",
             ) from error
     if not isinstance(model, nn.Module):
-        raise InputError(f"factory of {spec}", given=type(model).__name__, allowed="a torch.nn.Module")
-    return model
+        raise InputError(f"factory of {whole}", given=type(model).__name__, allowed="a torch.nn.Module")
+    return _part(model, part, whole)
 
 
-def load_seeded(
-    spec: str, kwargs: Mapping[str, Any], inputs: Sequence[Tensor], *, seed: int = 0
-) -> tuple[nn.Module, tuple[int, ...]]:
-    """``load_model`` with weights drawn from a seed, and the shape of its output; () unless that is one tensor.
+def _divided(spec: str) -> tuple[str, str]:
+    """The name of a model, and the path of a part of it; a folder's name may hold a ``#``, a factory's cannot.
+
+    >>> _divided("nets#2/net.py:make#backbone.body"), _divided("torchvision/resnet18")
+    (('nets#2/net.py:make', 'backbone.body'), ('torchvision/resnet18', ''))
+    """
+    place, colon, name = spec.rpartition(":")
+    name, _, part = name.partition("#")
+    return f"{place}{colon}{name}", part
+
+
+def _part(model: nn.Module, path: str, spec: str) -> nn.Module:
+    parts = dict(model.named_modules())
+    if path not in parts:
+        near = get_close_matches(path, parts, n=1)
+        raise InputError(
+            f"part of {spec}",
+            given=repr(path),
+            allowed=f"the path of a module, such as {', '.join(list(parts)[1:4])}",
+            remedy=f"did you mean {near[0]}?" if near else "",
+        )
+    return parts[path]
+
+
+def load_classifier(
+    spec: str, kwargs: Mapping[str, Any], inputs: Sequence[Tensor], classes: int, *, seed: int = 0
+) -> nn.Module:
+    """``load_model`` with weights drawn from a seed, of a model that gives logits (images, classes) in both modes.
 
     torch's generator is left as it was.
 
     Raises:
-        InputError: as ``load_model``, or when the model does not run on such inputs.
+        InputError: as ``load_model``, or for a model that does not run on such inputs or gives something else.
     """
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.manual_seed(seed)
         model = load_model(spec, kwargs)
-        mode = model.training
-        try:
-            with torch.inference_mode():
-                result = model.eval()(*inputs)
-        except Exception as error:
-            shapes = " and ".join("x".join(map(str, item.shape[1:])) for item in inputs)
-            raise InputError(
-                f"model {spec} on images {shapes}",
-                given=f"{type(error).__name__}: {_first_line(error)}",
-                allowed="a model that runs on such images",
-            ) from error
-        model.train(mode)
-    return model, tuple(result.shape) if isinstance(result, Tensor) else ()
+        several = [torch.cat([item] * BATCH_SIZE) for item in inputs]
+        for training, images in ((False, inputs), (True, several)):
+            mode = "training" if training else "evaluation"
+            try:
+                result = run_copied(model, images, training=training)
+            except ParlayError:
+                raise
+            except Exception as error:
+                shapes = " and ".join("x".join(map(str, item.shape[1:])) for item in inputs)
+                raise InputError(
+                    f"model {spec} on images {shapes} in {mode} mode",
+                    given=f"{type(error).__name__}: {_first_line(error)}",
+                    allowed="a model that runs on such images",
+                ) from error
+            found = "x".join(map(str, result.shape)) if isinstance(result, Tensor) else _several(result)
+            if found != f"{len(images[0])}x{classes}":
+                raise InputError(
+                    f"outputs of {spec} in {mode} mode",
+                    given=found,
+                    allowed=f"{len(images[0])}x{classes} in one tensor, one number a class of the data",
+                    remedy=CLASSES_REMEDY if isinstance(result, Tensor) else HEADS_REMEDY,
+                )
+    return model
+
+
+def _several(result: Any) -> str:
+    """What a model returned that is no tensor, in words.
+
+    >>> _several((1, 2)), _several({"out": 1}), _several(None)
+    ('tuple of 2', 'dict of 1', 'NoneType')
+    """
+    return type(result).__name__ + (f" of {len(result)}" if hasattr(result, "__len__") else "")
 
 
 def placed(spec: str) -> str:
@@ -123,7 +180,7 @@ def takes(spec: str, argument: str) -> bool:
     if ":" not in spec:
         return argument == "num_classes"
     try:
-        return argument in inspect.signature(_factory(spec)).parameters
+        return argument in inspect.signature(_factory(_divided(spec)[0])).parameters
     except (ValueError, TypeError):  # classes written in C have no signature
         return False
 
@@ -189,31 +246,22 @@ def _module(spec: str, place: str) -> ModuleType:
     is_file = place.endswith(".py") or path.is_file()
     if is_file and not path.is_file():
         raise InputError("model file", given=place, allowed="a Python file that exists")
-    with _importable(str(path.resolve().parent if is_file else Path.cwd())):
-        try:
-            if not is_file:
-                return importlib.import_module(place)
-            found = importlib.util.spec_from_file_location(path.stem, path)
-            assert found is not None and found.loader is not None
-            module = importlib.util.module_from_spec(found)
-            sys.modules.setdefault(path.stem, module)  # pickling and dataclasses look their module up
-            found.loader.exec_module(module)
-            return module
-        except (Exception, SystemExit) as error:
-            raise InputError(
-                f"model {spec}", given=f"{type(error).__name__}: {_first_line(error)}", allowed=ALLOWED
-            ) from error
-
-
-@contextmanager
-def _importable(folder: str) -> Iterator[None]:
-    """What lies in a folder can be imported for a while."""
-    sys.path.insert(0, folder)
+    folder = str(path.resolve().parent if is_file else Path.cwd())
+    if folder not in sys.path:  # for good, as Python does: a factory and forward may import when they run
+        sys.path.insert(0, folder)
     try:
-        yield
-    finally:
-        if folder in sys.path:
-            sys.path.remove(folder)
+        if not is_file:
+            return importlib.import_module(place)
+        found = importlib.util.spec_from_file_location(path.stem, path)
+        assert found is not None and found.loader is not None
+        module = importlib.util.module_from_spec(found)
+        sys.modules.setdefault(path.stem, module)  # pickling and dataclasses look their module up
+        found.loader.exec_module(module)
+        return module
+    except (Exception, SystemExit) as error:
+        raise InputError(
+            f"model {spec}", given=f"{type(error).__name__}: {_first_line(error)}", allowed=ALLOWED
+        ) from error
 
 
 def _first_line(error: BaseException) -> str:
@@ -241,25 +289,51 @@ def parse_kwargs(items: Sequence[str]) -> dict[str, Any]:
     return found
 
 
-def parse_inputs(texts: Sequence[str]) -> tuple[Tensor, ...]:
+def parse_inputs(texts: Sequence[str], model: nn.Module | None = None) -> tuple[Tensor, ...]:
     """Example inputs of one image from shapes such as ``3x224x224``, without the batch.
+
+    ``tokens:20`` are integers, all 0, as an embedding reads them.
+
+    Args:
+        texts: the shapes.
+        model: others than integers are of the type of its weights, and on their device.
 
     Raises:
         InputError: unless every shape is positive integers joined by ``x``.
 
-    >>> [tuple(x.shape) for x in parse_inputs(["3x32x32", "10"])]
-    [(1, 3, 32, 32), (1, 10)]
+    >>> [(tuple(x.shape), x.dtype) for x in parse_inputs(["3x32x32", "tokens:10"])]
+    [((1, 3, 32, 32), torch.float32), ((1, 10), torch.int64)]
     """
-    tensors: list[Tensor] = []
-    for text in texts:
-        parts = text.strip().lower().split("x")
-        if not all(part.isascii() and part.isdigit() and int(part[:12]) > 0 for part in parts):
-            raise InputError("input", given=repr(text), allowed="positive sizes joined by x, such as 3x224x224")
-        shape = [int(part) for part in parts]
-        size = 1
-        for side in shape:
-            size *= side
-        if size > LARGEST_INPUT:
-            raise InputError("input", given=text, allowed=f"at most {LARGEST_INPUT} values")
-        tensors.append(torch.zeros(1, *shape))
-    return tuple(tensors)
+    weights = [p for p in model.parameters() if p.is_floating_point()] if model is not None else []
+    like = weights[0] if weights else torch.zeros(1)
+    return tuple(
+        torch.zeros(1, *input_shape(text), dtype=torch.int64 if is_tokens(text) else like.dtype, device=like.device)
+        for text in texts
+    )
+
+
+def is_tokens(text: str) -> bool:
+    """Whether an input's text stands for integers."""
+    return text.strip().lower().startswith(TOKENS)
+
+
+def input_shape(text: str) -> list[int]:
+    """The shape that an input's text stands for, without the batch.
+
+    Raises:
+        InputError: as ``parse_inputs``.
+
+    >>> input_shape("3x32x32"), input_shape("tokens:20")
+    ([3, 32, 32], [20])
+    """
+    parts = text.strip().lower().removeprefix(TOKENS).split("x")
+    if not all(part.isascii() and part.isdigit() and int(part[:12]) > 0 for part in parts):
+        raise InputError(
+            "input",
+            given=repr(text),
+            allowed="positive sizes joined by x, such as 3x224x224, or tokens:20 for integers",
+        )
+    shape = [int(part) for part in parts]
+    if prod(shape) > LARGEST_INPUT:
+        raise InputError("input", given=text, allowed=f"at most {LARGEST_INPUT} values")
+    return shape

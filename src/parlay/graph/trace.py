@@ -23,7 +23,7 @@ from parlay.graph.memory import live_sets, undominated
 from parlay.graph.paths import path_shares, share_of
 from parlay.graph.polynomials import Variables, product, summed
 from parlay.graph.space import TracedSpace
-from parlay.graph.verify import verify
+from parlay.graph.verify import culprits, verify
 from parlay.graph.widthgraph import WidthGraph
 from parlay.layout import Connection, WidthGroup
 from parlay.resources import PeakResource, Resource
@@ -90,17 +90,19 @@ def _traced(model: nn.Module, example: Example, patterns: Sequence[str], *, chec
         evaluation=export(model, example, training=False),
         pins=patterns,
     )
-    first: TraceError | None = None
+    refusals: list[tuple[TraceError, WidthGraph | None]] = []
     for guess in GUESSES:
-        unknowns = Unknowns(batch=BATCH_SIZE, guess=guess)
+        graph = None
         try:
-            return _checked(traced.interpreted(unknowns)) if check else traced.interpreted(unknowns)
+            graph = traced.interpreted(Unknowns(batch=BATCH_SIZE, guess=guess))
+            return _checked(graph) if check else graph
         except TraceError as error:
             if error.is_final:
                 raise
-            first = first or error
-    assert first is not None
-    raise first
+            refusals.append((error, graph))
+    first, graph = refusals[0]
+    pins = culprits(graph) if graph is not None else ()
+    raise first.with_pins(pins) if pins else first
 
 
 def _checked(graph: WidthGraph) -> WidthGraph:
@@ -211,7 +213,7 @@ class _Exported:
         _pin_contents(unknowns, shapes, self.model, self.names)
         _pin_unset(unknowns, shapes, layers, evaluation)
         shares = path_shares(evaluation.ledger.flows, evaluation.results)
-        variables, space = _groups(unknowns, ledger.layers, shares)
+        variables, space = _groups(unknowns, ledger.layers, shares, self.pins)
         params = summed(product(unknowns, shapes[name]) for name in self._parameter_names if name in shapes)
         params[()] = params.get((), 0) + sum(
             parameter.numel() for name, parameter in self.model.named_parameters() if name not in shapes
@@ -248,7 +250,8 @@ def _pin_contents(unknowns: Unknowns, shapes: Mapping[str, Shape], model: nn.Mod
             continue
         for axis, dim in enumerate(shapes[names[name]]):
             if not unknowns.is_fixed(dim) and not is_constant_along(buffer, axis):
-                unknowns.pin(dim, f"entries of buffer {name} differ")
+                how = "are not known" if buffer.is_meta else "differ"
+                unknowns.pin(dim, f"entries of buffer {name} {how}")
 
 
 def _pin_unset(
@@ -267,7 +270,7 @@ def _pin_unset(
 
 
 def _groups(
-    unknowns: Unknowns, weighted: Mapping[str, WeightLayer], shares: Mapping[str, Fraction]
+    unknowns: Unknowns, weighted: Mapping[str, WeightLayer], shares: Mapping[str, Fraction], pins: Sequence[str]
 ) -> tuple[Variables, TracedSpace]:
     """Groups in the order in which the forward pass meets them.
 
@@ -304,8 +307,11 @@ def _groups(
             )
         )
     if not groups:
+        kept = [reason for reason in dict.fromkeys(unknowns.reasons.values()) if reason]
         raise TraceError(
-            "the model", found="no width is free: inputs, outputs and pins fix them all", remedy="pin fewer layers"
+            "the model",
+            found="; ".join(["no width is free: inputs, outputs and pins fix them all", *kept]),
+            remedy="pin fewer layers" if pins else "change what keeps them, or let it return less: an output stays",
         )
     today = tuple(unknowns.sizes[width] * multiples[width] for width in members)
     connections = _connections(unknowns, weighted, index, shares)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import traceback
 from dataclasses import dataclass
 from typing import Any
 
 from parlay.errors import TraceError
 from parlay.extras import Needs
-from parlay.graph.export import quiet
-from parlay.graph.interpret import last_line
+from parlay.graph.export import place_of, quiet
 from parlay.graph.measure import count_macs, record
 from parlay.graph.operators import counter
 from parlay.graph.widthgraph import WidthGraph
@@ -21,9 +19,11 @@ with Needs("tracing networks", extra="train"):
     from torch._subclasses.fake_tensor import FakeTensorMode
     from torch.utils._pytree import tree_leaves
 
-__all__ = ["verify"]
+__all__ = ["culprits", "verify"]
 
 SEED = 0
+MOST_RUNS = 400
+"""Runs that looking for a remedy may take: a network of 150 groups and a few at fault, in some seconds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,22 +47,9 @@ def verify(graph: WidthGraph) -> tuple[str, ...]:
         TraceError: when the model fails there though it ran at today's widths: forward holds a width as a number.
     """
     today = _run(graph, graph.layout)
-    expected = _predicted(graph, graph.layout)
-    trusted = {name for name in expected if getattr(today, name) == expected[name]}
-    for layout in graph.space.sample(2, SEED, low=0.5, high=1.5):
-        _run(graph, layout, training=True)
-        seen, expected = _run(graph, layout), _predicted(graph, layout)
-        if seen.outputs != today.outputs:
-            raise TraceError(
-                type(graph.model).__name__,
-                found=f"at other widths its outputs have shapes {seen.outputs} instead of {today.outputs}",
-            )
-        wrong = [name for name in sorted(trusted) if getattr(seen, name) != expected[name]]
-        if wrong:
-            raise TraceError(
-                type(graph.model).__name__,
-                found="at other widths it does other work than its graph says: forward computes with a fixed width",
-            )
+    trusted = _trusted(graph, today)
+    for layout in _drawn(graph):
+        _hold(graph, layout, today, trusted)
     notes: list[str] = []
     if "macs" not in trusted:
         macs = graph.macs(graph.layout)
@@ -74,6 +61,76 @@ def verify(graph: WidthGraph) -> tuple[str, ...]:
             " fuses more"
         )
     return tuple(notes)
+
+
+def culprits(graph: WidthGraph) -> list[str]:
+    """Layers whose pinning makes the model run at the layouts at which ``verify`` refused it; [] where none is known.
+
+    Every group is resized alone. If those that fail so are not all, groups are put back to today's width one after the
+    other while the model still fails, which leaves the ones to blame.
+    """
+    try:
+        today = _run(graph, graph.layout)
+    except TraceError:
+        return []
+    trusted = _trusted(graph, today)
+    runs = 0
+
+    def fails(layout: Layout) -> bool:
+        nonlocal runs
+        runs += 1
+        if graph.space.violation(layout) is not None:
+            return False
+        try:
+            _hold(graph, layout, today, trusted)
+        except TraceError:
+            return True
+        return False
+
+    def only(layout: Layout, resized: set[int]) -> Layout:
+        return tuple(w if g in resized else old for g, (w, old) in enumerate(zip(layout, graph.layout, strict=True)))
+
+    groups = {*range(len(graph.space))}
+    blamed: set[int] = set()
+    for layout in _drawn(graph):
+        blamed |= {g for g in sorted(groups - blamed) if runs < MOST_RUNS and fails(only(layout, {g}))}
+        while runs < MOST_RUNS and fails(only(layout, groups - blamed)):
+            resized = groups - blamed
+            for g in sorted(resized):
+                if fails(only(layout, resized - {g})):
+                    resized -= {g}
+            blamed |= resized
+    return [graph.space.groups[g].members[0] for g in sorted(blamed)] if runs < MOST_RUNS else []
+
+
+def _drawn(graph: WidthGraph) -> list[Layout]:
+    return graph.space.sample(2, SEED, low=0.5, high=1.5)
+
+
+def _trusted(graph: WidthGraph, today: _Seen) -> set[str]:
+    """What a run of the given model confirms."""
+    expected = _predicted(graph, graph.layout)
+    return {name for name in expected if getattr(today, name) == expected[name]}
+
+
+def _hold(graph: WidthGraph, layout: Layout, today: _Seen, trusted: set[str]) -> None:
+    """Compare a run at a layout, in both modes, with the prediction.
+
+    Raises:
+        TraceError: where it fails or differs.
+    """
+    _run(graph, layout, training=True)
+    seen, expected = _run(graph, layout), _predicted(graph, layout)
+    if seen.outputs != today.outputs:
+        raise TraceError(
+            type(graph.model).__name__,
+            found=f"at other widths its outputs have shapes {seen.outputs} instead of {today.outputs}",
+        )
+    if any(getattr(seen, name) != expected[name] for name in trusted):
+        raise TraceError(
+            type(graph.model).__name__,
+            found="at other widths it does other work than its graph says: forward computes with a fixed width",
+        )
 
 
 def _predicted(graph: WidthGraph, layout: Layout) -> dict[str, Any]:
@@ -129,35 +186,21 @@ def _plain(value: Any) -> Any:
 
 
 def _hard_coded(module: nn.Module, layout: Layout, graph: WidthGraph, error: Exception) -> TraceError:
-    line = last_line("".join(traceback.format_tb(error.__traceback__)))
-    path, layer = _failing_modules(module, error)
+    place = place_of(error, module)
     message = str(error).splitlines()[0] if str(error) else type(error).__name__
     touched = graph.ledger.touched
-    dims = touched.get((path, line.partition(" ")[0]), []) or [
-        dim for (where, _), some in touched.items() if where == layer for dim in some
+    dims = touched.get((place.module, place.line.partition(" ")[0]), []) or [
+        dim for (where, _), some in touched.items() if where == place.layer for dim in some
     ]
     widths = {segment.width for dim in dims for segment in graph.unknowns.resolve(dim)}
     pins = graph.ledger.setters(graph.unknowns, widths)
-    kind = "today's widths" if layout == graph.layout else "other widths"
+    kind = "it fails at other widths: a size in it is a number, or that of another width"
+    if layout == graph.layout:
+        kind = "it fails on shapes alone"
     return TraceError(
         f"forward of {type(module).__name__}",
-        module=path,
-        line=line,
-        found=f"it fails at {kind}, so it holds a width as a number ({message[:200]})",
+        module=place.module,
+        line=place.line,
+        found=f"{kind} ({message[:200]})",
         pins=pins,
     )
-
-
-def _failing_modules(module: nn.Module, error: Exception) -> tuple[str, str]:
-    """Paths of the innermost modules whose forward was running: of the model's own classes, and of any class."""
-    paths = {id(part): path for path, part in module.named_modules()}
-    own = layer = ""
-    frame = error.__traceback__
-    while frame is not None:
-        owner = frame.tb_frame.f_locals.get("self")
-        if isinstance(owner, nn.Module) and id(owner) in paths:
-            layer = paths[id(owner)]
-            if not type(owner).__module__.startswith("torch.nn."):
-                own = layer
-        frame = frame.tb_next
-    return own, layer

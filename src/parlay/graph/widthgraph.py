@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from parlay.extras import Needs
-from parlay.graph.build import Resizing, rebuilt
+from parlay.graph.build import Resizing, rebuilt, refuse_meta
 from parlay.graph.call import Ledger, Shape
 from parlay.graph.dims import Dim, Unknowns
 from parlay.graph.modules import ModuleCosts, costs_by_module
@@ -125,10 +125,12 @@ class WidthGraph(Network):
             seed: initialise from this seed and leave torch's generator as it was.
 
         Raises:
-            InputError: for a layout the model cannot be built at.
+            InputError: for a layout the model cannot be built at, or weights to keep on the meta device.
             TraceError: for a buffer whose new content nobody knows.
         """
         widths = self.check(layout)
+        if keep_weights:
+            refuse_meta(self.model, "weights that are kept")
         if seed is None:
             module = self.module_at(widths, keep_weights=keep_weights)
         else:

@@ -56,8 +56,8 @@ def parse_limit(text: str, *, today: int, what: str) -> int:
     >>> parse_limit("0.5x", today=11, what="max-params"), parse_limit("4_000", today=11, what="max-params")
     (5, 4000)
     """
-    match = re.fullmatch(rf"\s*({NUMBER})\s*(x?)\s*", text)
-    if match is None or (not match[2] and "." in match[1]):
+    match = re.fullmatch(rf"\s*({NUMBER}|[0-9]+/0*[1-9][0-9]*)\s*(x?)\s*", text)
+    if match is None or (not match[2] and not match[1].replace("_", "").replace(",", "").isdigit()):
         raise InputError(
             what, given=repr(text), allowed="a positive integer, or a ratio of today's such as 1.0x", remedy=""
         )

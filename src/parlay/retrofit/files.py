@@ -17,6 +17,7 @@ from parlay.documents import SCHEMA_VERSION, document, write_atomically
 from parlay.errors import CertificateError, InputError
 from parlay.extras import Needs
 from parlay.graph import WidthGraph, measure, trace
+from parlay.graph.build import refuse_meta
 from parlay.graph.export import quiet
 from parlay.graph.specs import parse_inputs
 from parlay.layout import Layout
@@ -54,13 +55,13 @@ class Origin:
     Attributes:
         spec: name of the model.
         kwargs: keyword arguments of its factory.
-        inputs: shape of every input for one image.
+        inputs: shape of every input for one image; as it was written where it stands for integers.
         pins: patterns of modules whose widths were kept.
     """
 
     spec: str
     kwargs: Mapping[str, Any]
-    inputs: Sequence[Sequence[int]]
+    inputs: Sequence[Sequence[int] | str]
     pins: Sequence[str] = ()
 
 
@@ -117,6 +118,7 @@ def write_files(
     """
     if not overwrite:
         refuse_overwriting(folder)
+    refuse_meta(found.graph.model, "weights that are written")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -222,7 +224,7 @@ def network_facts(
         "kind": KIND,
         "spec": origin.spec,
         "model_kwargs": dict(origin.kwargs),
-        "inputs": [list(shape) for shape in origin.inputs],
+        "inputs": [shape if isinstance(shape, str) else list(shape) for shape in origin.inputs],
         "pins": list(origin.pins),
         "layout": list(layout),
         "groups": [
@@ -350,7 +352,8 @@ def load(path: str | Path, factory: Callable[..., nn.Module] | nn.Module | None 
     place = Path(path)
     facts = _read(place)
     model = _model_from(factory, facts, place)
-    inputs = parse_inputs(["x".join(map(str, shape)) for shape in facts["inputs"]])
+    texts = [shape if isinstance(shape, str) else "x".join(map(str, shape)) for shape in facts["inputs"]]
+    inputs = parse_inputs(texts, model)
     graph = trace(model, inputs, pin=facts["pins"])
     names = [group["name"] for group in facts["groups"]]
     if names != [group.name for group in graph.space.groups]:
@@ -428,7 +431,9 @@ def _is_list(value: Any, kind: type) -> bool:
 CONTENT: dict[str, Callable[[Any], bool]] = {
     "spec": lambda v: isinstance(v, str),
     "model_kwargs": lambda v: isinstance(v, dict),
-    "inputs": lambda v: isinstance(v, list) and bool(v) and all(_is_list(shape, int) for shape in v),
+    "inputs": lambda v: (
+        isinstance(v, list) and bool(v) and all(isinstance(shape, str) or _is_list(shape, int) for shape in v)
+    ),
     "pins": lambda v: _is_list(v, str),
     "layout": lambda v: _is_list(v, int),
     "groups": lambda v: _is_list(v, dict) and all(isinstance(group.get("name"), str) for group in v),

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+from numbers import Integral, Real
 
 from parlay.errors import InputError
 from parlay.graph import WidthGraph
+from parlay.network import element_bytes
 from parlay.problem import Constraint
 from parlay.resources import PeakResource, Resource
 from parlay.retrofit.amounts import parse_bytes, parse_limit, parse_range
@@ -13,11 +18,24 @@ from parlay.retrofit.amounts import parse_bytes, parse_limit, parse_range
 __all__ = ["Limits"]
 
 NO_LIMIT = "none"
+LIFTED = ("max_params", "max_macs", "max_peak_memory", "flash", "ram")
+"""Limits that can be lifted."""
+MOST_RATIO = 100
+"""A float above this was hardly meant as a ratio of today's amount: 1e6 parameters are written 10**6."""
+SOME = 10**9
+"""An amount of today's to read texts with, before a model is known."""
+
+Amount = str | int | float | Fraction
 
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
     """Limits as they are written; None stands for the default, ``none`` lifts it.
+
+    Numbers do as well: an integer is an amount, a fraction or a decimal is a ratio of today's. They are kept as text.
+
+    >>> Limits(max_params=3000, max_macs=0.9) == Limits(max_params="3000", max_macs="0.9x")
+    True
 
     Without a word the new network has at most today's parameters, multiply-adds and peak memory. A limit on flash takes
     the place of the one on parameters, a limit on RAM that of the one on peak memory.
@@ -25,32 +43,45 @@ class Limits:
     Attributes:
         params: exact number of parameters, or ``same``.
         max_params: at most so many, or a ratio of today's (``1.0x``).
-        params_range: ``A:B``.
+        params_range: ``A:B``, or both ends as a pair.
         max_macs: multiply-adds for one image, as ``max_params``.
         max_peak_memory: peak activation memory in bytes, as ``max_params``, with units allowed.
         flash: bytes for weights (docs/counting.md), such as ``256KiB``.
         ram: bytes for activations.
         dtype: type of weights and activations: int8, float16, bfloat16, float32.
+
+    Raises:
+        InputError: for what is no amount, an unknown dtype, or several limits on the same.
     """
 
-    params: str | None = None
-    max_params: str | None = None
-    params_range: str | None = None
-    max_macs: str | None = None
-    max_peak_memory: str | None = None
-    flash: str | None = None
-    ram: str | None = None
+    params: Amount | None = None
+    max_params: Amount | None = None
+    params_range: str | tuple[Amount, Amount] | None = None
+    max_macs: Amount | None = None
+    max_peak_memory: Amount | None = None
+    flash: str | int | None = None
+    ram: str | int | None = None
     dtype: str = "int8"
 
     def __post_init__(self) -> None:
-        sizes = {"params": self.params, "max-params": self.max_params, "params-range": self.params_range}
-        given = [name for name, value in sizes.items() if value is not None]
-        for name in ("max_params", "max_macs", "max_peak_memory", "flash", "ram"):
+        for name, reads in READS.items():
             value = getattr(self, name)
-            if value is not None and value.strip().lower() == NO_LIMIT:  # in one spelling from here on
+            if value is None:
+                continue
+            text = _written(value, name)
+            if text.strip().lower() == NO_LIMIT and name in LIFTED:  # in one spelling from here on
                 object.__setattr__(self, name, None if name in ("flash", "ram") else NO_LIMIT)
+                continue
+            reads(text, name.replace("_", "-"))  # whatever is no amount is met here
+            object.__setattr__(self, name, text)
+        element_bytes(self.dtype)
+        given = [n.replace("_", "-") for n in ("params", "max_params", "params_range") if getattr(self, n) is not None]
         if len(given) > 1:
             raise InputError("size", given=" and ".join(given), allowed="one of params, max-params, params-range")
+
+    def _text(self, name: str, default: str = NO_LIMIT) -> str:
+        value = getattr(self, name)
+        return default if value is None else str(value)
 
     def constraints(self, graph: WidthGraph) -> tuple[Constraint, ...]:
         """The constraints on a traced model.
@@ -60,11 +91,11 @@ class Limits:
         """
         found: list[Constraint] = [
             *self._params(graph),
-            *self._at_most("max-macs", self.max_macs, graph, graph.macs, default="1.0x"),
+            *self._at_most("max_macs", graph, graph.macs, default="1.0x"),
             *self._peaks(graph),
         ]
         if self.flash is not None:
-            found.append(Constraint.at_most(graph.flash_bytes(self.dtype), parse_bytes(self.flash, "flash")))
+            found.append(Constraint.at_most(graph.flash_bytes(self.dtype), parse_bytes(self._text("flash"), "flash")))
         if not found:
             raise InputError(
                 "limits", given="none", allowed="at least one limit", remedy="give --max-params, --flash or another"
@@ -74,37 +105,74 @@ class Limits:
     def _params(self, graph: WidthGraph) -> list[Constraint]:
         today = graph.params(graph.layout)
         if self.params is not None:
-            same = self.params.strip().lower() == "same"
-            amount = today if same else parse_limit(self.params, today=today, what="params")
+            text = self._text("params")
+            amount = today if _is_same(text) else parse_limit(text, today=today, what="params")
             return [Constraint.equal(graph.params, amount)]
         if self.params_range is not None:
-            low, high = parse_range(self.params_range, today=today, what="params-range")
+            low, high = parse_range(self._text("params_range"), today=today, what="params-range")
             return [Constraint(resource=graph.params, minimum=low, maximum=high)]
-        default = "1.0x" if self.flash is None else NO_LIMIT
-        return self._at_most("max-params", self.max_params, graph, graph.params, default=default)
+        return self._at_most("max_params", graph, graph.params, default="1.0x" if self.flash is None else NO_LIMIT)
 
     def _peaks(self, graph: WidthGraph) -> list[Constraint]:
         peak = graph.peak_activation_bytes(self.dtype)
-        default = "1.0x" if self.ram is None else NO_LIMIT
-        text = self.max_peak_memory if self.max_peak_memory is not None else default
+        text = self._text("max_peak_memory", "1.0x" if self.ram is None else NO_LIMIT)
         found: list[Constraint] = []
         if text != NO_LIMIT:
-            is_ratio = text.strip().endswith("x")
-            amount = (
-                parse_limit(text, today=peak(graph.layout), what="max-peak-memory")
-                if is_ratio
-                else parse_bytes(text, "max-peak-memory")
-            )
-            found.append(Constraint.at_most(peak, amount))
+            found.append(Constraint.at_most(peak, _bytes_or_ratio(text, "max-peak-memory", today=peak(graph.layout))))
         if self.ram is not None:
-            found.append(Constraint.at_most(peak, parse_bytes(self.ram, "ram")))
+            found.append(Constraint.at_most(peak, parse_bytes(self._text("ram"), "ram")))
         return sorted(found, key=lambda constraint: constraint.maximum or 0)[:1]  # the tighter one says it all
 
-    @staticmethod
     def _at_most(
-        what: str, text: str | None, graph: WidthGraph, resource: Resource | PeakResource, *, default: str
+        self, name: str, graph: WidthGraph, resource: Resource | PeakResource, *, default: str
     ) -> list[Constraint]:
-        text = default if text is None else text
+        text = self._text(name, default)
         if text == NO_LIMIT:
             return []
-        return [Constraint.at_most(resource, parse_limit(text, today=resource(graph.layout), what=what))]
+        amount = parse_limit(text, today=resource(graph.layout), what=name.replace("_", "-"))
+        return [Constraint.at_most(resource, amount)]
+
+
+def _is_same(text: str) -> bool:
+    return text.strip().lower() == "same"
+
+
+def _bytes_or_ratio(text: str, what: str, *, today: int) -> int:
+    return parse_limit(text, today=today, what=what) if text.strip().endswith("x") else parse_bytes(text, what)
+
+
+def _read_range(text: str, what: str) -> None:
+    if ":" not in text:
+        parse_range(text, today=SOME, what=what)
+    for end in text.split(":", 1):  # which is larger shows where today's amount is known
+        parse_limit(end, today=SOME, what=what)
+
+
+READS: dict[str, Callable[[str, str], object]] = {
+    "params": lambda text, what: _is_same(text) or parse_limit(text, today=SOME, what=what),
+    "max_params": lambda text, what: parse_limit(text, today=SOME, what=what),
+    "params_range": _read_range,
+    "max_macs": lambda text, what: parse_limit(text, today=SOME, what=what),
+    "max_peak_memory": lambda text, what: _bytes_or_ratio(text, what, today=SOME),
+    "flash": parse_bytes,
+    "ram": parse_bytes,
+}
+"""Limit -> what reads its text, and refuses what is no amount."""
+
+
+def _written(value: object, name: str) -> str:
+    """An amount as text: an integer is an amount, another number a ratio of today's."""
+    what = name.replace("_", "-")
+    if isinstance(value, str):
+        return value
+    if name == "params_range" and isinstance(value, tuple | list) and len(value) == 2:
+        return ":".join(_written(end, name) for end in value)
+    if isinstance(value, Integral) and not isinstance(value, bool):
+        return str(int(value))
+    is_ratio = isinstance(value, Real) and not isinstance(value, Integral) and name not in ("flash", "ram")
+    if is_ratio and 0 < value <= MOST_RATIO:  # pyright: ignore[reportOperatorIssue]
+        return f"{value}x" if isinstance(value, Fraction) else f"{Decimal(str(value)):f}x"
+    allowed = 'an integer or text such as "256KiB"'
+    if name not in ("flash", "ram"):
+        allowed = f'an integer, a ratio of today\'s above 0 and up to {MOST_RATIO}, or text such as "3000" or "0.9x"'
+    raise InputError(what, given=repr(value), allowed=allowed)

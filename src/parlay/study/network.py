@@ -236,21 +236,13 @@ def _graph(spec: str, kwargs: str, channels: int, image: int, classes: int) -> t
     From a fixed seed, since what no module can reset is drawn like the loaded weights.
     """
     from parlay.graph import trace
-    from parlay.graph.specs import load_seeded, parse_inputs, takes
+    from parlay.graph.specs import load_classifier, parse_inputs, takes
 
     values = json.loads(kwargs)
     if "num_classes" not in values and takes(spec, "num_classes"):
         values["num_classes"] = classes
     inputs = parse_inputs([f"{channels}x{image}x{image}"])
-    model, shape = load_seeded(spec, values, inputs)
-    if shape != (1, classes):
-        raise InputError(
-            f"outputs of {spec}",
-            given="x".join(map(str, shape)) or "no single tensor",
-            allowed=f"1x{classes}, one number a class of the data",
-            remedy="name the argument that sets them, such as --model-arg num_classes=10",
-        )
-    graph = trace(model, inputs)
+    graph = trace(load_classifier(spec, values, inputs, classes), inputs)
     return graph, _structure(graph)
 
 

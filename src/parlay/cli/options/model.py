@@ -38,24 +38,30 @@ class ModelOptions:
         "--input",
         multiple=True,
         required=True,
-        help="Shape of one image, such as 3x224x224; again for a model of several inputs.",
+        help="Shape of one image, such as 3x224x224, or tokens:20 for integers; again for every further input.",
     )
+    part: str = option("--part", default="", help="Trace a part of the model alone, by its path, such as backbone.")
     model_arg: tuple[str, ...] = factory_option()
     pin: tuple[str, ...] = pin_option()
 
+    @property
+    def name(self) -> str:
+        """What ``load_model`` knows the model by, or the part of it."""
+        return f"{self.spec}#{self.part}" if self.part else self.spec
+
     def trace(self, *, quiet: bool) -> WidthGraph:
         """Load and trace the model."""
-        return traced(self.spec, self.inputs, self.model_arg, self.pin, quiet=quiet)
+        return traced(self.name, self.inputs, self.model_arg, self.pin, quiet=quiet)
 
     def origin(self) -> Origin:
         """Where the model comes from, as its files say it."""
-        from parlay.graph.specs import parse_inputs, parse_kwargs
+        from parlay.graph.specs import input_shape, is_tokens, parse_kwargs
         from parlay.retrofit.files import Origin
 
         return Origin(
-            spec=self.spec,
+            spec=self.name,
             kwargs=parse_kwargs(self.model_arg),
-            inputs=[list(item.shape[1:]) for item in parse_inputs(self.inputs)],
+            inputs=[text if is_tokens(text) else input_shape(text) for text in self.inputs],
             pins=list(self.pin),
         )
 
@@ -87,11 +93,8 @@ class DeviceOptions:
 
     def make(self) -> Limits:
         """The limits, their amounts checked where that needs no model."""
-        from parlay.retrofit import Limits, parse_bytes
+        from parlay.retrofit import Limits
 
-        for name, text in (("flash", self.flash), ("ram", self.ram)):
-            if text is not None:
-                parse_bytes(text, name)
         return Limits(**vars(self))
 
 
@@ -116,12 +119,15 @@ def traced(
     spec: str, inputs: tuple[str, ...], model_arg: tuple[str, ...], pin: tuple[str, ...], *, quiet: bool
 ) -> WidthGraph:
     """Load and trace a model; says so on stderr where somebody looks."""
-    from rich.console import Console
+    from rich.text import Text
 
+    from parlay.cli.tables import plain_console
     from parlay.graph import trace
     from parlay.graph.specs import load_model, parse_inputs, parse_kwargs
 
-    images, kwargs = parse_inputs(inputs), parse_kwargs(model_arg)
+    kwargs = parse_kwargs(model_arg)
+    parse_inputs(inputs)  # what is misspelt is met before a model is loaded
     is_shown = not quiet and sys.stderr.isatty()
-    with Console(stderr=True).status(f"tracing {spec}") if is_shown else nullcontext():
-        return trace(load_model(spec, kwargs), images, pin=pin)
+    with plain_console(stderr=True).status(Text(f"tracing {spec}")) if is_shown else nullcontext():
+        model = load_model(spec, kwargs)
+        return trace(model, parse_inputs(inputs, model), pin=pin)

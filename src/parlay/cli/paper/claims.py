@@ -27,11 +27,10 @@ def claims(trials: TrialOptions, as_json: bool) -> None:
     if as_json:
         click.echo(document({"trials": len(rows), "verdicts": dict(counts), "claims": [j.document() for j in judged]}))
         return
-    from rich.console import Console
-
+    from parlay.cli.tables import plain_console
     from parlay.paper.show_claims import claims_table
 
-    Console().print(claims_table(judged))
+    plain_console().print(claims_table(judged))
     click.echo(f"\n{', '.join(f'{count} {name}' for name, count in counts.items())}; {len(rows)} trials")
     if rows and not any(panel.points for panel in panels.values()):
         click.echo("none of them is of a panel of the paper; 'parlay paper run' trains those")

@@ -23,10 +23,11 @@ def status(folder: Path, watch: bool, as_json: bool) -> None:
     if as_json:
         click.echo(gather(folder).document())
         return
-    from rich.console import Console
     from rich.live import Live
 
-    console = Console()
+    from parlay.cli.tables import plain_console
+
+    console = plain_console()
     if not watch:
         console.print(gather(folder).renderable())
         return

@@ -34,7 +34,7 @@ def viewed(call: Call, dims: Shape, shape: Sequence[int]) -> Shape:
             else:
                 sizes.append(new.pop(0))
         merged = taken[0] if len(taken) == 1 else unknowns.merge(taken)
-        if len(taken) > 1 and unknowns.guess.sizes_couple:
+        if (len(taken) > 1 or len(sizes) > 1) and unknowns.guess.sizes_couple:
             _couple(call, merged)
         found += [merged] if len(sizes) == 1 else unknowns.factor(merged, sizes)
     rest = iter(found)
@@ -42,12 +42,12 @@ def viewed(call: Call, dims: Shape, shape: Sequence[int]) -> Shape:
 
 
 def _couple(call: Call, merged: Dim) -> None:
-    """Say that a width put together again (heads x channels a head) is the one of that size its module began with."""
+    """Say that a width put together or split (heads x channels) is the one of that size its module began with."""
     size = call.unknowns.size(merged)
     if call.unknowns.is_fixed(merged):
         return
     for (path, _), dims in call.ledger.touched.items():
-        if path == call.module or path.startswith(f"{call.module}."):
+        if path == call.module or not call.module or path.startswith(f"{call.module}."):
             for dim in dims:
                 if call.unknowns.size(dim) == size and not call.unknowns.is_fixed(dim):
                     call.unify(dim, merged)
