@@ -51,7 +51,7 @@ def test_the_readme_tells_the_claims_as_they_were_judged(made: ModuleType) -> No
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     section = readme.split("## What our own trainings say")[1].split("\n## ")[0]
     told = re.findall(r"([+-]?\d+\.\d\d) \[([+-]?\d+\.\d\d), ([+-]?\d+\.\d\d)\]", section)
-    assert len(told) >= 5
+    assert len(told) >= 3
     known = {
         tuple(f"{value:.2f}" for value in (one.estimate.value, one.estimate.low, one.estimate.high))
         for one in made.judged()

@@ -21,7 +21,7 @@ from torch import nn
 from parlay.errors import InputError
 from parlay.families import plain
 from parlay.fit import Arm, Standing, choose_arms, compare, judge
-from parlay.fit.scaling import keeps_budget, largest_scaling, random_layout
+from parlay.retrofit.scaling import keeps_budget, largest_scaling, random_layout
 from parlay.graph import WidthGraph, trace
 from parlay.retrofit import Limits
 

@@ -104,6 +104,7 @@ def _facts(spec: str, found: Retrofit) -> dict[str, Any]:
         "gained": finite(found.gained),
         "constraints": [str(constraint) for constraint in found.problem.constraints],
         "today": {**today.content(), "satisfies_the_limits": found.keeps_today, **found.amounts(graph.layout)},
+        "uniform": _uniform_facts(found),
         "solutions": [{**one.content(), **found.amounts(one.layout)} for one in found.solutions()],
         "groups": [
             {"name": g.name, "multiplicity": g.multiplicity, "multiple_of": g.multiple_of, "members": list(g.members)}
@@ -124,6 +125,16 @@ def _facts(spec: str, found: Retrofit) -> dict[str, Any]:
     }
 
 
+def _uniform_facts(found: Retrofit) -> dict[str, Any] | None:
+    """Today's widths times one number, as far as the limits allow."""
+    uniform = found.uniform
+    if uniform is None:
+        return None
+    layout = uniform.layout
+    solution = Solution(layout=layout, log_energy=found.problem.log_energy(layout))
+    return {**solution.content(), "multiplier": str(uniform.multiplier), **found.amounts(layout)}
+
+
 def _latency_facts(timed: Latency) -> dict[str, Any]:
     return {
         "old_ms": timed.old,
@@ -137,23 +148,25 @@ def _latency_facts(timed: Latency) -> dict[str, Any]:
 
 
 def _print_tables(facts: dict[str, Any], found: Retrofit) -> None:
-    """Widths and amounts before and after; further layouts in a line each."""
-    from parlay.cli.tables import table_of, wide_console
+    """Widths and amounts today, scaled uniformly, and solved; further layouts in a line each."""
+    from parlay.cli.tables import number, table_of, wide_console
 
     click.echo(f"{facts['spec']}: {'; '.join(facts['constraints'])}; score {facts['score']}")
     if not facts["solutions"]:
         return
     console = wide_console(110)
-    table = table_of("group", "layers", "before", "after", "ratio")
-    for group, before, after in zip(found.graph.space.groups, found.graph.layout, found.layout, strict=True):
-        table.add_row(group.name, str(group.multiplicity), f"{before:,}", f"{after:,}", f"{after / before:.2f}")
+    before, uniform, after = facts["today"], facts["uniform"] or {}, facts["solutions"][0]
+    table = table_of("group", "layers", "before", "uniform", "after", "ratio")
+    for place, group in enumerate(found.graph.space.groups):
+        widths = [one["layout"][place] if one else None for one in (before, uniform, after)]
+        table.add_row(group.name, number(group.multiplicity), *map(number, widths), f"{widths[2] / widths[0]:.2f}")
     console.print(table)
-    table = table_of("", "before", "after", "ratio")
-    before, after = facts["today"], facts["solutions"][0]
+    table = table_of("", "before", "uniform", "after", "ratio")
     for key, name in AMOUNTS.items():
         unit = f" ({facts['dtype']})" if "bytes" in key else ""
-        table.add_row(name + unit, f"{before[key]:,}", f"{after[key]:,}", f"{after[key] / max(1, before[key]):.4f}")
-    energies = (one["log_energy"] for one in (before, after))
+        amounts = [one.get(key) for one in (before, uniform, after)]
+        table.add_row(name + unit, *map(number, amounts), f"{after[key] / max(1, before[key]):.4f}")
+    energies = (one.get("log_energy") for one in (before, uniform, after))
     table.add_row("log energy", *("-" if energy is None else f"{energy:.6f}" for energy in energies), "")
     console.print(table)
     if len(facts["solutions"]) > 1:

@@ -9,7 +9,7 @@ from typing import Any
 from parlay.documents import finite
 from parlay.errors import InputError
 from parlay.evidence.scores import RECOMMENDED
-from parlay.fit.scaling import budget_use, keeps_budget, largest_scaling, random_layout
+from parlay.retrofit.scaling import budget_use, keeps_budget, largest_scaling, random_layout
 from parlay.graph import WidthGraph
 from parlay.layout import Layout
 from parlay.problem import Problem

@@ -16,6 +16,7 @@ from parlay.layout import Layout, Order, WidthGroup
 from parlay.problem import Problem, Result, Solution, Status
 from parlay.retrofit.amounts import parse_ratio
 from parlay.retrofit.limits import Limits
+from parlay.retrofit.scaling import Scaled, largest_scaling
 from parlay.solver import Conflict, Progress, conflict, solve
 
 __all__ = ["DEFAULT_SCORE", "Retrofit", "retrofit", "retrofit_or_conflict", "retrofit_problem"]
@@ -67,6 +68,14 @@ class Retrofit:
         if room <= 0:
             return 1.0 if gain >= 0 else None
         return gain / room
+
+    @cached_property
+    def uniform(self) -> Scaled | None:
+        """The usual way to fit: today's widths times one number, the largest that keeps the limits and the ranges.
+
+        None where not even the smallest widths keep the limits. Fences between groups do not count.
+        """
+        return largest_scaling(self.problem, self.graph.layout)
 
     @property
     def keeps_today(self) -> bool:

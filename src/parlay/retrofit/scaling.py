@@ -16,6 +16,7 @@ from parlay.resources import PeakResource, Resource
 __all__ = ["RandomDraw", "Scaled", "budget_use", "keeps_budget", "largest_scaling", "random_layout"]
 
 DRAWS = 200
+"""Random rays before it is said that none keeps budget and fences: with one in fifty that does, a miss in 57 calls."""
 
 
 @dataclass(frozen=True, kw_only=True)
