@@ -21,9 +21,9 @@ from torch import nn
 from parlay.errors import InputError
 from parlay.families import plain
 from parlay.fit import Arm, Standing, choose_arms, compare, judge
-from parlay.retrofit.scaling import keeps_budget, largest_scaling, random_layout
 from parlay.graph import WidthGraph, trace
 from parlay.retrofit import Limits
+from parlay.retrofit.scaling import keeps_budget, largest_scaling, random_layout
 
 
 def tiny(widths: tuple[int, int, int] = (6, 8, 10)) -> nn.Module:

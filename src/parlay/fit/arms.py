@@ -9,11 +9,11 @@ from typing import Any
 from parlay.documents import finite
 from parlay.errors import InputError
 from parlay.evidence.scores import RECOMMENDED
-from parlay.retrofit.scaling import budget_use, keeps_budget, largest_scaling, random_layout
 from parlay.graph import WidthGraph
 from parlay.layout import Layout
 from parlay.problem import Problem
 from parlay.retrofit import Limits, Retrofit, retrofit_or_conflict
+from parlay.retrofit.scaling import budget_use, keeps_budget, largest_scaling, random_layout
 from parlay.solver import Conflict, Progress
 
 __all__ = ["ENERGY", "ORIGINAL", "RANDOM", "UNIFORM", "Arm", "choose_arms"]
