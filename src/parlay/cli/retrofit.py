@@ -157,10 +157,9 @@ def _print_tables(facts: dict[str, Any], found: Retrofit) -> None:
     console = wide_console(110)
     before, uniform, after = facts["today"], facts["uniform"] or {}, facts["solutions"][0]
     table = table_of("group", "layers", "before", "uniform", "after", "ratio")
-    scaled = found.uniform.layout if found.uniform else [None] * len(found.layout)
-    for group, *widths in zip(found.graph.space.groups, found.graph.layout, scaled, found.layout, strict=True):
-        ratio = f"{widths[2] / widths[0]:.2f}"
-        table.add_row(group.name, number(group.multiplicity), *map(number, widths), ratio)
+    scaled = found.uniform.layout if found.uniform else (None,) * len(found.layout)
+    for group, old, same, new in zip(found.graph.space.groups, found.graph.layout, scaled, found.layout, strict=True):
+        table.add_row(group.name, *map(number, (group.multiplicity, old, same, new)), f"{new / old:.2f}")
     console.print(table)
     table = table_of("", "before", "uniform", "after", "ratio")
     for key, name in AMOUNTS.items():
