@@ -9,9 +9,7 @@ import random
 from fractions import Fraction
 from typing import Any
 
-import numpy as np
 import pytest
-from scipy import stats
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("onnxruntime", reason="needs the extra onnx")
@@ -20,7 +18,7 @@ from torch import nn
 
 from parlay.errors import InputError
 from parlay.families import plain
-from parlay.fit import Arm, Standing, choose_arms, compare, judge
+from parlay.fit import Arm, Standing, choose_arms, judge
 from parlay.graph import WidthGraph, trace
 from parlay.retrofit import Limits
 from parlay.retrofit.scaling import keeps_budget, largest_scaling, random_layout
@@ -110,34 +108,6 @@ def test_a_budget_below_every_layout_is_refused(graph: WidthGraph) -> None:
         choose_arms(graph, Limits(flash="300", max_macs="none"), time_limit=5)
 
 
-def test_differences_are_those_of_scipy() -> None:
-    """Mean, interval and p equal scipy's paired t-test; Holm's p is checked by hand."""
-    draw = np.random.default_rng(0)
-    arms = {name: (0.8 + 0.01 * draw.standard_normal(5)).tolist() for name in "abcd"}
-    found = compare(arms, "a")
-    raw = {}
-    for name in "bcd":
-        wanted = stats.ttest_rel(arms[name], arms["a"])
-        interval = wanted.confidence_interval(0.95)
-        ours = found[name]
-        assert ours.p == pytest.approx(wanted.pvalue) and ours.seeds == 5
-        assert (ours.low, ours.high) == pytest.approx((interval.low, interval.high))
-        raw[name] = wanted.pvalue
-    first, second, third = sorted(raw, key=raw.__getitem__)
-    assert found[first].p_holm == pytest.approx(min(1, 3 * raw[first]))
-    assert found[second].p_holm == pytest.approx(min(1, max(3 * raw[first], 2 * raw[second])))
-    assert found[third].p_holm >= found[second].p_holm
-
-
-def test_differences_without_spread() -> None:
-    """Equal differences have an interval without width; equal accuracies have p 1; one seed has neither."""
-    found = compare({"a": [0.5, 0.6], "b": [0.6, 0.7], "c": [0.5, 0.6]}, "a")
-    assert (found["b"].p, found["b"].low, found["b"].high) == (0.0, pytest.approx(0.1), pytest.approx(0.1))
-    assert (found["c"].p, found["c"].mean) == (1.0, 0.0)
-    with pytest.raises(InputError, match="two or more"):
-        compare({"a": [0.5], "b": [0.6]}, "a")
-
-
 def standing(
     name: str, gain: float, *, test: float | None = None, fits: bool = True, noise: float = 0.0001
 ) -> Standing:
@@ -186,3 +156,26 @@ def test_the_verdict_tells_costs() -> None:
     """What the winner takes more or less is in the sentence, what is the same is not."""
     arms, _, _ = CASES["better"]
     assert judge(arms, original="o", uniform=None).sentence.endswith(", at 2 % less RAM")
+
+
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_fewer_than_three_seeds_choose_nothing(seeds: int) -> None:
+    """Two seeds that agree on 48 images used to have p = 0 and chose the random arm; now they are no test."""
+    arms = [
+        Standing(name=name, fits=True, validation=[value] * seeds, test=[value] * seeds, amounts={})
+        for name, value in (("original", 0.5), ("random", 0.5 + 1 / 48))
+    ]
+    found = judge(arms, original="original", uniform=None, validation_images=48, test_images=48)
+    assert (found.winner, found.is_better, found.differences["random"].p) == ("original", False, None)
+    assert "differs by 2.1 points on test (no test: " in found.sentence and "at least 3 are needed" in found.sentence
+
+
+def test_seeds_that_agree_on_few_images_choose_nothing() -> None:
+    """Equal differences of every seed have the spread of counting 48 images; 10,000 images tell more."""
+    arms = [
+        Standing(name=name, fits=True, validation=[value] * 5, test=[value] * 5, amounts={})
+        for name, value in (("original", 0.5), ("random", 0.5 + 1 / 48))
+    ]
+    few = judge(arms, original="original", uniform=None, validation_images=48, test_images=48)
+    many = judge(arms, original="original", uniform=None, validation_images=10_000, test_images=10_000)
+    assert (few.winner, many.winner) == ("original", "random")

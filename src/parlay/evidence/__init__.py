@@ -4,6 +4,7 @@ from parlay.evidence.evaluate import Evaluation, evaluate
 from parlay.evidence.judged import Binning, JudgedPopulation, JudgedScore
 from parlay.evidence.measured import Measured, MeasuredLayout, measure, populations, read_study
 from parlay.evidence.outcome import Outcome, decide, ranking
+from parlay.evidence.paired import Difference, differences
 from parlay.evidence.relation import Relation, relate
 from parlay.evidence.scores import score, score_values
 from parlay.evidence.table import Population, TrainedLayout, bins, population_from, read_table
@@ -12,6 +13,7 @@ from parlay.evidence.uncertainty import Correlation, correlate, partial_correlat
 __all__ = [
     "Binning",
     "Correlation",
+    "Difference",
     "Evaluation",
     "JudgedPopulation",
     "JudgedScore",
@@ -24,6 +26,7 @@ __all__ = [
     "bins",
     "correlate",
     "decide",
+    "differences",
     "evaluate",
     "measure",
     "partial_correlate",

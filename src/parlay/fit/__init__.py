@@ -10,21 +10,19 @@ from parlay.fit.arms import Arm, choose_arms
 from parlay.fit.plan import FitPlan
 from parlay.fit.result import ArmResult, FitResult
 from parlay.fit.run import QUICK_SEEDS, Asked, Told, fit
-from parlay.fit.verdict import Comparison, Standing, Verdict, compare, judge
+from parlay.fit.verdict import Standing, Verdict, judge
 
 __all__ = [
     "QUICK_SEEDS",
     "ArmResult",
     "Arm",
     "Asked",
-    "Comparison",
     "FitPlan",
     "FitResult",
     "Standing",
     "Told",
     "Verdict",
     "choose_arms",
-    "compare",
     "fit",
     "judge",
 ]

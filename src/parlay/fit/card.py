@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from parlay.evidence.paired import spread
 from parlay.fit.result import FitResult
-from parlay.fit.verdict import spread
 from parlay.layout import format_layout
 
 __all__ = ["model_card"]

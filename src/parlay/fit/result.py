@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from parlay.documents import document, write_atomically
+from parlay.evidence.paired import Difference, spread
 from parlay.fit.arms import ORIGINAL, UNIFORM, Arm
 from parlay.fit.measure import Measured
 from parlay.fit.plan import FitPlan
-from parlay.fit.verdict import Comparison, Standing, Verdict, judge, spread
+from parlay.fit.verdict import Standing, Verdict, judge
 from parlay.graph import WidthGraph
 from parlay.retrofit import Latency, compare_latency
 from parlay.study import ModelNetwork, Planned, Row
@@ -153,6 +154,7 @@ def conclude(
     measured: Mapping[str, Measured],
     *,
     data_name: str,
+    test_images: int,
 ) -> FitResult:
     """Gather every arm's trials, time the networks on this host, and judge."""
     original = graph.build(graph.layout, seed=0)
@@ -176,7 +178,13 @@ def conclude(
             )
         )
     names = {name: arm.name for arm in plan.arms for name in arm.names}
-    verdict = judge([_standing(one) for one in found], original=names[ORIGINAL], uniform=names.get(UNIFORM))
+    verdict = judge(
+        [_standing(one) for one in found],
+        original=names[ORIGINAL],
+        uniform=names.get(UNIFORM),
+        validation_images=plan.question["validation images"],
+        test_images=test_images,
+    )
     return FitResult(
         plan=plan,
         spec=network.spec,
@@ -208,5 +216,5 @@ def _spread(values: Sequence[float]) -> dict[str, Any]:
     return {"mean": mean, "sd": deviation, "values": list(values)}
 
 
-def _compared(found: Comparison | None) -> dict[str, Any] | None:
-    return None if found is None else asdict(found)
+def _compared(found: Difference | None) -> dict[str, Any] | None:
+    return None if found is None else {**asdict(found), "verdict": str(found.outcome)}

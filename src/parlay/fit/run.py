@@ -187,7 +187,16 @@ def fit(
             told=told.measuring,
         )
         told.stage("timing and judging")
-        result = conclude(plan, asked.network, graph, compared, rows, measured, data_name=asked.data.name)
+        result = conclude(
+            plan,
+            asked.network,
+            graph,
+            compared,
+            rows,
+            measured,
+            data_name=asked.data.name,
+            test_images=len(data.test_labels),
+        )
         result = replace(result, caveats=caveats, failures=failures)
         told.stage("writing the winner's files")
         result = write_artefacts(result, plan, asked.network, graph, rows, measured, data, folder)

@@ -1,49 +1,19 @@
-"""From accuracies to one sentence: paired differences over seeds, Holm over arms, and the courage to say no.
+"""From accuracies to one sentence: differences paired by seed, Holm over arms, and the courage to say no.
 
 What is compared is the accuracy of what ships: of the int8 file where int8 was asked for, else of the network in
-floats. A seed pairs two arms: it draws the order of the data and the augmentation of both. The interval of a mean
-difference is Student's t over seeds, 95 %, for this arm alone; p is that of the paired t-test, two-sided, and
-Holm's correction makes it one for all arms together.
+floats. The test is that of ``parlay.evidence.paired``, as for any two layouts of a study.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from parlay.errors import InputError
-from parlay.evidence.statistics import holm
-from parlay.evidence.uncertainty import student_reach
+from parlay.evidence.outcome import Outcome
+from parlay.evidence.paired import Difference, differences, spread
 
-__all__ = ["LEVEL", "Comparison", "Standing", "Verdict", "compare", "judge", "spread"]
-
-LEVEL = 0.05
-
-
-@dataclass(frozen=True, kw_only=True)
-class Comparison:
-    """An arm minus the reference, paired by seed; shares, 0 to 1.
-
-    Attributes:
-        mean: of the differences.
-        low, high: 95 % interval of the mean, of this arm alone.
-        p: of the paired t-test, two-sided.
-        p_holm: after Holm over all arms that were compared.
-        seeds: how many pairs.
-    """
-
-    mean: float
-    low: float
-    high: float
-    p: float
-    p_holm: float
-    seeds: int
-
-    @property
-    def is_better(self) -> bool:
-        """Whether the arm is better, chance put aside: p after Holm below 0.05, interval above 0."""
-        return self.low > 0 and self.p_holm < LEVEL
+__all__ = ["Standing", "Verdict", "judge"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,61 +54,19 @@ class Verdict:
     chosen: str
     winner: str
     is_better: bool
-    differences: Mapping[str, Comparison]
-    to_original: Mapping[str, Comparison]
-    on_validation: Mapping[str, Comparison]
+    differences: Mapping[str, Difference]
+    to_original: Mapping[str, Difference]
+    on_validation: Mapping[str, Difference]
 
 
-def spread(values: Sequence[float]) -> tuple[float, float]:
-    """Mean and sample standard deviation; 0 for one value.
-
-    >>> spread([0.5, 0.7])
-    (0.6, 0.14142135623730948)
-    """
-    mean = math.fsum(values) / len(values)
-    if len(values) < 2:
-        return mean, 0.0
-    return mean, math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1))
-
-
-def compare(arms: Mapping[str, Sequence[float]], reference: str) -> dict[str, Comparison]:
-    """Every arm but the reference, minus the reference.
-
-    Differences that are the same for every seed have an interval without width, and p 0, or 1 where they are 0.
-
-    Args:
-        arms: accuracies of each arm, one a seed, seeds in the same order.
-        reference: one of them.
-
-    Raises:
-        InputError: for fewer than two seeds, or arms of different numbers.
-
-    >>> found = compare({"a": [0.5, 0.6, 0.7], "b": [0.52, 0.63, 0.74]}, "a")["b"]
-    >>> round(found.mean, 3), round(found.low, 3), round(found.high, 3), round(found.p, 3)
-    (0.03, 0.005, 0.055, 0.035)
-    """
-    from scipy.stats import t
-
-    base = arms[reference]
-    if len(base) < 2 or any(len(values) != len(base) for values in arms.values()):
-        raise InputError("seeds", given=sorted({len(v) for v in arms.values()}), allowed="two or more, as many an arm")
-    raw: dict[str, tuple[float, float, float]] = {}
-    freedom = len(base) - 1
-    for name, values in arms.items():
-        if name == reference:
-            continue
-        mean, deviation = spread([round(b - a, 12) for a, b in zip(base, values, strict=True)])
-        error = deviation / math.sqrt(len(base))
-        p = 2 * float(t.sf(abs(mean) / error, freedom)) if error else float(mean == 0)
-        raw[name] = (mean, student_reach(freedom) * error, p)
-    adjusted = holm([p for _, _, p in raw.values()])
-    return {
-        name: Comparison(mean=mean, low=mean - reach, high=mean + reach, p=p, p_holm=corrected, seeds=len(base))
-        for (name, (mean, reach, p)), corrected in zip(raw.items(), adjusted, strict=True)
-    }
-
-
-def judge(standings: Sequence[Standing], *, original: str, uniform: str | None) -> Verdict:
+def judge(
+    standings: Sequence[Standing],
+    *,
+    original: str,
+    uniform: str | None,
+    validation_images: int | None = None,
+    test_images: int | None = None,
+) -> Verdict:
     """The verdict.
 
     1. The reference is the original; where it keeps not every limit, uniform scaling; where that is not there, the arm
@@ -151,9 +79,10 @@ def judge(standings: Sequence[Standing], *, original: str, uniform: str | None) 
     Args:
         standings: every arm.
         original, uniform: names of these arms.
+        validation_images, test_images: how many images the accuracies count; None where that is not known.
 
     Raises:
-        InputError: for fewer than two seeds, or no arm that fits.
+        InputError: for arms of different numbers of seeds, or no arm that fits.
     """
     fitting = [arm for arm in standings if arm.fits]
     if not fitting:
@@ -162,8 +91,8 @@ def judge(standings: Sequence[Standing], *, original: str, uniform: str | None) 
     first = [arm for name in (original, uniform) for arm in fitting if arm.name == name]
     reference = (first or ranked)[0]
     compared = fitting if reference.fits else standings
-    validation = compare({arm.name: arm.validation for arm in compared}, reference.name)
-    test = compare({arm.name: arm.test for arm in compared}, reference.name)
+    validation = _to({arm.name: arm.validation for arm in compared}, reference.name, validation_images)
+    test = _to({arm.name: arm.test for arm in compared}, reference.name, test_images)
     better = [arm for arm in ranked if arm is not reference and validation[arm.name].is_better]
     chosen = better[0] if better else reference
     confirmed = chosen is not reference and test[chosen.name].is_better
@@ -176,16 +105,30 @@ def judge(standings: Sequence[Standing], *, original: str, uniform: str | None) 
         winner=winner.name,
         is_better=confirmed,
         differences=test,
-        to_original=compare({arm.name: arm.test for arm in standings}, original),
+        to_original=_to({arm.name: arm.test for arm in standings}, original, test_images),
         on_validation=validation,
     )
+
+
+def _to(accuracies: Mapping[str, Sequence[float]], reference: str, images: int | None) -> dict[str, Difference]:
+    """Every arm but the reference, minus the reference.
+
+    Raises:
+        InputError: for arms of different numbers of seeds, or none.
+    """
+    numbers = {len(values) for values in accuracies.values()}
+    if len(numbers) != 1 or numbers == {0}:
+        raise InputError("seeds", given=sorted(numbers), allowed="one or more, as many an arm")
+    base = accuracies[reference]
+    pairs = {name: list(zip(base, values, strict=True)) for name, values in accuracies.items() if name != reference}
+    return differences(pairs, images=images)
 
 
 def _sentence(
     reference: Standing,
     chosen: Standing,
     ranked: Sequence[Standing],
-    test: Mapping[str, Comparison],
+    test: Mapping[str, Difference],
     *,
     is_original: bool,
 ) -> str:
@@ -194,19 +137,18 @@ def _sentence(
     if chosen is not reference:
         found = test[chosen.name]
         if found.is_better:
-            return f"{chosen.name} is better by {_points(found)}{_costs(chosen, reference)}{than}"
-        return f"no better: {keep}; {chosen.name}, chosen on validation, differs by {_points(found)} on test"
+            return f"{chosen.name} is better by {found.points()}{_costs(chosen, reference)}{than}"
+        return f"no better: {keep}; {chosen.name}, chosen on validation, differs by {_open(found)}"
     others = [arm for arm in ranked if arm is not reference]
     if not others:
         return f"no better: {keep}; no other layout fits"
-    return (
-        f"no better: {keep}; {others[0].name}, the best other on validation, differs by {_points(test[others[0].name])}"
-        " on test"
-    )
+    best = others[0].name
+    return f"no better: {keep}; {best}, the best other on validation, differs by {_open(test[best])}"
 
 
-def _points(found: Comparison) -> str:
-    return f"{100 * found.mean:.1f} points, 95 % {100 * found.low:.1f} to {100 * found.high:.1f}"
+def _open(found: Difference) -> str:
+    """A difference that did not decide, and what would; where the test alone decided against the arm, that."""
+    return found.points(" on test") + ("" if found.outcome is not Outcome.OPEN else f"; {found.outlook}")
 
 
 def _costs(arm: Standing, reference: Standing) -> str:

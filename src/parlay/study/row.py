@@ -94,6 +94,10 @@ class Row:
     loss: float | None = kept(
         "mean loss on the test images", unit="nats", is_measured=True, is_on_page=True, heading="Loss", digits=4
     )
+    test_images: int | None = kept(
+        "test images that were counted; a difference between accuracies is never surer than so many allow",
+        is_measured=True,
+    )
     mean_average_precision: float | None = kept(
         "mAP on the test images, where an image has several labels", unit=SHARE, is_measured=True, is_on_page=True
     )

@@ -59,6 +59,7 @@ class History:
         accuracy: share of the test images that the network of the last step gets right, 0 to 1. It chose nothing.
         loss: mean loss over the test images, in nats.
         mean_average_precision: with several labels an image: mAP on the test images; else None.
+        test_images: how many test images were counted.
         validation_accuracy, validation_loss: the same on the validation images; None where there are none.
         seconds: wall-clock time of training and evaluation together, over all calls that shared the run.
         images_per_second: images trained on, a second of training.
@@ -74,6 +75,7 @@ class History:
     loss: float
     seconds: float
     threads: int
+    test_images: int
     mean_average_precision: float | None = None
     validation_accuracy: float | None = None
     validation_loss: float | None = None
@@ -171,6 +173,7 @@ def train(
         losses=tuple(state.losses),
         accuracy=test.accuracy,
         loss=test.loss,
+        test_images=len(data.test_labels),
         mean_average_precision=test.mean_average_precision,
         validation_accuracy=None if held is None else held.accuracy,
         validation_loss=None if held is None else held.loss,

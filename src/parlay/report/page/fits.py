@@ -92,8 +92,8 @@ def arm_cells(arm: Mapping[str, Any]) -> tuple[str, ...]:
         "–" if arm["latency_ms"] is None else f"{arm['latency_ms']:.2f} ms (× {arm['latency_ratio']:.2f})",
         _spread(arm["accuracy"]),
         "–" if arm["int8_accuracy"] is None else _spread(arm["int8_accuracy"]),
-        "–" if found is None else f"{_points(found['mean'])} [{_points(found['low'])}, {_points(found['high'])}]",
-        "–" if found is None else _chance(found["p_holm"]),
+        "–" if found is None else _difference(found),
+        "–" if found is None or found["p_holm"] is None else _chance(found["p_holm"]),
     )
 
 
@@ -123,6 +123,13 @@ def _bytes(predicted: int, counted: int | None) -> str:
 
 def _spread(found: Mapping[str, Any]) -> str:
     return f"{100 * found['mean']:.2f} ± {100 * found['sd']:.2f} %"
+
+
+def _difference(found: Mapping[str, Any]) -> str:
+    """With its interval; without one where there was no test."""
+    if found["low"] is None:
+        return f"{_points(found['mean'])} (no test)"
+    return f"{_points(found['mean'])} [{_points(found['low'])}, {_points(found['high'])}]"
 
 
 def _points(value: float) -> str:
