@@ -240,3 +240,32 @@ def test_ctrl_c_of_two_workers_ends_with_checkpoints(tmp_path: Path, capsys: pyt
     assert len(list(folder.glob("running/*/*.checkpoint"))) == 2
     assert not (folder / "running" / "session").exists()
     assert answer(capsys, "study", "status", folder)["planned"] == 2
+
+
+def test_seeds_alone_are_added_to_everything_and_compared(
+    planned: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    """run --n-seeds 3 alone gives every layout three seeds; compare then tests, from the study or from its table."""
+    done = answer(capsys, "study", "run", planned, "--n-seeds", 3, "--threads", 1)
+    assert (done["planned"], done["trained"], done["reused"]) == (6, 6, 0)
+    assert sorted({trial["seed"] for trial in done["trials"]}) == [0, 1, 2]
+    again = answer(capsys, "study", "new", planned, "--seed", 7)
+    assert (again["planned"], again["new"], again["known"]) == (2, 2, 0)
+    found = answer(capsys, "study", "compare", planned, "5-5", "4-6")
+    [pair] = found["comparisons"]
+    assert (found["reference"], pair["layout"], pair["test"]["seeds"]) == ([5, 5], [4, 6], 3)
+    assert found["test_images"] == 901 == pair["test"]["images"] and pair["validation"] is None
+    assert pair["test"]["low"] < pair["test"]["mean"] < pair["test"]["high"]
+    alone = tmp_path / "table"
+    alone.mkdir()
+    (alone / "trials.csv").write_text((planned / "trials.csv").read_text())
+    assert answer(capsys, "study", "compare", alone, "5-5", "4-6")["comparisons"] == found["comparisons"]
+    assert run(["study", "compare", str(planned)]) == 0
+    out, _ = capsys.readouterr()
+    assert "verdict: " in out and "minus 4-6" in out
+
+
+def test_seeds_alone_need_a_study(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """Seeds without a study are refused as before, with what is missing."""
+    assert "--layouts" in complaint(capsys, "study", "run", tmp_path / "none", "--n-seeds", 3)
+    assert "there is no study" in complaint(capsys, "study", "new", tmp_path / "none", "--n-seeds", 3)

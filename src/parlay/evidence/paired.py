@@ -71,10 +71,12 @@ class Difference:
 
     @property
     def more_seeds(self) -> int | None:
-        """About how many more seeds would decide it; 0 where it is decided."""
+        """About how many more seeds would decide it, or at the least make a test; 0 where it is decided."""
         if self.outcome is not Outcome.OPEN:
             return 0
-        return None if self.seeds_needed is None else max(1, self.seeds_needed - self.seeds)
+        if self.seeds_needed is None:
+            return LEAST_SEEDS - self.seeds if self.seeds < LEAST_SEEDS else None
+        return max(1, self.seeds_needed - self.seeds)
 
     def points(self, where: str = "") -> str:
         """In per cent points, with the interval or why there is none.
@@ -82,7 +84,7 @@ class Difference:
         Args:
             where: such as `` on test``.
         """
-        mean = f"{100 * self.mean:.1f} points"
+        mean = f"{round(100 * self.mean, 1) + 0.0:.1f} points"
         if self.low is None or self.high is None:
             return f"{mean}{where} (no test: {self._untested})"
         return f"{mean}, 95 % {100 * self.low:.1f} to {100 * self.high:.1f}{where}"
@@ -94,6 +96,8 @@ class Difference:
         if more is None:
             return f"no number of seeds up to {MOST_SEEDS:,} would decide so small a difference, as far as can be seen"
         seeds = "1 more seed" if more == 1 else f"{more:,} more seeds"
+        if self.seeds_needed is None:
+            return f"a test takes {seeds}"
         return f"about {seeds} would decide it, if mean and spread stay as they are"
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,13 +15,13 @@ from parlay.study.executors import TrialExecutor
 from parlay.study.plan import Planned, Trial
 from parlay.study.row import Row
 from parlay.study.runner import Outcome, Settings, Watcher, run_study
-from parlay.study.store import Added, DataSource, Store
+from parlay.study.store import Added, DataSource, Reader, Store
 from parlay.study.table import TABLE, table_row
 
 if TYPE_CHECKING:
     from parlay.data import Dataset
 
-__all__ = ["Conducted", "alike", "conduct", "plan_into"]
+__all__ = ["Conducted", "add_seeds", "alike", "conduct", "plan_into"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +79,30 @@ def plan_into(folder: Path, plan: Sequence[Planned], source: DataSource) -> Adde
     with Store(folder) as store:
         store.remember_source(plan[0].trial.data, source)
         return store.add(plan, data_name=source.name)
+
+
+def add_seeds(folder: Path, seeds: Sequence[int]) -> Added:
+    """Plan every layout that a study holds, trained as it is there, with more seeds; nothing is trained.
+
+    Args:
+        folder: the study's.
+        seeds: those that every layout is to have.
+
+    Raises:
+        StudyError: when there is no study, it holds no trial, or it is in use.
+    """
+    with Reader(folder) as study:
+        rows = study.rows()
+    if not rows:
+        raise StudyError(f"study {folder} holds no trial to add seeds to; 'parlay study new' plans some")
+    plans: dict[str, dict[str, Planned]] = {}
+    for seed in dict.fromkeys(seeds):
+        for row in rows:
+            more = Planned(trial=replace(row.trial, seed=seed), kinds=row.kinds)
+            plans.setdefault(row.data_name, {}).setdefault(more.trial.identity, more)
+    with Store(folder) as store:
+        added = [store.add(list(plan.values()), data_name=name) for name, plan in plans.items()]
+    return Added(new=sum(one.new for one in added), known=sum(one.known for one in added))
 
 
 def conduct(

@@ -56,12 +56,12 @@ class PlanOptions:
     size: ProblemOptions = field(metadata=record(ProblemOptions))
 
     def is_planning(self) -> bool:
-        """Whether the command line plans.
+        """Whether the command line plans new trials; seeds alone are added to what a study holds (``adds_seeds``).
 
         Raises:
             click.UsageError: for options of a plan without layouts or data.
         """
-        if not given(PlanOptions):
+        if not given(PlanOptions) or self.adds_seeds():
             return False
         for name, value, example in (
             ("layouts", self.layouts, "--layouts top:6"),
@@ -70,6 +70,11 @@ class PlanOptions:
             if not value:
                 raise click.UsageError(f"Missing option '--{name}', such as {example}: a plan needs it.")
         return True
+
+    def adds_seeds(self) -> bool:
+        """Whether the command line names seeds and nothing else of a plan."""
+        named = given(PlanOptions)
+        return bool(named) and set(named) == set(given(SeedOptions))
 
     def make(self, folder: Path, *, device: str = "auto", threads: int | None = None) -> Asked:
         """The plan, for the study in a folder."""

@@ -11,6 +11,7 @@ study = CommandTable(
         "new": "parlay.cli.study.new:new",
         "run": "parlay.cli.study.run:run",
         "status": "parlay.cli.study.status:status",
+        "compare": "parlay.cli.study.compare:compare",
         "export": "parlay.cli.study.export:export",
     },
     name="study",

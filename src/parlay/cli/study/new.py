@@ -17,16 +17,23 @@ __all__ = ["new"]
 @takes(planned=PlanOptions)
 @json_option
 def new(folder: Path, planned: PlanOptions, as_json: bool) -> None:
-    """Plan trials without training them, in a new study or besides those of an old one."""
-    from parlay.documents import document
-    from parlay.study.conduct import plan_into
+    """Plan trials without training them, in a new study or besides those of an old one.
 
-    if not planned.is_planning():
+    --n-seeds or --seed alone plans more seeds of everything that the study holds.
+    """
+    from parlay.documents import document
+    from parlay.study.conduct import add_seeds, plan_into
+
+    if planned.adds_seeds():
+        added = add_seeds(folder, planned.seeds.make())
+    elif planned.is_planning():
+        asked = planned.make(folder)
+        added = plan_into(folder, asked.plan, asked.source)
+    else:
         raise click.UsageError("Missing option '--layouts', such as --layouts top:6: a plan needs it.")
-    asked = planned.make(folder)
-    added = plan_into(folder, asked.plan, asked.source)
     if as_json:
-        click.echo(document({"study": str(folder), "planned": len(asked.plan), "new": added.new, "known": added.known}))
+        trials = added.new + added.known
+        click.echo(document({"study": str(folder), "planned": trials, "new": added.new, "known": added.known}))
     elif added.new:
         besides = f", besides {added.known} that it had" if added.known else ""
         click.echo(f"{folder}: {added.new} trials planned{besides}; parlay study run {folder}")

@@ -21,11 +21,12 @@ __all__ = ["run"]
 def run(folder: Path | None, named: Path | None, running: RunningOptions, planned: PlanOptions, as_json: bool) -> int:
     """Train what is not complete, and write trials.csv and scatter.png into the study's folder.
 
-    With --layouts it plans and runs these; without, it runs everything that the study holds.
+    With --layouts it plans and runs these; without, it runs everything that the study holds. --n-seeds or --seed alone
+    adds seeds to all of that first.
     """
     from parlay.cli.trials import finish
     from parlay.report.scatter import scatter_into
-    from parlay.study.conduct import conduct
+    from parlay.study.conduct import add_seeds, conduct
 
     if (folder is None) == (named is None):
         raise click.UsageError("Missing argument 'FOLDER', such as runs/cifar (or --study runs/cifar, one of the two).")
@@ -37,6 +38,8 @@ def run(folder: Path | None, named: Path | None, running: RunningOptions, planne
     asked = None
     if planned.is_planning():
         asked = planned.make(place, device=settings.device, threads=running.machine.threads)
+    elif planned.adds_seeds() and (place / "study.sqlite").exists():
+        add_seeds(place, planned.seeds.make())
     elif not (place / "study.sqlite").exists():
         raise click.UsageError(f"Missing option '--layouts': there is no study in {place} yet.")
     executor = running.executor()
