@@ -101,6 +101,7 @@ JSON_COMMANDS = {
     "study run": ["study", *TRIAL],
     "study status": None,  # of a study that is there; test_cli_studies.py has it
     "study export": None,
+    "study compare": None,
     "report": None,  # test_report_page.py has it
     "demo": None,  # trains for a minute; its document is the study's
 }

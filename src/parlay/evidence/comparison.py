@@ -135,6 +135,21 @@ class LayoutComparison:
             return None
         return f"parlay study run {shlex.quote(str(self.folder))} --n-seeds {seeds + more}"
 
+    def summary(self) -> str:
+        """What was compared, the verdict, what goes on, and what was left out, in lines."""
+        first = self.measured.first
+        counted = images_tested(self.measured.complete)
+        images = "an unknown number of test images" if counted is None else f"{counted:,} test images"
+        held = f"{first.trial.validation:,} validation and " if first.trial.validation else ""
+        lines = [
+            f"{first.trial.network.title} on {first.data_name}, {self.measured.training}; {held}{images}; compared with"
+            f" {format_layout(self.reference.layout)}, {self.chosen}",
+            f"verdict: {self.sentence}",
+            *([f"next: {self.command}"] if self.command else []),
+            *(f"note: {note}" for note in self.notes),
+        ]
+        return "\n".join(lines)
+
     def document(self) -> str:
         """One JSON document; accuracies and differences are shares, 0 to 1."""
         first = self.measured.first

@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from parlay.cli.options import json_option
+from parlay.layout import format_layout
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from parlay.evidence.comparison import LayoutComparison
+    from parlay.evidence.measured import MeasuredLayout
+    from parlay.evidence.paired import Difference
 
 __all__ = ["compare"]
 
@@ -30,11 +39,54 @@ def compare(folder: Path, layouts: tuple[str, ...], as_json: bool) -> None:
         return
     from rich.console import Console
 
-    from parlay.report.comparison import accuracy_table, comparison_lines, difference_table
-
     console = Console()
-    for table in (accuracy_table(found), difference_table(found)):
+    for table in (_accuracies(found), _differences(found)):
         console.print(table)
         console.print()
-    for line in comparison_lines(found):
-        console.print(line, soft_wrap=True, highlight=False, markup=False)
+    console.print(found.summary(), soft_wrap=True, highlight=False, markup=False)
+
+
+def _accuracies(found: LayoutComparison) -> Table:
+    """A line a layout: what it costs, and its accuracy in per cent, mean ± standard deviation over seeds."""
+    from parlay.cli.tables import table_of
+
+    has_validation = any(one.validation is not None for one in found.others)
+    measures = {**({"validation %": "validation_accuracy"} if has_validation else {}), "test %": "accuracy"}
+    table = table_of("layout", "params", "MACs", "seeds", *measures)
+    for one in found.layouts:
+        cells = (_accuracy(one, measure) for measure in measures.values())
+        table.add_row(
+            format_layout(one.layout), f"{one.amount('params'):,}", f"{one.macs:,}", str(len(one.rows)), *cells
+        )
+    return table
+
+
+def _differences(found: LayoutComparison) -> Table:
+    """A line for each layout but the reference: its difference in points, with the interval and p after Holm."""
+    from parlay.cli.tables import table_of
+
+    first = f"minus {format_layout(found.reference.layout)}"
+    table = table_of(first, "on", "points", "95 %", "p Holm", "seeds", "verdict")
+    for one in found.others:
+        name = format_layout(one.layout.layout)
+        if one.validation is not None:
+            table.add_row(name, "validation", *_difference(one.validation))
+            name = ""
+        table.add_row(name, "test", *_difference(one.test))
+    return table
+
+
+def _accuracy(one: MeasuredLayout, measure: str) -> str:
+    from parlay.evidence.paired import spread
+
+    values = [value for row in one.rows if (value := getattr(row, measure)) is not None]
+    if not values:
+        return "-"
+    mean, deviation = spread(values)
+    return f"{100 * mean:.2f}" + (f" ± {100 * deviation:.2f}" if len(values) > 1 else "")
+
+
+def _difference(found: Difference) -> tuple[str, ...]:
+    ends = "no test" if found.low is None or found.high is None else f"{100 * found.low:.2f} to {100 * found.high:.2f}"
+    p = "-" if found.p_holm is None else "< 0.001" if found.p_holm < 0.001 else f"{found.p_holm:.3f}"
+    return f"{100 * found.mean:+.2f}", ends, p, str(found.seeds), str(found.outcome)
