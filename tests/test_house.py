@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import json
 import re
@@ -36,6 +37,30 @@ def test_every_module_says_what_it_is():
     """Every module of the package begins with a docstring."""
     silent = [str(p.relative_to(PACKAGE)) for p in PACKAGE.rglob("*.py") if not p.read_text("utf-8").startswith('"""')]
     assert silent == []
+
+
+def class_definitions():
+    """Every class of the package with the file that it stands in."""
+    for path in sorted(PACKAGE.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                yield path.relative_to(PACKAGE).as_posix(), node
+
+
+def test_what_becomes_json_is_a_dict_made_by_to_json():
+    """to_json() is the one method that gives JSON values, always in a dict; text is made of them at the edge."""
+    methods = [
+        (place, node.name, method)
+        for place, node in class_definitions()
+        for method in node.body
+        if isinstance(method, ast.FunctionDef)
+    ]
+    others = {"document", "content", "as_json", "as_dict", "to_dict", "json"}
+    assert [(place, name, method.name) for place, name, method in methods if method.name in others] == []
+    found = {
+        f"{place}: {name}": ast.unparse(method.returns) for place, name, method in methods if method.name == "to_json"
+    }
+    assert len(found) > 10 and set(found.values()) == {"dict[str, Any]"}
 
 
 def tracked_files():

@@ -154,10 +154,10 @@ class Solution:
         except OverflowError:
             return math.inf
 
-    def content(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """As JSON values: what every document says of a layout first; null where JSON has no number.
 
-        >>> Solution(layout=(1, 4), log_energy=-math.inf).content()
+        >>> Solution(layout=(1, 4), log_energy=-math.inf).to_json()
         {'layout': [1, 4], 'energy': 0.0, 'log_energy': None}
         """
         return {"layout": list(self.layout), "energy": finite(self.energy), "log_energy": finite(self.log_energy)}

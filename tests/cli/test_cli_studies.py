@@ -199,7 +199,7 @@ def test_status_shows_what_runs_and_what_failed(
         beat = Beat(step=1, steps=4, loss=2.0, images_per_second=500.0, time=time.time(), host="here", pid=7)
         Workspace(folder=planned).write_beat(rows[0].trial.identity, beat)
         found = gather(planned)
-        document = json.loads(found.document())
+        document = found.to_json()
         assert run(["study", "status", str(planned)]) == 0
         shown = capsys.readouterr().out
     assert (document["running"], document["failed"], document["planned"], document["complete"]) == (2, 1, 1, 0)

@@ -8,6 +8,7 @@ import pytest
 
 from parlay import InputError, get_score, plain, solve
 from parlay.cli.main import run
+from parlay.documents import document
 from parlay.evidence.calibrate import calibrate, calibrate_population
 from parlay.evidence.fitting import Sample, fit, log_log, prior_values, space_of
 from parlay.evidence.heldout import hold_out
@@ -172,7 +173,7 @@ def test_solve_finds_the_optimum_of_fitted_weights(tmp_path: Path) -> None:
     data = Sample(widths=widths, accuracy=accuracy, sizes=np.zeros(30, dtype=int))
     found = calibrate(data, space=space_of(("conv1", "conv2", "conv3"), (1, 1, 1)), prior="energy-layer")
     path = tmp_path / "weights.json"
-    path.write_text(found.document())
+    path.write_text(document(found.to_json()))
     result = solve(family.problem(kernels=500, order="free", score=f"calibrated:{path}", max_width=40))
     fitted = [round(w.weight, 6) for w in found.weights]
     grid = np.array(np.meshgrid(*[np.arange(2, 41)] * 3, indexing="ij")).reshape(3, -1).T

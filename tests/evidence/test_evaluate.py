@@ -386,7 +386,7 @@ def test_a_study_of_two_kinds_has_two_panels(tmp_path: Path):
     rows = study_rows(lambda width, seed: width / 30) + study_rows(lambda width, seed: 1 - width / 30, steps=200)
     (tmp_path / "trials.csv").write_text(csv_text(rows))
     found = evaluate(read_study(tmp_path), scores=("min-width", "macs"), resamples=100)
-    content = found.content()
+    content = found.to_json()
     assert [panel["networks"] for panel in content["panels"]] == [13, 13]
     assert [panel["scores"]["min-width"]["spearman"] for panel in content["panels"]] == pytest.approx([1, -1])
     lowest = min(p["scores"][name]["p_value"] for p in content["panels"] for name in ("min-width", "macs"))
@@ -438,7 +438,7 @@ def test_layouts_that_a_score_chose_do_not_judge(kinds: tuple[set[Kind], ...], j
     [measured] = measure(rows)
     assert (len(measured.layouts), len(measured.judging), measured.left_out) == (13, judging, 13 - judging)
     (tmp_path / "trials.csv").write_text(csv_text(rows))
-    found = evaluate(read_study(tmp_path), scores=("min-width",), resamples=100).content()
+    found = evaluate(read_study(tmp_path), scores=("min-width",), resamples=100).to_json()
     assert (found["networks"], found["networks_chosen"]) == (judging, 13 - judging)
 
 
@@ -455,7 +455,7 @@ def test_the_order_of_rows_changes_nothing(tmp_path: Path):
     found = []
     for some in (rows, rows[::-1], rows[7:] + rows[:7]):
         (tmp_path / "trials.csv").write_text(csv_text(some))
-        found.append(evaluate(read_study(tmp_path), resamples=200).content()["scores"])
+        found.append(evaluate(read_study(tmp_path), resamples=200).to_json()["scores"])
     assert found[0] == found[1] == found[2]
 
 

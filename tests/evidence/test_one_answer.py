@@ -58,7 +58,7 @@ def by_study(folder: Path) -> list[tuple[Any, ...]]:
     """What ``parlay study run`` says when it ends, which is the relation over its rows."""
     answers = []
     for group in measure(read_trials(folder).rows):
-        found = relate(group).document()
+        found = relate(group).to_json()
         energy = found["energy_accuracy"]
         answers.append(rounded(energy["value"], energy["interval"], energy["n"], found["left_out"], found["verdict"]))
     return sorted(answers)

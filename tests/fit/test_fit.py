@@ -99,7 +99,7 @@ def test_arms_of_one_layout_are_one(graph: WidthGraph) -> None:
     """At today's budget, uniform scaling is the original: one arm, two names, and it comes back from JSON as it was."""
     arms, _ = choose_arms(graph, Limits(), time_limit=5)
     assert {"original", "uniform"} <= set(arms[0].names)
-    assert [Arm.read(arm.document()) for arm in arms] == list(arms)
+    assert [Arm.read(arm.to_json()) for arm in arms] == list(arms)
 
 
 def test_a_budget_below_every_layout_is_refused(graph: WidthGraph) -> None:

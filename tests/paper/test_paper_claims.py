@@ -95,7 +95,7 @@ def test_the_whole_interval_decides(low, high, above, verdict):
     sided = claim.__class__(**{**vars(claim), "above": above})
     found = JudgedClaim(claim=sided, estimate=Estimate(value=0.5, low=low, high=high, n=9))
     assert found.verdict is verdict
-    assert found.document()["verdict"] == str(verdict)
+    assert found.to_json()["verdict"] == str(verdict)
 
 
 def test_accuracy_that_follows_energy_makes_the_papers_claims_hold():

@@ -9,7 +9,7 @@ import click
 
 from parlay.cli.options import json_option, takes
 from parlay.cli.options.table import BinOptions, TableOptions
-from parlay.documents import write_atomically
+from parlay.documents import document, write_atomically
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -57,9 +57,9 @@ def calibrate(
         seed=checked_seed(seed),
     )
     if out is not None:
-        write_atomically(out, found.document() + "\n")
+        write_atomically(out, document(found.to_json()) + "\n")
     if as_json:
-        click.echo(found.document())
+        click.echo(document(found.to_json()))
         return
     from parlay.cli.tables import plain_console
 

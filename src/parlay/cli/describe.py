@@ -28,7 +28,7 @@ def describe(layout: str, network: FamilyOptions, dtype: str, as_json: bool) -> 
     """
     widths = parse_layout(layout)
     family = network.make(groups=len(widths))
-    solution = Solution(layout=family.check(widths), log_energy=family.energy(widths)).content()
+    solution = Solution(layout=family.check(widths), log_energy=family.energy(widths)).to_json()
     facts = {
         "layout": solution.pop("layout"),
         "family": family.name,

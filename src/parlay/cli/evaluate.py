@@ -10,6 +10,7 @@ import click
 
 from parlay.cli.options import json_option, takes
 from parlay.cli.options.table import BinOptions, TableOptions
+from parlay.documents import document
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -62,7 +63,7 @@ def evaluate(
 
     found = judge(columns.read(source), scores=scores, binning=bins.make(), resamples=resamples, seed=seed)
     if as_json:
-        click.echo(found.document())
+        click.echo(document(found.to_json()))
         return
     from parlay.cli.tables import plain_console
 

@@ -18,7 +18,7 @@ __all__ = ["layout_facts", "question_facts", "question_words", "result_facts"]
 def layout_facts(family: Family, problem: Problem, layout: Layout) -> dict[str, Any]:
     """One layout: its score and what it costs."""
     solution = Solution(layout=layout, log_energy=problem.log_energy(layout))
-    return {**solution.content(), **family.sizes(layout), **family.amounts(layout)}
+    return {**solution.to_json(), **family.sizes(layout), **family.amounts(layout)}
 
 
 def question_facts(family: Family, problem: Problem) -> dict[str, Any]:

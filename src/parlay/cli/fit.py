@@ -124,7 +124,7 @@ def fit(
     finally:
         executor.shutdown(cancel_futures=True)
     if as_json:
-        click.echo(document({"study": str(folder), **result.content()}))
+        click.echo(document({"study": str(folder), **result.to_json()}))
     else:
         _print(result, folder)
     return 0
@@ -163,7 +163,7 @@ def _print(result: FitResult, folder: Path) -> None:
     from parlay.cli.tables import wide_console
     from parlay.report.page.fits import HEADS, about, arm_cells, device_lines
 
-    content = result.content()
+    content = result.to_json()
     console = wide_console(175)
     table = Table(box=None, pad_edge=False)
     for place, head in enumerate(HEADS):

@@ -47,7 +47,7 @@ def pareto(
 
     With --out every level is kept as it is solved; after Ctrl-C the same command goes on where it stopped.
     """
-    from parlay.report.pareto import conduct_pareto, pareto_table, point_facts
+    from parlay.report.pareto import conduct_pareto, pareto_table
 
     family = network.make()
     problem = size.make(family, limits)
@@ -73,7 +73,7 @@ def pareto(
             progress=report,
         )
     if as_json:
-        click.echo(document({**question, "unit": resource.name, "points": [point_facts(point) for point in points]}))
+        click.echo(document({**question, "unit": resource.name, "points": [point.to_json() for point in points]}))
         return
     from parlay.cli.tables import wide_console
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from parlay.cli.options import json_option
+from parlay.documents import document
 
 __all__ = ["report"]
 
@@ -30,7 +31,7 @@ def report(studies: tuple[Path, ...], out: Path, title: str | None, force: bool,
     words = ["parlay", "report", *map(str, studies), "--out", str(out), *(["--title", title] if title else [])]
     written = write_page(studies, out, title=title, command=shlex.join(words), force=force)
     if as_json:
-        click.echo(written.document())
+        click.echo(document(written.to_json()))
         return
     for fit in written.page.fits:
         click.echo(f"{fit.study}: {fit.verdict}")

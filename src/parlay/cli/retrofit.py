@@ -76,7 +76,7 @@ def retrofit(
         timed = compare_latency(graph.model, new, graph.example.sized(1))
     facts = {
         **_facts(model.name, found),
-        "conflict": None if conflict is None else conflict.content(),
+        "conflict": None if conflict is None else conflict.to_json(),
         "files": [str(path) for path in written.paths] if written else [],
         "onnx_difference": finite(written.onnx_difference) if written else None,
         "onnx_note": written.onnx_note if written else "",
@@ -103,9 +103,9 @@ def _facts(spec: str, found: Retrofit) -> dict[str, Any]:
         **result_facts(found.result),
         "gained": finite(found.gained),
         "constraints": [str(constraint) for constraint in found.problem.constraints],
-        "today": {**today.content(), "satisfies_the_limits": found.keeps_today, **found.amounts(graph.layout)},
+        "today": {**today.to_json(), "satisfies_the_limits": found.keeps_today, **found.amounts(graph.layout)},
         "uniform": _uniform_facts(found),
-        "solutions": [{**one.content(), **found.amounts(one.layout)} for one in found.solutions()],
+        "solutions": [{**one.to_json(), **found.amounts(one.layout)} for one in found.solutions()],
         "groups": [
             {"name": g.name, "multiplicity": g.multiplicity, "multiple_of": g.multiple_of, "members": list(g.members)}
             for g in found.problem.space.groups

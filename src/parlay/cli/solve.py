@@ -54,7 +54,7 @@ def solve(
     clash = conflict(problem) if result.status is Status.INFEASIBLE and len(problem.constraints) > 1 else None
     facts = _facts(family, result)
     if as_json:
-        click.echo(document({**facts, "conflict": None if clash is None else clash.content()}))
+        click.echo(document({**facts, "conflict": None if clash is None else clash.to_json()}))
     else:
         click.echo(f"{question_words(family, problem)}, score {problem.score.name}")
         _print_solutions(facts["solutions"])

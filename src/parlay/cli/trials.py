@@ -11,6 +11,7 @@ import click
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from parlay.cli.tables import plain_console
+from parlay.documents import document
 from parlay.layout import format_layout
 from parlay.study import Planned, Row, Trial, Watcher
 
@@ -113,7 +114,7 @@ def finish(folder: Path, as_json: bool, work: Callable[[Watcher], Conducted]) ->
     measured = Measured(rows=done.rows)
     relation = relate(measured)
     if as_json:
-        click.echo(done.document(relation.document()))
+        click.echo(document({**done.to_json(), "correlations": relation.to_json()}))
     else:
         from parlay.cli.tables import plain_console
         from parlay.report.tables import relation_table, relation_words, trials_table

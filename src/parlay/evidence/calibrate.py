@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from parlay.calibrated import KIND, CalibratedScore, GroupWeight
-from parlay.documents import document
 from parlay.energy import LogLog, Score, get_score
 from parlay.errors import InputError
 from parlay.evidence.fitting import Sample, fit, population_space, prior_values
@@ -118,8 +117,8 @@ class Calibration:
         ]
         return CalibratedScore(name=name, prior=self.prior, weights=weights)
 
-    def content(self) -> dict[str, Any]:
-        """All of it as JSON values."""
+    def to_json(self) -> dict[str, Any]:
+        """All of it as JSON values, what ``--score calibrated:FILE`` reads."""
         return {
             "kind": KIND,
             "prior": self.prior,
@@ -172,10 +171,6 @@ class Calibration:
                 f"{rest.prior:.3f} by {self.prior}"
             )
         return "\n".join([*lines, *(f"warning: {warning}" for warning in self.warnings)])
-
-    def document(self) -> str:
-        """The file that ``--score calibrated:FILE`` reads."""
-        return document(self.content())
 
 
 def calibrate(sample: Sample, *, space: WidthSpace, prior: str = RECOMMENDED, seed: int = 0) -> Calibration:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from parlay.documents import document
 from parlay.errors import InputError
 from parlay.evidence.judge import judge
 from parlay.evidence.judged import Binning, JudgedPopulation
@@ -45,14 +44,14 @@ class Evaluation:
             return verdict(self.panels[0])
         return " | ".join(f"{panel.name}: {verdict(panel)}" for panel in self.panels)
 
-    def content(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """The evaluation as JSON values: the first panel's, then every panel's where there are several."""
-        first = self.panels[0].document() if self.panels else {}
+        first = self.panels[0].to_json() if self.panels else {}
         empty = {"scores": {}, "one_run": None, "ceiling": None, "bins": 0, "networks": 0}
         leading = {key: first.pop(key, nothing) for key, nothing in empty.items()}
         found = {**leading, "verdict": self.verdict, **first, "resamples": self.resamples, "seed": self.seed}
         if len(self.panels) > 1:
-            found["panels"] = [{**panel.document(), "verdict": verdict(panel)} for panel in self.panels]
+            found["panels"] = [{**panel.to_json(), "verdict": verdict(panel)} for panel in self.panels]
         if self.too_small:
             found["too_small"] = [{"name": name, "networks": networks} for name, networks in self.too_small]
         return found
@@ -81,10 +80,6 @@ class Evaluation:
                 for name, networks in self.too_small
             ]
         return "\n".join([*lines, "", *self.verdict.split(" | ")])
-
-    def document(self) -> str:
-        """One JSON document."""
-        return document(self.content())
 
 
 def evaluate(

@@ -83,7 +83,7 @@ class JudgedScore:
     def __getitem__(self, key: str) -> float:
         return self.numbers[key]
 
-    def document(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """The numbers and the word as JSON values."""
         return {**{key: finite(value) for key, value in self.numbers.items()}, "verdict": str(self.outcome)}
 
@@ -135,10 +135,10 @@ class JudgedPopulation:
     def __getitem__(self, name: str) -> JudgedScore:
         return next(score for score in self.scores if score.name == name)
 
-    def document(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """The scores and what they were judged on, as JSON values."""
         return {
-            "scores": {score.name: score.document() for score in self.scores},
+            "scores": {score.name: score.to_json() for score in self.scores},
             "one_run": finite(self.one_run["spearman"]),
             "ceiling": finite(self.ceiling["spearman"]),
             "bins": self.bins,

@@ -44,14 +44,14 @@ class Relation:
         given = self.energy_given_macs
         return ranking(given.n, given.low, given.high)
 
-    def document(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """The coefficients as JSON values."""
         return {
-            "energy_accuracy": self.energy.document(),
-            "energy_accuracy_linear": self.energy_linear.document(),
-            "macs_accuracy": self.macs.document(),
-            "energy_macs": self.energy_and_macs.document(),
-            "energy_accuracy_given_macs": self.energy_given_macs.document(),
+            "energy_accuracy": self.energy.to_json(),
+            "energy_accuracy_linear": self.energy_linear.to_json(),
+            "macs_accuracy": self.macs.to_json(),
+            "energy_macs": self.energy_and_macs.to_json(),
+            "energy_accuracy_given_macs": self.energy_given_macs.to_json(),
             "verdict": str(self.outcome),
             "left_out": self.left_out,
         }

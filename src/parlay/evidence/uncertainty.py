@@ -103,7 +103,7 @@ class Correlation:
     high: float | None = None
     p_value: float | None = None
 
-    def document(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """The coefficient as JSON values."""
         return {
             "method": self.method,

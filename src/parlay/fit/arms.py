@@ -43,13 +43,13 @@ class Arm:
         """What it is called in tables."""
         return " = ".join(self.names)
 
-    def document(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """The arm in JSON values."""
         return {"names": list(self.names), "layout": list(self.layout), "how": dict(self.how), "fits": self.fits}
 
     @classmethod
     def read(cls, values: Mapping[str, Any]) -> Arm:
-        """The arm that ``document`` made."""
+        """The arm that ``to_json`` made."""
         return cls(names=tuple(values["names"]), layout=tuple(values["layout"]), how=values["how"], fits=values["fits"])
 
 

@@ -73,7 +73,7 @@ def write_artefacts(
         "dtype": plan.dtype,
         "before": graph.amounts(graph.layout, plan.dtype),
         "constraints": list(plan.constraints),
-        "arm": winner.arm.document(),
+        "arm": winner.arm.to_json(),
         "trial": row.trial.config,
     }
     contents: dict[str, str | bytes] = {

@@ -62,7 +62,7 @@ class FitPlan:
     def kept(self) -> dict[str, Any]:
         """The plan but for its question, in JSON values."""
         return {
-            "arms": [arm.document() for arm in self.arms],
+            "arms": [arm.to_json() for arm in self.arms],
             "constraints": list(self.constraints),
             "dtype": self.dtype,
             "steps": self.steps,

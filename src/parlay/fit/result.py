@@ -91,7 +91,7 @@ class FitResult:
         """The arm to ship."""
         return next(found for found in self.arms if found.arm.name == self.verdict.winner)
 
-    def content(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """Everything in JSON values."""
         verdict = self.verdict
         return {
@@ -121,7 +121,7 @@ class FitResult:
         verdict, name = self.verdict, found.arm.name
         latency = found.latency
         return {
-            **found.arm.document(),
+            **found.arm.to_json(),
             "name": name,
             **found.amounts,
             "trials": list(found.trials),
@@ -197,7 +197,7 @@ def conclude(
 
 def write_result(folder: Path, result: FitResult) -> None:
     """Write fit-result.json, whole or not at all; ``parlay report`` shows what it says."""
-    write_atomically(folder / FILE, document(result.content()))
+    write_atomically(folder / FILE, document(result.to_json()))
 
 
 def _standing(found: ArmResult) -> Standing:

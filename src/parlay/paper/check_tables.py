@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from typing import Any
 
 from parlay.paper.errata import ERRATA, FACTS, Erratum, Fact
 from parlay.paper.printed import PANELS, PrintedRow, panel_rows, read_rows
@@ -88,6 +89,28 @@ class PaperCheck:
     def agrees(self) -> bool:
         """Whether everything came out as expected."""
         return not self.differences
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {
+            "agrees": self.agrees,
+            "runtime": self.runtime,
+            "tables": [
+                {"where": v.where, "rows": v.rows, "facts": v.facts, "errata": v.errata, "verdict": str(v)}
+                for v in self.verdicts
+            ],
+            "errata": [{**vars(erratum.finding), "note": erratum.note} for erratum in self.errata],
+            "facts": [
+                {
+                    "where": r.fact.where,
+                    "statement": r.fact.statement,
+                    "expected": r.fact.expected,
+                    "recomputed": r.value,
+                }
+                for r in self.facts
+            ],
+            "differences": [vars(difference) for difference in self.differences],
+        }
 
 
 def check(

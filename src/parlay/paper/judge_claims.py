@@ -58,7 +58,7 @@ class JudgedClaim:
         left = f"{self.left_out} chosen layouts left out" if self.left_out else ""
         return "; ".join(part for part in (note, left) if part)
 
-    def document(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """The judgement as JSON values."""
         claim, found = self.claim, self.estimate
         return {

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from parlay.documents import SCHEMA_VERSION, document, finite, write_atomically
+from parlay.documents import SCHEMA_VERSION, document, write_atomically
 from parlay.errors import InputError
 from parlay.layout import format_layout
 from parlay.problem import Problem, Status
@@ -21,7 +21,7 @@ from parlay.solver import ParetoPoint, Progress, pareto, pareto_levels
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["conduct_pareto", "pareto_table", "plot_pareto", "point_facts", "points_of"]
+__all__ = ["conduct_pareto", "pareto_table", "plot_pareto", "points_of"]
 
 
 def conduct_pareto(
@@ -62,7 +62,7 @@ def conduct_pareto(
     def keep() -> None:
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
-            facts = [point_facts(point) for point in {**known, **{p.level: p for p in points}}.values()]
+            facts = [point.to_json() for point in {**known, **{p.level: p for p in points}}.values()]
             write_atomically(path, document({"question": asked, "chosen": chosen, "points": facts}) + "\n")
 
     keep()
@@ -74,18 +74,6 @@ def conduct_pareto(
         write_atomically(folder / "pareto.csv", _csv(points))
         _save(folder / "pareto.png", points, resource.name, str(question.get("title", "")))
     return tuple(points)
-
-
-def point_facts(point: ParetoPoint) -> dict[str, Any]:
-    """A point by JSON key."""
-    return {
-        "level": point.level,
-        "status": point.status.value,
-        "layout": None if point.layout is None else list(point.layout),
-        "log_energy": finite(point.log_energy),
-        "amount": point.amount,
-        "gap": finite(point.gap),
-    }
 
 
 def points_of(kept: Mapping[str, Any]) -> dict[int, ParetoPoint]:

@@ -53,7 +53,7 @@ class Conflict:
     irreducible: bool
     reach: tuple[Reach, ...]
 
-    def content(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """As JSON values."""
         return {
             "parts": list(self.parts),

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
+from parlay.documents import finite
 from parlay.errors import InputError
 from parlay.layout import Layout
 from parlay.problem import Constraint, Problem, Status
@@ -42,6 +44,17 @@ class ParetoPoint:
     log_energy: float | None
     amount: int | None
     gap: float | None
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values; what JSON has no number for is null."""
+        return {
+            "level": self.level,
+            "status": self.status.value,
+            "layout": None if self.layout is None else list(self.layout),
+            "log_energy": finite(self.log_energy),
+            "amount": self.amount,
+            "gap": finite(self.gap),
+        }
 
 
 def pareto_levels(

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from parlay.documents import document
 from parlay.errors import StudyError
 from parlay.families import Family
 from parlay.problem import Problem
@@ -47,27 +46,20 @@ class Conducted:
         others = f"; {self.others} that answer other questions are in trials.csv" if self.others else ""
         return f"{did.planned} trials: {did.reused} from before, {did.trained} trained now{failed}{others}"
 
-    def document(self, correlations: Mapping[str, Any]) -> str:
-        """One JSON document; ``accuracy`` is a share, 0 to 1.
-
-        Args:
-            correlations: what was found over the rows.
-        """
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values; ``accuracy`` is a share, 0 to 1."""
         did = self.outcome
-        return document(
-            {
-                "study": str(self.folder),
-                "trials_csv": str(self.folder / TABLE),
-                "scatter_png": str(self.folder / "scatter.png"),
-                "planned": did.planned,
-                "reused": did.reused,
-                "trained": did.trained,
-                "failed": did.failed,
-                "others": self.others,
-                "correlations": correlations,
-                "trials": [table_row(row) for row in self.rows],
-            }
-        )
+        return {
+            "study": str(self.folder),
+            "trials_csv": str(self.folder / TABLE),
+            "scatter_png": str(self.folder / "scatter.png"),
+            "planned": did.planned,
+            "reused": did.reused,
+            "trained": did.trained,
+            "failed": did.failed,
+            "others": self.others,
+            "trials": [table_row(row) for row in self.rows],
+        }
 
 
 def plan_into(folder: Path, plan: Sequence[Planned], source: DataSource) -> Added:

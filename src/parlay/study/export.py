@@ -7,13 +7,13 @@ import io
 from pathlib import Path
 from typing import Any
 
-from parlay.documents import document, write_atomically
+from parlay.documents import write_atomically
 from parlay.errors import InputError
 from parlay.layout import format_layout
 from parlay.study.store import Reader
 from parlay.study.table import csv_text, table_row
 
-__all__ = ["export_curves", "trials_document", "trials_text"]
+__all__ = ["export_curves", "trials_json", "trials_text"]
 
 
 def trials_text(folder: Path) -> str:
@@ -26,15 +26,15 @@ def trials_text(folder: Path) -> str:
         return csv_text(reader.rows())
 
 
-def trials_document(folder: Path) -> str:
-    """The same as one JSON document.
+def trials_json(folder: Path) -> dict[str, Any]:
+    """The same as JSON values.
 
     Raises:
         StudyError: when there is no study in the folder.
     """
     with Reader(folder) as reader:
         rows = reader.rows()
-    return document({"study": str(folder), "trials": [table_row(row) for row in rows]})
+    return {"study": str(folder), "trials": [table_row(row) for row in rows]}
 
 
 def export_curves(folder: Path, path: Path) -> None:

@@ -223,7 +223,7 @@ def layout_costs(network: TrialNetwork, layout: Layout) -> dict[str, Any]:
     sizes = network.sizes(layout) if isinstance(network, Family) else {"kernels": None, "weights": None}
     amounts = network.amounts(layout)
     return {
-        **Solution(layout=layout, log_energy=log_energy).content(),
+        **Solution(layout=layout, log_energy=log_energy).to_json(),
         **sizes,
         **{name: amounts[name] for name in ("params", "macs", "peak_activation_bytes")},
     }

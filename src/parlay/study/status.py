@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from parlay.documents import document
 from parlay.layout import format_layout
 from parlay.study.row import COMPLETE, FAILED, PLANNED, RUNNING, Row
 from parlay.study.store import Reader
@@ -68,29 +67,27 @@ class Status:
             PLANNED: self.left - len(self.running),
         }
 
-    def document(self) -> str:
-        """One JSON document."""
-        return document(
-            {
-                "study": str(self.folder),
-                "driver": self.driver,
-                "trials": len(self.rows),
-                **self.counts,
-                "images_per_second": self._speed(),
-                "seconds_left": self.seconds_left,
-                "running_trials": [_running_facts(item, self.time) for item in self.running],
-                "failed_trials": [
-                    {
-                        **_name_facts(row),
-                        "attempts": row.attempts,
-                        "error": row.error,
-                        "traceback": row.traceback,
-                    }
-                    for row in self.rows
-                    if row.status == FAILED
-                ],
-            }
-        )
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {
+            "study": str(self.folder),
+            "driver": self.driver,
+            "trials": len(self.rows),
+            **self.counts,
+            "images_per_second": self._speed(),
+            "seconds_left": self.seconds_left,
+            "running_trials": [_running_facts(item, self.time) for item in self.running],
+            "failed_trials": [
+                {
+                    **_name_facts(row),
+                    "attempts": row.attempts,
+                    "error": row.error,
+                    "traceback": row.traceback,
+                }
+                for row in self.rows
+                if row.status == FAILED
+            ],
+        }
 
     def renderable(self) -> RenderableType:
         """A line on the whole and a table of what runs, what failed and what ended last."""

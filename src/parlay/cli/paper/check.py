@@ -22,25 +22,8 @@ def check(as_json: bool) -> int:
     from parlay.paper import check as recompute
 
     report = recompute()
-    click.echo(document(_content(report)) if as_json else _text(report))
+    click.echo(document(report.to_json()) if as_json else _text(report))
     return 0 if report.agrees else 1
-
-
-def _content(report: PaperCheck) -> dict[str, object]:
-    return {
-        "agrees": report.agrees,
-        "runtime": report.runtime,
-        "tables": [
-            {"where": v.where, "rows": v.rows, "facts": v.facts, "errata": v.errata, "verdict": str(v)}
-            for v in report.verdicts
-        ],
-        "errata": [{**vars(erratum.finding), "note": erratum.note} for erratum in report.errata],
-        "facts": [
-            {"where": r.fact.where, "statement": r.fact.statement, "expected": r.fact.expected, "recomputed": r.value}
-            for r in report.facts
-        ],
-        "differences": [vars(difference) for difference in report.differences],
-    }
 
 
 def _text(report: PaperCheck) -> str:

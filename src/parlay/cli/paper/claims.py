@@ -25,7 +25,7 @@ def claims(trials: TrialOptions, as_json: bool) -> None:
     judged = judge_all(panels, rows)
     counts = Counter(str(item.verdict) for item in judged)
     if as_json:
-        click.echo(document({"trials": len(rows), "verdicts": dict(counts), "claims": [j.document() for j in judged]}))
+        click.echo(document({"trials": len(rows), "verdicts": dict(counts), "claims": [j.to_json() for j in judged]}))
         return
     from parlay.cli.tables import plain_console
     from parlay.paper.show_claims import claims_table

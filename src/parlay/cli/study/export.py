@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from parlay.cli.options import json_option
+from parlay.documents import document
 
 __all__ = ["export"]
 
@@ -18,12 +19,12 @@ __all__ = ["export"]
 @json_option
 def export(folder: Path, table: Path | None, curves: Path | None, as_json: bool) -> None:
     """Every trial of the study, planned ones too, as CSV (on stdout unless told otherwise) or JSON."""
-    from parlay.study.export import export_curves, trials_document, trials_text
+    from parlay.study.export import export_curves, trials_json, trials_text
 
     if curves is not None:
         export_curves(folder, curves)
     if as_json:
-        click.echo(trials_document(folder))
+        click.echo(document(trials_json(folder)))
     elif table is not None and str(table) != "-":
         from parlay.documents import write_atomically
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from parlay.cli.options import json_option
+from parlay.documents import document
 
 __all__ = ["status"]
 
@@ -21,7 +22,7 @@ def status(folder: Path, watch: bool, as_json: bool) -> None:
     from parlay.study.status import gather
 
     if as_json:
-        click.echo(gather(folder).document())
+        click.echo(document(gather(folder).to_json()))
         return
     from rich.live import Live
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from parlay.documents import document, write_atomically
+from parlay.documents import write_atomically
 from parlay.errors import InputError
 from parlay.report.page.gather import Page, gather
 from parlay.report.page.questions import question
@@ -32,34 +33,32 @@ class Written:
     size: int
     page: Page
 
-    def document(self) -> str:
-        """One JSON document: the verdicts and coefficients without the trials."""
-        return document(
-            {
-                "report": str(self.path),
-                "bytes": self.size,
-                "title": self.page.title,
-                "trials": len(self.page.rows),
-                "panels": [
-                    {
-                        "study": judged.measured.study,
-                        "panel": judged.measured.title,
-                        "question": question(judged.measured),
-                        "layouts": len(judged.measured.layouts),
-                        "left_out": judged.measured.left_out,
-                        "verdict": str(judged.verdict.outcome),
-                        "headline": judged.verdict.headline,
-                        "reasons": list(judged.verdict.reasons),
-                        "cautions": list(judged.verdict.cautions),
-                        "correlations": [
-                            {"between": line.label, **line.correlation.document()} for line in judged.relations.lines
-                        ],
-                    }
-                    for judged in self.page.questions
-                ],
-                "fits": [{"study": fit.study, "verdict": fit.verdict} for fit in self.page.fits],
-            }
-        )
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values: the verdicts and coefficients without the trials."""
+        return {
+            "report": str(self.path),
+            "bytes": self.size,
+            "title": self.page.title,
+            "trials": len(self.page.rows),
+            "panels": [
+                {
+                    "study": judged.measured.study,
+                    "panel": judged.measured.title,
+                    "question": question(judged.measured),
+                    "layouts": len(judged.measured.layouts),
+                    "left_out": judged.measured.left_out,
+                    "verdict": str(judged.verdict.outcome),
+                    "headline": judged.verdict.headline,
+                    "reasons": list(judged.verdict.reasons),
+                    "cautions": list(judged.verdict.cautions),
+                    "correlations": [
+                        {"between": line.label, **line.correlation.to_json()} for line in judged.relations.lines
+                    ],
+                }
+                for judged in self.page.questions
+            ],
+            "fits": [{"study": fit.study, "verdict": fit.verdict} for fit in self.page.fits],
+        }
 
 
 def write_page(

@@ -19,7 +19,7 @@ from parlay.problem import Split
 from parlay.solver.general.best_in_box import best_in_box
 from parlay.solver.general.boxes import about_how_many, cut, list_box, solved_group, tightened, volume
 from parlay.solver.general.climb import Climber
-from parlay.solver.general.dual import LARGEST_GROUP, Separated, document_of, separate
+from parlay.solver.general.dual import LARGEST_GROUP, Separated, recorded, separate
 from parlay.solver.general.eliminate import Eliminated, Products, eliminate, improved, kept_products
 from parlay.solver.general.general import General
 from parlay.solver.general.interior_point import Relaxed, relax
@@ -311,7 +311,7 @@ class Search:
         if self.priced is None:
             self.priced, self.whole_kept = sharper.relaxed, self.kept
         self.current = min(self.current, sharper.bound)
-        box.node.duals.append(document_of(general, sharper.relaxed, exact=exact, order=order))
+        box.node.duals.append(recorded(general, sharper.relaxed, exact=exact, order=order))
         if box.node.tables == 1 and (box.is_root or self.boxes % 10 == 0):
             for layout in [sharper.layout, *work.met[::-1]][:4]:
                 self._climb_from(layout)
@@ -430,7 +430,7 @@ class Search:
     def _bounded(self, node: Node, general: General, relaxed: Relaxed) -> Separated:
         separated = separate(general, relaxed)
         self.current = min(self.current, separated.bound)
-        node.duals.append(document_of(general, relaxed))
+        node.duals.append(recorded(general, relaxed))
         return separated
 
     def _hopeless(self, node: Node, general: General, relaxed: Relaxed) -> bool:
@@ -440,7 +440,7 @@ class Search:
         farkas = relax(general, elastic=True)
         if separate(general, farkas, weight=0).bound >= -REFUTED:
             return False
-        node.duals.append(document_of(general, farkas, weight=0))
+        node.duals.append(recorded(general, farkas, weight=0))
         return True
 
     def _seek(self, general: General, relaxed: Relaxed, starts: Iterable[Layout]) -> None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     IntArray = NDArray[np.int64]
     FloatArray = NDArray[np.float64]
 
-__all__ = ["Separated", "document_of", "joint_prices", "separate"]
+__all__ = ["Separated", "recorded", "joint_prices", "separate"]
 
 LARGEST_GROUP = 20_000
 """Widths of a group from which neighbouring ones are bounded together: a bound then takes some hundred microseconds."""
@@ -201,7 +201,7 @@ def _linearised(joint: FloatArray, centre: FloatArray, low: FloatArray, high: Fl
     return slopes, float(offset)
 
 
-def document_of(
+def recorded(
     general: General,
     relaxed: Relaxed,
     *,
