@@ -10,9 +10,14 @@ from parlay.problem import Solution
 if TYPE_CHECKING:
     from parlay.families import Family
     from parlay.layout import Layout
-    from parlay.problem import Problem, Result
+    from parlay.problem import Problem, Result, Status
 
-__all__ = ["layout_facts", "question_facts", "question_words", "result_facts"]
+__all__ = ["exit_code", "layout_facts", "question_facts", "question_words", "result_facts"]
+
+
+def exit_code(status: Status) -> int:
+    """0 with an answer, 1 where it is proven that there is none, 4 where that is not known."""
+    return {"INFEASIBLE": 1, "UNKNOWN": 4}.get(status.value, 0)
 
 
 def layout_facts(family: Family, problem: Problem, layout: Layout) -> dict[str, Any]:

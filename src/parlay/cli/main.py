@@ -49,7 +49,7 @@ cli = click.version_option(package_name="parlay")(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line; exit 0 on success, 1 when there is no answer, 2 on bad input, 3 on a bug, 130 on Ctrl-C.
+    """Run the command line; exit 0 on success, 1 when there is no answer, 2 on bad input, 3 on a bug, 4 unknown, 130.
 
     Every error is one line on stderr.
     """

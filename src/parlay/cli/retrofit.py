@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from parlay.cli.facts import result_facts
+from parlay.cli.facts import exit_code, result_facts
 from parlay.cli.options import json_option, takes
 from parlay.cli.options.model import DeviceOptions, FenceOptions, ModelOptions
 from parlay.cli.progress import solving
@@ -55,11 +57,12 @@ def retrofit(
     """Better widths for the model SPEC under everything a device limits, with a certificate.
 
     Unless told otherwise: at most today's parameters, multiply-adds and peak memory, every width within half and twice
-    today's. SPEC is as in 'parlay trace'. Exit code 1 when nothing satisfies the limits.
+    today's. SPEC is as in 'parlay trace'. Exit code 1 when nothing satisfies the limits, 4 when that is not known.
     """
     from parlay.retrofit import compare_latency, retrofit_or_conflict, write_files
     from parlay.retrofit.files import refuse_overwriting
 
+    began = perf_counter()
     limits, origin = device.make(), model.origin()
     if out is not None and not overwrite:
         refuse_overwriting(out)
@@ -74,6 +77,7 @@ def retrofit(
     if found.result.solutions and latency:
         new = written.module if written else graph.build(found.layout, seed=seed)
         timed = compare_latency(graph.model, new, graph.example.sized(1))
+    found = replace(found, result=replace(found.result, runtime=perf_counter() - began))  # as it was waited for
     facts = {
         **_facts(model.name, found),
         "conflict": None if conflict is None else conflict.to_json(),
@@ -91,7 +95,7 @@ def retrofit(
         for line in (conflict and conflict.summary(), *notes, timed, *_written_lines(written)):
             if line is not None:
                 click.echo(line)
-    return 0 if found.result.solutions else 1
+    return exit_code(found.result.status)
 
 
 def _facts(spec: str, found: Retrofit) -> dict[str, Any]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from parlay.cli.facts import layout_facts, question_words, result_facts
+from parlay.cli.facts import exit_code, layout_facts, question_words, result_facts
 from parlay.cli.options import json_option, takes
 from parlay.cli.options.problem import FamilyOptions, LimitOptions, ProblemOptions
 from parlay.cli.progress import solving
@@ -41,17 +43,23 @@ def solve(
     """The best layouts of one size, proven (Eq. 4), under whatever else a device limits.
 
     State the size with one of --kernels, --weights, --max-kernels, --max-weights, limits with --max-params, --max-macs,
-    --max-peak-memory. Exit code 1 when no layout keeps them; then what is in conflict is said.
+    --max-peak-memory. Exit code 1 when no layout keeps them; then what is in conflict is said, and what would
+    do. Exit code 4 when it is not known.
     """
     from parlay.problem import Status
     from parlay.solver import conflict
     from parlay.solver import solve as solve_problem
 
+    began = perf_counter()
     family = network.make()
     problem = size.make(family, limits)
     with solving(quiet=as_json) as report:
         result = solve_problem(problem, top_k=top_k, time_limit=time_limit, progress=report)
-    clash = conflict(problem) if result.status is Status.INFEASIBLE and len(problem.constraints) > 1 else None
+    clash = None
+    if result.status is Status.INFEASIBLE and len(problem.constraints) > 1:
+        limit, wider = size.remedies(family, limits, problem)
+        clash = conflict(problem, limit=limit, wider=wider)
+    result = replace(result, runtime=perf_counter() - began)  # as it was waited for
     facts = _facts(family, result)
     if as_json:
         click.echo(document({**facts, "conflict": None if clash is None else clash.to_json()}))
@@ -61,7 +69,7 @@ def solve(
         click.echo(result.summary())
         if clash is not None:
             click.echo(clash.summary())
-    return 0 if result.solutions else 1
+    return exit_code(result.status)
 
 
 def _facts(family: Family, result: Result) -> dict[str, Any]:

@@ -117,8 +117,7 @@ def _searched(found: Retrofit) -> str:
 def _nothing(found: Retrofit, clash: Conflict | None) -> InputError:
     wanted = "; ".join(str(constraint) for constraint in found.problem.constraints)
     parts = "" if clash is None else f"cannot be kept together: {'; '.join(clash.parts)}"
-    reach = [] if clash is None else [f"{r.resource} from {r.lowest:,}" for r in clash.reach if r.lowest is not None]
-    could = f"while the others are kept there is {', '.join(reach)}" if reach else "widen --min-ratio, or allow more"
+    could = f"would do: {', or '.join(clash.remedies)}" if clash and clash.remedies else "allow more, or more time"
     return InputError(
         "budget",
         given=f"{wanted} ({found.result.status.value})",

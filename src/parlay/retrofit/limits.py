@@ -14,6 +14,7 @@ from parlay.network import element_bytes
 from parlay.problem import Constraint
 from parlay.resources import PeakResource, Resource
 from parlay.retrofit.amounts import parse_bytes, parse_limit, parse_range
+from parlay.retrofit.remedies import limit_words
 
 __all__ = ["Limits"]
 
@@ -37,8 +38,9 @@ class Limits:
     >>> Limits(max_params=3000, max_macs=0.9) == Limits(max_params="3000", max_macs="0.9x")
     True
 
-    Without a word the new network has at most today's parameters, multiply-adds and peak memory. A limit on flash takes
-    the place of the one on parameters, a limit on RAM that of the one on peak memory.
+    Unless told otherwise the new network has at most today's parameters, multiply-adds and peak memory. A limit on
+    flash takes the place of the one on parameters, a limit on RAM that of the one on peak memory, and either of them
+    lifts the one on multiply-adds: it says what the device is short of.
 
     Attributes:
         params: exact number of parameters, or ``same``.
@@ -89,9 +91,10 @@ class Limits:
         Raises:
             InputError: for amounts that are no amounts.
         """
+        is_stated = self.flash is not None or self.ram is not None
         found: list[Constraint] = [
             *self._params(graph),
-            *self._at_most("max_macs", graph, graph.macs, default="1.0x"),
+            *self._at_most("max_macs", graph, graph.macs, default=NO_LIMIT if is_stated else "1.0x"),
             *self._peaks(graph),
         ]
         if self.flash is not None:
@@ -101,6 +104,19 @@ class Limits:
                 "limits", given="none", allowed="at least one limit", remedy="give --max-params, --flash or another"
             )
         return tuple(found)
+
+    def words(self, old: Constraint, new: Constraint) -> str:
+        """The options that state a milder constraint in the place of one of ``constraints``."""
+        name = old.resource.name
+        if name == "flash":
+            return f"--flash {new.maximum}"
+        if name == "peak_activation_bytes":
+            stated = {"--ram": self.ram, "--max-peak-memory": self.max_peak_memory}
+            given = [option for option, value in stated.items() if value not in (None, NO_LIMIT)]
+            return " with ".join(f"{option} {new.maximum}" for option in given or ["--max-peak-memory"])
+        if name == "params" and self.params_range is not None:
+            return f"--params-range {new.minimum}:{new.maximum}"
+        return limit_words(name, old, new)
 
     def _params(self, graph: WidthGraph) -> list[Constraint]:
         today = graph.params(graph.layout)

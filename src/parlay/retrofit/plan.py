@@ -16,12 +16,16 @@ from parlay.layout import Layout, Order, WidthGroup
 from parlay.problem import Problem, Result, Solution, Status
 from parlay.retrofit.amounts import parse_ratio
 from parlay.retrofit.limits import Limits
+from parlay.retrofit.remedies import wider_fences
 from parlay.retrofit.scaling import Scaled, largest_scaling
 from parlay.solver import Conflict, Progress, conflict, solve
 
 __all__ = ["DEFAULT_SCORE", "Retrofit", "retrofit", "retrofit_or_conflict", "retrofit_problem"]
 
 DEFAULT_SCORE = "energy-layer"
+FENCES = {"multiple_of": 1, "min_ratio": "0.5", "max_ratio": "2", "order": Order.FREE, "max_step": None}
+"""Fences of a retrofit that says nothing of them."""
+NUMBERS = {"multiple_of": int}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,11 +160,22 @@ def retrofit(
 
 
 def retrofit_or_conflict(graph: WidthGraph, limits: Limits, **options: Any) -> tuple[Retrofit, Conflict | None]:
-    """``retrofit``, and where nothing satisfies the limits, which of them conflict and what could be had."""
+    """``retrofit``, and where nothing satisfies the limits, which of them conflict and what would do instead."""
     found = retrofit(graph, limits, **options)
     if found.result.status is not Status.INFEASIBLE:
         return found, None
-    return found, conflict(found.problem)
+    asked = {name: options[name] for name in (*FENCES, "score") if name in options}
+    constraints = found.problem.constraints
+    return found, conflict(
+        found.problem,
+        limit=lambda place, new: limits.words(constraints[place], new),
+        wider=wider_fences(
+            lambda **fence: retrofit_problem(
+                graph, limits, **{**asked, **{name: NUMBERS.get(name, str)(text) for name, text in fence.items()}}
+            ),
+            {**FENCES, **asked},
+        ),
+    )
 
 
 def retrofit_problem(

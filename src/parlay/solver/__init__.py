@@ -6,7 +6,7 @@ answer is empty and what holds the best one back, ``pareto`` asks level by level
 all layouts. ``proof/`` checks answers and imports none of the others.
 """
 
-from parlay.solver.explain import Conflict, Reach, conflict, reachable
+from parlay.solver.explain import Conflict, Reach, Wider, conflict, reachable
 from parlay.solver.pareto import ParetoPoint, pareto, pareto_levels
 from parlay.solver.progress import Progress, StopSolvingError
 from parlay.solver.proof.certify import Certificate, certify
@@ -21,6 +21,7 @@ __all__ = [
     "ParetoPoint",
     "Progress",
     "Reach",
+    "Wider",
     "Sampler",
     "StopSolvingError",
     "certify",

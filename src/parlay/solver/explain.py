@@ -14,11 +14,16 @@ from parlay.resources import PeakResource, Resource
 from parlay.solver.general.solve_general import GeneralRun
 from parlay.solver.progress import Progress, StopSolvingError
 
-__all__ = ["Conflict", "Reach", "conflict", "reachable"]
+__all__ = ["Conflict", "Reach", "Wider", "conflict", "reachable"]
+
+Wider = tuple[str, Callable[[], Problem]]
+"""An option with a milder value, in words, and the problem that it makes; not made before it is needed."""
 
 CONFLICT_SECONDS = 10.0
 """Somebody waits for the message of an error."""
 
+DOUBLINGS = 20
+"""Of the smallest widths, until everything that is asked for at least is reached: a million times as wide."""
 SHARE = 8
 """A single question of a conflict takes at most this fraction of the time."""
 
@@ -47,11 +52,14 @@ class Conflict:
         parts: constraints and fences that cannot be kept together, in words.
         irreducible: whether leaving out any one of them was shown to leave a layout.
         reach: what each constrained resource can be, given the other constraints.
+        remedies: changes of which any single one leaves a layout, in words, such as ``--ram 52416``; where none does
+            alone, one of several options together. A layout was found for each.
     """
 
     parts: tuple[str, ...]
     irreducible: bool
     reach: tuple[Reach, ...]
+    remedies: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values."""
@@ -59,6 +67,7 @@ class Conflict:
             "parts": list(self.parts),
             "irreducible": self.irreducible,
             "reach": [dict(vars(reach)) for reach in self.reach],
+            "remedies": list(self.remedies),
         }
 
     def summary(self) -> str:
@@ -71,22 +80,35 @@ class Conflict:
         ]
         for reach in self.reach:
             if reach.lowest is None and reach.highest is None:
-                lines.append(f"{reach.resource}: nothing is reachable while the other limits are kept")
+                nothing = "nothing is reachable" if reach.proven else "what can be had is not known"
+                lines.append(f"{reach.resource}: {nothing} while the other limits are kept")
                 continue
             low, high = ("unknown" if end is None else f"{end:,}" for end in (reach.lowest, reach.highest))
             proven = "" if reach.proven else " (found so far)"
             lines.append(f"{reach.resource}: {low} to {high} can be had while the other limits are kept{proven}")
+        if self.remedies:
+            lines.append(f"would do: {', or '.join(self.remedies)}")
         return "\n".join(lines)
 
 
-def conflict(problem: Problem, *, seconds: float = CONFLICT_SECONDS) -> Conflict:
+def conflict(
+    problem: Problem,
+    *,
+    seconds: float = CONFLICT_SECONDS,
+    limit: Callable[[int, Constraint], str] | None = None,
+    wider: Sequence[Sequence[Wider]] = (),
+) -> Conflict:
     """Which constraints and fences of an infeasible problem cannot be kept together.
 
     One after the other is left out; what can be spared is spared for good, so that every one of the rest is needed.
 
     Args:
         problem: a problem without a layout.
-        seconds: time for everything; what is not settled by then is said not to be.
+        seconds: time to find the conflict, as much again for what can be reached and for remedies; what is not settled
+            by then is said not to be.
+        limit: place of a constraint and a milder one in its stead -> the option that says so; no remedies without it.
+        wider: milder values of each option that sets a fence, the mildest change first; each allows what the one
+            before it does.
 
     Raises:
         InputError: when the problem has a layout, or whether it has was not settled.
@@ -112,8 +134,107 @@ def conflict(problem: Problem, *, seconds: float = CONFLICT_SECONDS) -> Conflict
         elif answer is None:
             irreducible = False
     parts = tuple(part.words for part in _parts(kept))
-    reach = tuple(_reach(problem, index, ask) for index in range(len(problem.constraints)))
-    return Conflict(parts=parts, irreducible=irreducible, reach=reach)
+    share = seconds / len(problem.constraints)  # each its own, so that one that takes long leaves the others theirs
+    reach = tuple(
+        _reach(problem, index, _Asking(until=time.perf_counter() + share, each=share / SHARE))
+        for index in range(len(problem.constraints))
+    )
+    if limit is None:
+        return Conflict(parts=parts, irreducible=irreducible, reach=reach)
+    ask = _Asking(until=time.perf_counter() + seconds, each=ask.each)
+    return Conflict(
+        parts=parts, irreducible=irreducible, reach=reach, remedies=tuple(_remedies(problem, reach, limit, wider, ask))
+    )
+
+
+def _remedies(
+    problem: Problem,
+    reach: Sequence[Reach],
+    limit: Callable[[int, Constraint], str],
+    wider: Sequence[Sequence[Wider]],
+    ask: _Asking,
+) -> Iterator[str]:
+    """What would do, fences first; a layout is known for each."""
+    is_found = False
+    for values in wider:
+        mildest = _mildest(values, ask)
+        if mildest is not None:
+            is_found = True
+            yield mildest
+    for place, (constraint, reached) in enumerate(zip(problem.constraints, reach, strict=True)):
+        milder = _milder(problem, place, constraint, reached, ask)
+        if milder is not None:
+            is_found = True
+            yield limit(place, milder)
+    if is_found:
+        return
+    layouts = [_smallest(problem)]
+    layouts += [
+        layout
+        for one in problem.constraints
+        if (layout := ask.layout_of(replace(problem, constraints=(one,)))[0]) is not None
+    ]
+    for layout in layouts:
+        milder = tuple(_allowing(constraint, layout) for constraint in problem.constraints)
+        if not replace(problem, constraints=milder).violations(layout):
+            pairs = enumerate(zip(problem.constraints, milder, strict=True))
+            yield " with ".join(limit(place, new) for place, (old, new) in pairs if new != old)
+            return
+
+
+def _allowing(constraint: Constraint, layout: Layout) -> Constraint:
+    """The constraint, widened to what a layout has."""
+    amount = constraint.resource(layout)
+    low, high = constraint.minimum, constraint.maximum
+    if low is not None and low == high:
+        return Constraint.equal(constraint.resource, amount)
+    return replace(
+        constraint,
+        minimum=None if low is None else min(low, amount),
+        maximum=None if high is None else max(high, amount),
+    )
+
+
+def _mildest(values: Sequence[Wider], ask: _Asking) -> str | None:
+    """The first value that leaves a layout, by bisection; None where the last one leaves none, or it is not known."""
+    if not values or not _leaves_a_layout(values[-1], ask):
+        return None
+    low, high = 0, len(values) - 1  # the mildest that does is within
+    while low < high:
+        middle = (low + high) // 2
+        if _leaves_a_layout(values[middle], ask):
+            high = middle
+        else:
+            low = middle + 1
+    return values[high][0]
+
+
+def _leaves_a_layout(value: Wider, ask: _Asking) -> bool:
+    try:
+        problem = value[1]()
+    except InputError:  # such as a range of widths that holds no multiple
+        return False
+    return not problem.violations(_smallest(problem)) or ask.has_layout(problem) is True
+
+
+def _milder(problem: Problem, place: int, constraint: Constraint, reach: Reach, ask: _Asking) -> Constraint | None:
+    """A constraint that a layout keeps together with all others, near what was asked; None where none was found."""
+    if reach.lowest is None or reach.highest is None:
+        return None
+    low, high = constraint.minimum, constraint.maximum
+    if high is not None and reach.lowest > high:
+        return replace(constraint, maximum=reach.lowest, minimum=reach.lowest if low == high else low)
+    if low is not None and reach.highest < low:
+        return replace(constraint, minimum=reach.highest, maximum=reach.highest if low == high else high)
+    if low is None or high is None:
+        return None
+    others = tuple(other for other in problem.constraints if other is not constraint)
+    above = replace(constraint, minimum=high + 1, maximum=None)
+    layout, _ = ask.layout_of(replace(problem, constraints=(*others[:place], above, *others[place:])))
+    if layout is None:
+        return None
+    amount = constraint.resource(layout)
+    return replace(constraint, maximum=amount, minimum=amount if low == high else low)
 
 
 @dataclass(kw_only=True)
@@ -137,12 +258,7 @@ class _Asking:
         try:
             result = run.run()
         except InputError:
-            # without this part nothing limits the widths: a layout there is, unless the least is too much
-            least = _least(problem)
-            limits = ((c.resource(least), c.maximum) for c in problem.constraints)
-            if any(most is not None and amount > most for amount, most in limits):
-                return None, True
-            return least, False
+            return _unbounded(problem)
         if result.solutions:
             return result.best.layout, False
         return None, result.status is Status.INFEASIBLE
@@ -151,6 +267,18 @@ class _Asking:
         """Whether there is a layout; None when that was not settled."""
         layout, is_settled = self.layout_of(problem)
         return True if layout is not None else (False if is_settled else None)
+
+
+def _unbounded(problem: Problem) -> tuple[Layout | None, bool]:
+    """A layout where nothing limits the widths from above, and whether it is settled that there is none."""
+    least, layout = _least(problem), _smallest(problem)
+    if any(c.maximum is not None and c.resource(least) > c.maximum for c in problem.constraints):
+        return None, True
+    for _ in range(DOUBLINGS):
+        if not problem.violations(layout):
+            return layout, False
+        layout = tuple(2 * width for width in layout)
+    return None, False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -261,6 +389,17 @@ def _within(problem: Problem, resource: Resource | PeakResource, ask: _Asking, a
 def _least(problem: Problem) -> Layout:
     """The smallest widths: as coefficients are not negative, no layout costs less."""
     return tuple(group.first for group in problem.space.groups)
+
+
+def _smallest(problem: Problem) -> Layout:
+    """The smallest widths in their order; largest widths and steps are not looked at."""
+    space = problem.space
+    gap = {Order.FREE: None, Order.NONDECREASING: 0, Order.INCREASING: 1}[Order(space.order)]
+    widths: list[int] = []
+    for group in space.groups:
+        least = group.first if gap is None or not widths else max(group.first, widths[-1] + gap)
+        widths.append(-(-least // group.multiple_of) * group.multiple_of)
+    return tuple(widths)
 
 
 def _is_bounded(problem: Problem, others: Sequence[Constraint]) -> bool:

@@ -76,7 +76,7 @@ class DeviceOptions:
     )
     params_range: str | None = option("--params-range", help="A:B, from A to B parameters.")
     max_macs: str | None = option(
-        "--max-macs", help="Multiply-adds of one image: a number or a ratio; default 1.0x; 'none' lifts it."
+        "--max-macs", help="Multiply-adds of an image: a number or a ratio; default 1.0x, none with --flash or --ram."
     )
     max_peak_memory: str | None = option(
         "--max-peak-memory", help="Peak activation memory: bytes (64KiB) or a ratio; default 1.0x, 'none' lifts it."

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,7 +12,12 @@ from parlay.errors import InputError
 from parlay.families import FAMILIES, Family, get_family
 from parlay.layout import Order
 from parlay.network import ELEMENT_BYTES
-from parlay.problem import Problem
+from parlay.problem import Constraint, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from parlay.solver import Wider
 
 __all__ = ["FamilyOptions", "LimitOptions", "MemoryOptions", "ProblemOptions", "dtype_option"]
 
@@ -133,6 +138,24 @@ class ProblemOptions:
     def make(self, family: Family, limits: LimitOptions | None = None) -> Problem:
         """The problem in that family."""
         return family.problem(**vars(self), **({} if limits is None else vars(limits)))
+
+    def remedies(
+        self, family: Family, limits: LimitOptions, problem: Problem
+    ) -> tuple[Callable[[int, Constraint], str], list[list[Wider]]]:
+        """What ``conflict`` asks for: the option of a milder limit, and milder values of the fences."""
+        from parlay.retrofit.remedies import limit_words, wider_fences
+
+        def limit(place: int, new: Constraint) -> str:
+            old = problem.constraints[place]
+            name = old.resource.name
+            return limit_words({"peak_activation_bytes": "peak-memory"}.get(name, name), old, new)
+
+        def changed(**fence: str) -> Problem:
+            values = {name: text if name in ("order", "max_step") else int(text) for name, text in fence.items()}
+            return replace(self, **values).make(family, limits)
+
+        fences = ("order", "max_step", "min_width", "max_width", "multiple_of")
+        return limit, wider_fences(changed, {name: getattr(self, name) for name in fences})
 
 
 @dataclass(frozen=True, kw_only=True)
