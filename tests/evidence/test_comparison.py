@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -119,7 +118,7 @@ def test_how_many_images_were_counted(data: str, images: int | None, known: int 
     same = [0.75, 0.75, 0.75]
     found = compare_layouts(trials({A: same, B: [v + 1 / 48 for v in same]}, images=images, data=data))
     [one] = found.others
-    assert one.test.images == known == json.loads(found.document())["test_images"]
+    assert one.test.images == known == found.to_json()["test_images"]
     assert (one.test.p is None) == (known is None)
     assert one.outcome is (Outcome.HOLDS if known == 10_000 else Outcome.OPEN)
 

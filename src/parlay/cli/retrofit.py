@@ -136,7 +136,7 @@ def _uniform_facts(found: Retrofit) -> dict[str, Any] | None:
         return None
     layout = uniform.layout
     solution = Solution(layout=layout, log_energy=found.problem.log_energy(layout))
-    return {**solution.content(), "multiplier": str(uniform.multiplier), **found.amounts(layout)}
+    return {**solution.to_json(), "multiplier": str(uniform.multiplier), **found.amounts(layout)}
 
 
 def _latency_facts(timed: Latency) -> dict[str, Any]:

@@ -13,7 +13,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from parlay.documents import document
 from parlay.errors import InputError, StudyError
 from parlay.evidence.measured import Measured, MeasuredLayout, measure
 from parlay.evidence.outcome import Outcome
@@ -150,34 +149,32 @@ class LayoutComparison:
         ]
         return "\n".join(lines)
 
-    def document(self) -> str:
-        """One JSON document; accuracies and differences are shares, 0 to 1."""
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values; accuracies and differences are shares, 0 to 1."""
         first = self.measured.first
-        return document(
-            {
-                "study": str(self.folder),
-                "network": first.trial.network.title,
-                "data": first.data_name,
-                "training": self.measured.training,
-                "test_images": images_tested(self.measured.complete),
-                "validation_images": first.trial.validation,
-                "reference": list(self.reference.layout),
-                "reference_is": self.chosen,
-                "layouts": [_facts(one) for one in self.layouts],
-                "comparisons": [
-                    {
-                        "layout": list(one.layout.layout),
-                        "verdict": str(one.outcome),
-                        "validation": _difference(one.validation),
-                        "test": _difference(one.test),
-                    }
-                    for one in self.others
-                ],
-                "verdict": self.sentence,
-                "next": self.command,
-                "notes": list(self.notes),
-            }
-        )
+        return {
+            "study": str(self.folder),
+            "network": first.trial.network.title,
+            "data": first.data_name,
+            "training": self.measured.training,
+            "test_images": images_tested(self.measured.complete),
+            "validation_images": first.trial.validation,
+            "reference": list(self.reference.layout),
+            "reference_is": self.chosen,
+            "layouts": [_facts(one) for one in self.layouts],
+            "comparisons": [
+                {
+                    "layout": list(one.layout.layout),
+                    "verdict": str(one.outcome),
+                    "validation": _difference(one.validation),
+                    "test": _difference(one.test),
+                }
+                for one in self.others
+            ],
+            "verdict": self.sentence,
+            "next": self.command,
+            "notes": list(self.notes),
+        }
 
 
 def compare_layouts(trials: Trials, names: Sequence[str] = ()) -> LayoutComparison:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from parlay.cli.options import json_option
+from parlay.documents import document
 from parlay.layout import format_layout
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def compare(folder: Path, layouts: tuple[str, ...], as_json: bool) -> None:
 
     found = compare_layouts(read_trials(folder), layouts)
     if as_json:
-        click.echo(found.document())
+        click.echo(document(found.to_json()))
         return
     from rich.console import Console
 
