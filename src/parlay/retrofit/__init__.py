@@ -1,6 +1,6 @@
 """Re-spend a network's budget: better widths under everything a device limits, with a certificate, ready to train."""
 
-from parlay.retrofit.amounts import parse_bytes, parse_limit, parse_range
+from parlay.amounts import parse_bytes, parse_limit, parse_range
 from parlay.retrofit.files import Written, load, write_files
 from parlay.retrofit.latency import Latency, compare_latency
 from parlay.retrofit.limits import Limits

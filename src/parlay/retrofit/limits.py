@@ -8,12 +8,12 @@ from decimal import Decimal
 from fractions import Fraction
 from numbers import Integral, Real
 
+from parlay.amounts import parse_bytes, parse_limit, parse_range
 from parlay.errors import InputError
 from parlay.graph import WidthGraph
 from parlay.network import element_bytes
 from parlay.problem import Constraint
 from parlay.resources import PeakResource, Resource
-from parlay.retrofit.amounts import parse_bytes, parse_limit, parse_range
 from parlay.retrofit.remedies import limit_words
 
 __all__ = ["Limits"]

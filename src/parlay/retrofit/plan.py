@@ -9,12 +9,12 @@ from fractions import Fraction
 from functools import cached_property
 from typing import Any
 
+from parlay.amounts import parse_ratio
 from parlay.energy import Score, get_score
 from parlay.errors import InputError
 from parlay.graph import WidthGraph
 from parlay.layout import Layout, Order, WidthGroup
 from parlay.problem import Problem, Result, Solution, Status
-from parlay.retrofit.amounts import parse_ratio
 from parlay.retrofit.limits import Limits
 from parlay.retrofit.remedies import wider_fences
 from parlay.retrofit.scaling import Scaled, largest_scaling
