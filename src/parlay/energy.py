@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import importlib
 from abc import ABC, abstractmethod
-from difflib import get_close_matches
 from fractions import Fraction
 from typing import final
 
-from parlay.errors import InputError
+from parlay.errors import unknown
 from parlay.layout import WidthSpace, presumed_connections
 from parlay.terms import (
     FixedMeanLogLog,
@@ -228,7 +227,5 @@ def get_score(name: str) -> Score:
         module, function = LOADERS[kind].split(":")
         return getattr(importlib.import_module(module), function)(name)
     if name not in SCORES:
-        near = get_close_matches(name, SCORES, n=1)
-        remedy = f"did you mean {near[0]}?" if near else "see 'parlay scores'"
-        raise InputError("score", given=repr(name), allowed=", ".join([*SCORES, "calibrated:FILE"]), remedy=remedy)
+        raise unknown("score", name, [*SCORES, "calibrated:FILE"], "see 'parlay scores'")
     return SCORES[name]

@@ -17,7 +17,8 @@ Every message is one line: what was given, what is allowed, and the remedy. The 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
 
 __all__ = [
     "CertificateError",
@@ -29,6 +30,8 @@ __all__ = [
     "StudyError",
     "TraceError",
     "WorkerLostError",
+    "near_miss",
+    "unknown",
 ]
 
 
@@ -52,6 +55,28 @@ class InputError(ParlayError, ValueError):
         if remedy:
             parts.append(remedy)
         super().__init__("; ".join(part.replace("\n", " ") for part in parts))
+
+
+def near_miss(name: object, names: Iterable[str], otherwise: str = "") -> str:
+    """A remedy for a name that is none: the one it is like, or else another remedy.
+
+    >>> near_miss("resent", ["plain", "resnet"]), near_miss("vgg", ["plain", "resnet"], "see 'parlay describe --help'")
+    ('did you mean resnet?', "see 'parlay describe --help'")
+    """
+    found = get_close_matches(str(name), list(names), n=1)
+    return f"did you mean {found[0]}?" if found else otherwise
+
+
+def unknown(what: str, name: object, names: Iterable[str], otherwise: str = "") -> InputError:
+    """The error for a name that is none of several.
+
+    >>> raise unknown("dtype", "int9", ["int8", "float16"])
+    Traceback (most recent call last):
+    ...
+    parlay.errors.InputError: dtype: got 'int9'; allowed: int8, float16; did you mean int8?
+    """
+    allowed = list(names)
+    return InputError(what, given=repr(name), allowed=", ".join(allowed), remedy=near_miss(name, allowed, otherwise))
 
 
 class MissingExtraError(ParlayError, ImportError):

@@ -16,7 +16,7 @@ from fractions import Fraction
 from itertools import pairwise
 from typing import Any, Self, cast
 
-from parlay.errors import InputError
+from parlay.errors import InputError, unknown
 
 __all__ = [
     "Connection",
@@ -310,7 +310,7 @@ class WidthSpace:
         if max_width is not None:
             require_integer("largest width", max_width)
         if order not in tuple(Order):
-            raise InputError("order", given=repr(order), allowed=", ".join(Order))
+            raise unknown("order", order, Order)
 
         def narrowed(group: WidthGroup) -> WidthGroup:
             tops = [top for top in (group.maximum, max_width) if top is not None]

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, final
 
-from parlay.errors import InputError
+from parlay.errors import unknown
 from parlay.layout import Layout, WidthSpace
 from parlay.resources import PeakResource, Resource
 
@@ -148,5 +148,5 @@ def element_bytes(dtype: str) -> int:
     2
     """
     if not isinstance(dtype, str) or dtype not in ELEMENT_BYTES:  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise InputError("dtype", given=repr(dtype), allowed=", ".join(ELEMENT_BYTES))
+        raise unknown("dtype", dtype, ELEMENT_BYTES)
     return ELEMENT_BYTES[dtype]

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from parlay.energy import SCORES, Score
-from parlay.errors import InputError
+from parlay.errors import InputError, unknown
 from parlay.layout import Layout, WidthGroup, WidthSpace
 from parlay.network import ConvolutionShape, Network
 from parlay.resources import Resource
@@ -266,9 +265,7 @@ def get_predictor(name: str) -> Predictor:
     """
     known = predictors()
     if name not in known:
-        near = get_close_matches(name, known, n=1)
-        remedy = f"did you mean {near[0]}?" if near else "see 'parlay scores'"
-        raise InputError("score", given=repr(name), allowed=", ".join(known), remedy=remedy)
+        raise unknown("score", name, known, "see 'parlay scores'")
     return known[name]
 
 

@@ -8,11 +8,10 @@ import math
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from parlay.errors import InputError
+from parlay.errors import InputError, near_miss
 from parlay.network import Network
 
 if TYPE_CHECKING:
@@ -319,8 +318,7 @@ def _place(column: str, names: list[str], path: Path) -> int:
         return names.index(column)
     if column in names:
         raise InputError("column", given=f"{column!r}, which {path.name} has twice", allowed="names that differ")
-    near = get_close_matches(column, names, n=1)
-    remedy = f"did you mean {near[0]}?" if near else ""
+    remedy = near_miss(column, names)
     raise InputError("column", given=repr(column), allowed=f"those of {path.name}: {', '.join(names)}", remedy=remedy)
 
 

@@ -8,9 +8,8 @@ together, by counting and by tracing.
 from __future__ import annotations
 
 from collections.abc import Callable
-from difflib import get_close_matches
 
-from parlay.errors import InputError
+from parlay.errors import unknown
 from parlay.families.family import Convolution, Family
 from parlay.families.plain import PlainFamily, plain
 from parlay.families.resnet import ResNetFamily, resnet
@@ -28,11 +27,5 @@ def get_family(name: str) -> Callable[..., Family]:
         InputError: when there is none, with the nearest name.
     """
     if name not in FAMILIES:
-        near = get_close_matches(name, FAMILIES, n=1)
-        raise InputError(
-            "family",
-            given=repr(name),
-            allowed=", ".join(FAMILIES),
-            remedy=f"did you mean {near[0]}?" if near else "",
-        )
+        raise unknown("family", name, FAMILIES)
     return FAMILIES[name]

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from parlay.errors import InputError
+from parlay.errors import InputError, unknown
 from parlay.graph.dims import BATCH, Dim, Segment, Unknowns, constant
 from parlay.graph.paths import Flow
 
@@ -344,6 +344,6 @@ def add_rule(operator: str, function: Rule, *, memory: Memory | str = Memory.POI
     if not library or not base:
         raise InputError("operator", given=repr(operator), allowed="library.name, such as aten.cumsum")
     if memory not in tuple(Memory):
-        raise InputError("memory", given=repr(memory), allowed=", ".join(Memory))
+        raise unknown("memory", memory, Memory)
     base = base.split(".")[0]
     RULES[base if library == "aten" else f"{library}.{base}"] = RuleEntry(function=function, memory=Memory(memory))

@@ -19,7 +19,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from parlay.errors import InputError, ParlayError
+from parlay.errors import InputError, ParlayError, near_miss
 from parlay.extras import Needs
 from parlay.graph.export import BATCH_SIZE, run_copied
 
@@ -102,12 +102,11 @@ def _divided(spec: str) -> tuple[str, str]:
 def _part(model: nn.Module, path: str, spec: str) -> nn.Module:
     parts = dict(model.named_modules())
     if path not in parts:
-        near = get_close_matches(path, parts, n=1)
         raise InputError(
             f"part of {spec}",
             given=repr(path),
             allowed=f"the path of a module, such as {', '.join(list(parts)[1:4])}",
-            remedy=f"did you mean {near[0]}?" if near else "",
+            remedy=near_miss(path, parts),
         )
     return parts[path]
 
@@ -224,12 +223,11 @@ def _factory(spec: str) -> Callable[..., Any]:
     value: Any = module
     for part in name.split("."):
         if not part or not hasattr(value, part):
-            near = get_close_matches(name, public, n=1)
             raise InputError(
                 f"factory in {place}",
                 given=repr(name),
                 allowed="a name that the module defines",
-                remedy=f"did you mean {near[0]}?" if near else "",
+                remedy=near_miss(name, public),
             )
         value = getattr(value, part)
     if isinstance(value, nn.Module):

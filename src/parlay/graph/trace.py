@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from fractions import Fraction
 from typing import Any
 
-from parlay.errors import InputError, TraceError
+from parlay.errors import InputError, TraceError, near_miss
 from parlay.extras import Needs
 from parlay.graph import rules
 from parlay.graph.attributes import size_attributes
@@ -162,12 +161,11 @@ def _check_patterns(model: nn.Module, patterns: Sequence[str]) -> None:
     paths = [path for path, _ in [*model.named_modules(), *model.named_parameters()] if path]
     for pattern in patterns:
         if not any(fnmatchcase(path, pattern) for path in paths):
-            near = get_close_matches(pattern, paths, n=1)
             raise InputError(
                 "pin",
                 given=repr(pattern),
                 allowed="a pattern of module paths, such as features.0 or classifier.*",
-                remedy=f"did you mean {near[0]}?" if near else "see the members that parlay trace lists",
+                remedy=near_miss(pattern, paths, "see the members that parlay trace lists"),
             )
 
 

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from enum import StrEnum
 from functools import cache, cached_property
 
 from parlay.energy import SCORES
-from parlay.errors import InputError
+from parlay.errors import InputError, unknown
 from parlay.families import Family, plain, resnet
 from parlay.layout import Layout, Order
 from parlay.paper.pairs import MatchedPair, matched_pairs
@@ -163,9 +162,7 @@ def get_experiment(name: str) -> Experiment:
         InputError: when there is none, with the nearest name.
     """
     if name not in EXPERIMENTS:
-        near = get_close_matches(name, EXPERIMENTS, n=1)
-        remedy = f"did you mean {near[0]}?" if near else ""
-        raise InputError("panel", given=repr(name), allowed=", ".join(EXPERIMENTS), remedy=remedy)
+        raise unknown("panel", name, EXPERIMENTS)
     return EXPERIMENTS[name]
 
 

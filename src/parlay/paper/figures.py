@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from parlay.errors import InputError
+from parlay.errors import unknown
 from parlay.evidence import Correlation, correlate, partial_correlate
 from parlay.families import Family, plain
 from parlay.families.plain import POOLED_LAYERS
@@ -77,7 +77,7 @@ def write_figures(panels: Mapping[str, PanelPoints], folder: Path, *, kinds: Seq
     """
     for kind in kinds:
         if kind not in FORMATS:
-            raise InputError("format", given=repr(kind), allowed=", ".join(FORMATS))
+            raise unknown("format", kind, FORMATS)
     folder.mkdir(parents=True, exist_ok=True)
     written: list[Path] = []
     for name, figure in _figures(panels):

@@ -10,7 +10,7 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Any
 
-from parlay.errors import InputError
+from parlay.errors import InputError, unknown
 from parlay.layout import Layout
 from parlay.study.network import TrialNetwork
 from parlay.train.recipe import Recipe
@@ -74,7 +74,7 @@ class Trial:
         if type(self.validation) is not int or self.validation < 0:
             raise InputError("validation images", given=repr(self.validation), allowed="an integer of at least 0")
         if self.precision not in (*PRECISIONS, UNRECORDED):
-            raise InputError("precision", given=repr(self.precision), allowed=", ".join(PRECISIONS))
+            raise unknown("precision", self.precision, PRECISIONS)
 
     @cached_property
     def config(self) -> dict[str, Any]:
@@ -159,7 +159,7 @@ def make_plan(
     if not seeds or not all(type(seed) is int and 0 <= seed < 2**63 for seed in seeds):
         raise InputError("seeds", given=tuple(seeds), allowed="at least one integer from 0 to 2^63 - 1")
     if precision not in PRECISIONS:
-        raise InputError("precision", given=repr(precision), allowed=", ".join(PRECISIONS))
+        raise unknown("precision", precision, PRECISIONS)
     return tuple(
         Planned(
             trial=Trial(

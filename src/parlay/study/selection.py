@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from parlay.errors import InputError
+from parlay.errors import InputError, near_miss
 from parlay.layout import Layout, format_layout, parse_layout
 from parlay.problem import Problem, Result, Solution, Status
 from parlay.study.network import ModelNetwork, TrialNetwork
@@ -103,7 +103,8 @@ def _parse(text: str, family: TrialNetwork) -> list[_Choice]:
         return [_Choice(kind=Kind(name), count=int(number), seed=int(seed or 0))]
     parts = [part.strip() for part in text.split(",")]
     if not (parts[0][:1].isdigit() or parts[0] == Kind.ORIGINAL):
-        raise InputError("layouts", given=repr(text), allowed=ALLOWED)
+        kinds = [Kind.TOP, Kind.SPREAD, Kind.SAMPLE, Kind.ALL, Kind.ORIGINAL]
+        raise InputError("layouts", given=repr(text), allowed=ALLOWED, remedy=near_miss(name, kinds))
     return [
         _Choice(kind=Kind.ORIGINAL, layouts=[_today(family)])
         if part == Kind.ORIGINAL

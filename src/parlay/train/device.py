@@ -7,7 +7,7 @@ import os
 import platform
 from functools import lru_cache
 
-from parlay.errors import InputError
+from parlay.errors import InputError, unknown
 from parlay.extras import Needs
 
 with Needs("training", extra="train"):
@@ -35,7 +35,7 @@ def resolve_device(name: str = "auto") -> str:
     kind, _, number = name.partition(":")
     count = torch.cuda.device_count() if kind == "cuda" else 1
     if kind not in found or (number and not (number.isdigit() and kind == "cuda")):
-        raise InputError("device", given=repr(name), allowed="auto, cpu, cuda, cuda:N, mps")
+        raise unknown("device", name, ["auto", "cpu", "cuda", "cuda:N", "mps"])
     if not found[kind] or (number and int(number) >= count):
         there = ", ".join(device for device, is_there in found.items() if is_there)
         raise InputError("device", given=repr(name), allowed=f"what this machine has: {there}")
@@ -55,7 +55,7 @@ def precisions_of(name: str = "auto", device: str = "cpu") -> tuple[str, ...]:
     ('fp32',)
     """
     if name not in ("auto", *PRECISIONS):
-        raise InputError("precision", given=repr(name), allowed=f"auto, {', '.join(PRECISIONS)}")
+        raise unknown("precision", name, ["auto", *PRECISIONS])
     kind = device.partition(":")[0]
     if name == "bf16" and kind == "mps":
         raise InputError("precision", given="bf16 on mps", allowed="fp32")

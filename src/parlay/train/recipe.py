@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from difflib import get_close_matches
 from typing import Any
 
-from parlay.errors import InputError
+from parlay.errors import InputError, unknown
 
 __all__ = ["PAPER", "RECIPES", "SCHEDULES", "Recipe", "get_recipe"]
 
@@ -74,7 +73,7 @@ class Recipe:
             if not (_is_number(value) and 0 <= value < 1):
                 raise InputError(what, given=repr(value), allowed="a number from 0 to below 1")
         if self.schedule not in SCHEDULES:
-            raise InputError("schedule", given=repr(self.schedule), allowed=", ".join(SCHEDULES))
+            raise unknown("schedule", self.schedule, SCHEDULES)
         inside = all(_is_number(share) and 0 < share < 1 for share in self.milestones)
         if type(self.milestones) is not tuple or not inside or list(self.milestones) != sorted(self.milestones):
             raise InputError("milestones", given=repr(self.milestones), allowed="ascending shares between 0 and 1")
@@ -116,9 +115,7 @@ class Recipe:
         values: dict[str, Any] = {}
         for key, text in settings.items():
             if key not in kinds:
-                near = get_close_matches(key, kinds, n=1)
-                remedy = f"did you mean {near[0]}?" if near else ""
-                raise InputError("recipe field", given=repr(key), allowed=", ".join(kinds), remedy=remedy)
+                raise unknown("recipe field", key, kinds)
             values[key] = _value(key, text, getattr(self, key))
         if not values:
             return self
@@ -202,8 +199,5 @@ def get_recipe(name: str, *, family: str = "plain") -> Recipe:
     if name == PAPER:
         name = "paper-resnet" if family == "resnet" else "paper-plain"
     if name not in RECIPES:
-        names = [PAPER, *RECIPES]
-        near = get_close_matches(name, names, n=1)
-        remedy = f"did you mean {near[0]}?" if near else ""
-        raise InputError("recipe", given=repr(name), allowed=", ".join(names), remedy=remedy)
+        raise unknown("recipe", name, [PAPER, *RECIPES])
     return RECIPES[name]
