@@ -269,3 +269,53 @@ def test_seeds_alone_need_a_study(tmp_path: Path, capsys: pytest.CaptureFixture[
     """Seeds without a study are refused as before, with what is missing."""
     assert "--layouts" in complaint(capsys, "study", "run", tmp_path / "none", "--n-seeds", 3)
     assert "there is no study" in complaint(capsys, "study", "new", tmp_path / "none", "--n-seeds", 3)
+
+
+def test_a_forgotten_option_is_asked_about(planned: Path, capsys: pytest.CaptureFixture[str]):
+    """Trials of other steps, validation images or recipe are refused unless an option names them, or all of them."""
+    again = ("study", "new", planned, "--layouts", "6-4", "--data", "digits")
+    said = complaint(capsys, *again)
+    assert "steps 4 there, 200 here" in said and "--steps 4 goes on" in said
+    assert "--steps 200 or --as-new-protocol plans others" in said
+    same = (*again, "--steps", 4)
+    assert answer(capsys, *same)["new"] == 1
+    assert "validation" not in complaint(capsys, *again, "--val", 200)
+    assert answer(capsys, *same, "--val", 200)["new"] == 1
+    assert answer(capsys, *same, "--recipe-set", "lr=0.3")["new"] == 1
+    assert answer(capsys, *again, "--as-new-protocol")["new"] == 1
+    assert answer(capsys, *again)["known"] == 1
+
+
+def test_another_network_is_no_forgotten_option(planned: Path, capsys: pytest.CaptureFixture[str]):
+    """Layouts of another depth are another question, whose steps need not be those of the first."""
+    assert answer(capsys, "study", "new", planned, "--layouts", "4-5-6", "--data", "digits")["new"] == 1
+
+
+def test_layouts_named_twice_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """What several choices name is trained once, and said."""
+    words = ["--layouts", "top:2", "--layouts", "spread:2", "--kernels", "60", "--depth", "2", "--data", "digits"]
+    assert run(["study", "new", str(tmp_path / "s"), *words]) == 0
+    assert "named by top and spread, and trained once: 3 layouts in all" in capsys.readouterr().err
+
+
+def test_a_stopped_study_says_what_goes_on(planned: Path, capsys: pytest.CaptureFixture[str]):
+    """status prints the command while something is left and nobody works on it; afterwards it does not."""
+    command = f"parlay study run {planned}"
+    assert answer(capsys, "study", "status", planned)["next"] == command
+    assert run(["study", "run", str(planned), "--threads", "1"]) == 0
+    capsys.readouterr()
+    assert answer(capsys, "study", "status", planned)["next"] is None
+
+
+def test_evaluate_counts_what_is_missing_and_points_to_the_comparison(
+    planned: Path, capsys: pytest.CaptureFixture[str]
+):
+    """Trials that are not complete are counted; two layouts are too few to rank, but can be compared."""
+    assert run(["study", "run", str(planned), "--threads", "1"]) == 0
+    capsys.readouterr()
+    assert answer(capsys, "study", "new", planned, "--n-seeds", 5)["new"] == 6
+    found = answer(capsys, "evaluate", planned)
+    assert (found["trials_missing"], found["next"]) == (6, f"parlay study compare {planned}")
+    assert run(["evaluate", str(planned)]) == 0
+    out = "".join(capsys.readouterr().out.split("\n"))
+    assert "6 trials are not complete" in out and "says which is better" in out

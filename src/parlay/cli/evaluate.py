@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -62,8 +63,9 @@ def evaluate(
     from parlay.evidence.evaluate import evaluate as judge
 
     found = judge(columns.read(source), scores=scores, binning=bins.make(), resamples=resamples, seed=seed)
+    compares = f"parlay study compare {shlex.quote(str(source))}" if source.is_dir() and found.has_too_few else None
     if as_json:
-        click.echo(document(found.to_json()))
+        click.echo(document({**found.to_json(), "next": compares}))
         return
     from parlay.cli.tables import plain_console
 
@@ -75,6 +77,8 @@ def evaluate(
             console.print(_table(panel, heading, shown))
             console.print()
     console.print(found.summary())
+    if compares is not None:
+        console.print(f"too few layouts to rank; {compares} says which is better")
 
 
 def _table(panel: JudgedPopulation, heading: str, columns: tuple[tuple[str, str], ...]) -> Table:

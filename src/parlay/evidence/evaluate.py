@@ -9,7 +9,7 @@ from typing import Any
 from parlay.errors import InputError
 from parlay.evidence.judge import judge
 from parlay.evidence.judged import Binning, JudgedPopulation
-from parlay.evidence.outcome import Outcome
+from parlay.evidence.outcome import LEAST_LAYOUTS, Outcome
 from parlay.evidence.scores import RECOMMENDED, default_scores
 from parlay.evidence.statistics import holm
 from parlay.evidence.table import Population
@@ -28,12 +28,19 @@ class Evaluation:
         resamples: bootstrap samples, and permutations.
         seed: fixes them.
         too_small: name and number of networks of every population that has no bin and is left out.
+        missing: name of every population some of whose trials are not complete, and how many.
     """
 
     panels: tuple[JudgedPopulation, ...]
     resamples: int
     seed: int
     too_small: tuple[tuple[str, int], ...] = ()
+    missing: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def has_too_few(self) -> bool:
+        """Whether some population has too few layouts to judge a score by: those can only be compared."""
+        return bool(self.too_small) or any(panel.in_bins < LEAST_LAYOUTS for panel in self.panels)
 
     @property
     def verdict(self) -> str:
@@ -54,6 +61,7 @@ class Evaluation:
             found["panels"] = [{**panel.to_json(), "verdict": verdict(panel)} for panel in self.panels]
         if self.too_small:
             found["too_small"] = [{"name": name, "networks": networks} for name, networks in self.too_small]
+        found["trials_missing"] = sum(trials for _, trials in self.missing)
         return found
 
     def summary(self) -> str:
@@ -79,6 +87,10 @@ class Evaluation:
                 f"{name}: left out, {networks} network{'' if networks == 1 else 's'} and no bin of one size that counts"
                 for name, networks in self.too_small
             ]
+        lines += [
+            f"{name}: {trials:,} trial{' is' if trials == 1 else 's are'} not complete, and count for nothing"
+            for name, trials in self.missing
+        ]
         return "\n".join([*lines, "", *self.verdict.split(" | ")])
 
 
@@ -139,7 +151,13 @@ def evaluate(
         names = tuple(dict.fromkeys(scores)) or default_scores(population)
         reference = RECOMMENDED if RECOMMENDED in names else names[0]
         panels.append(judge(population, names, reference, binning=grouping, resamples=resamples, seed=seed))
-    return Evaluation(panels=_corrected(panels), resamples=resamples, seed=seed, too_small=small)
+    return Evaluation(
+        panels=_corrected(panels),
+        resamples=resamples,
+        seed=seed,
+        too_small=small,
+        missing=tuple((population.name, population.missing) for population in populations if population.missing),
+    )
 
 
 def _by_bins(

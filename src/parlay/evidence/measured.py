@@ -298,5 +298,6 @@ def _population(group: Measured, layouts: Sequence[MeasuredLayout], name: str) -
         unit="share, 0 to 1",
         network=network,
         chosen=len(group.layouts) - len(layouts),
+        missing=len(group.rows) - len(group.complete),
         one_size=True,
     )

@@ -54,6 +54,7 @@ class Population:
         unit: unit of ``accuracy``, in words; no number is converted.
         left_out: networks of the source that have no run at all, and are not here.
         chosen: networks of the source that a score chose, and that are not here because they cannot judge one.
+        missing: trials of the source that are not complete, and count for nothing.
         one_size: whether all count as one size, whatever ``size`` says.
         network: what they are but for their widths, where it is known; which layers join which widths is presumed from
             ``layers`` where it is not.
@@ -72,6 +73,7 @@ class Population:
     unit: str = "as given"
     left_out: int = 0
     chosen: int = 0
+    missing: int = 0
     one_size: bool = False
     network: Network | None = None
 
@@ -174,6 +176,7 @@ def population_from(
     unit: str = "as given",
     network: Network | None = None,
     chosen: int = 0,
+    missing: int = 0,
     one_size: bool = False,
 ) -> Population:
     """Networks as one population; those of the same widths and costs become one network with all their runs.
@@ -218,6 +221,7 @@ def population_from(
         unit=unit,
         left_out=len(runs) - len(kept),
         chosen=chosen,
+        missing=missing,
         one_size=one_size,
     )
 

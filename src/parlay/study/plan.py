@@ -15,7 +15,7 @@ from parlay.layout import Layout
 from parlay.study.network import TrialNetwork
 from parlay.train.recipe import Recipe
 
-__all__ = ["Kind", "Planned", "Trial", "make_plan", "strongest"]
+__all__ = ["Kind", "Planned", "Trial", "differing", "make_plan", "strongest"]
 
 
 class Kind(StrEnum):
@@ -177,3 +177,30 @@ def make_plan(
         for seed in dict.fromkeys(seeds)
         for layout, kinds in chosen.items()
     )
+
+
+def differing(trial: Trial, others: Iterable[Trial]) -> dict[str, tuple[Any, Any]]:
+    """In what a trial is trained otherwise than the nearest of others: name -> what it is there, and here.
+
+    Names are ``network``, ``data``, ``steps``, ``validation``, ``precision`` and those of the recipe's numbers; nothing
+    where one of the others is trained alike, or there is none.
+
+    >>> from dataclasses import replace
+    >>> from parlay.families import plain
+    >>> from parlay.train.recipe import get_recipe
+    >>> one = Trial(network=plain(2), layout=(4, 6), data="", recipe=get_recipe("fast"), steps=400, seed=0)
+    >>> differing(replace(one, steps=150, seed=7), [one]), differing(one, [])
+    ({'steps': (400, 150)}, {})
+    """
+    here = _conditions(trial)
+    nearest: dict[str, tuple[Any, Any]] | None = None
+    for there in {other.protocol: _conditions(other) for other in others}.values():
+        found = {name: (there[name], here[name]) for name in here if there[name] != here[name]}
+        if nearest is None or len(found) < len(nearest):
+            nearest = found
+    return nearest or {}
+
+
+def _conditions(trial: Trial) -> dict[str, Any]:
+    named = {name: value for name, value in trial.config.items() if name not in ("layout", "seed", "recipe")}
+    return {**named, **trial.recipe.numbers()}

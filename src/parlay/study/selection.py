@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from parlay.errors import InputError, near_miss
@@ -11,7 +11,7 @@ from parlay.problem import Problem, Result, Solution, Status
 from parlay.study.network import ModelNetwork, TrialNetwork
 from parlay.study.plan import Kind
 
-__all__ = ["evenly", "no_answer", "select"]
+__all__ = ["evenly", "no_answer", "overlap", "select"]
 
 ALLOWED = "top:K, spread:K, sample:K, sample:K@SEED, all, original, or layouts such as 35-36-37-43,8-16-44-78"
 LARGEST_CHOICE = 100_000
@@ -60,6 +60,20 @@ def select(choices: Sequence[str], *, family: TrialNetwork, problem: Problem | N
         for layout in layouts:
             chosen.setdefault(layout, set()).add(choice.kind)
     return {layout: frozenset(kinds) for layout, kinds in chosen.items()}
+
+
+def overlap(chosen: Mapping[Layout, frozenset[Kind]]) -> str:
+    """What is said of layouts that several choices name; nothing where each is named by one.
+
+    >>> overlap({(4, 6): frozenset({Kind.TOP, Kind.SPREAD}), (5, 5): frozenset({Kind.TOP})})
+    '1 layout is named by top and spread, and trained once: 2 layouts in all'
+    """
+    several = [kinds for kinds in chosen.values() if len(kinds) > 1]
+    if not several:
+        return ""
+    kinds = [kind for kind in Kind if any(kind in some for some in several)]
+    some = "1 layout is" if len(several) == 1 else f"{len(several)} layouts are"
+    return f"{some} named by {' and '.join(kinds)}, and trained once: {len(chosen)} layouts in all"
 
 
 def evenly(solutions: Sequence[Solution], count: int) -> list[Solution]:

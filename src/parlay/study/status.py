@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import statistics
 import time
 from collections.abc import Sequence
@@ -67,6 +68,12 @@ class Status:
             PLANNED: self.left - len(self.running),
         }
 
+    @property
+    def command(self) -> str | None:
+        """What goes on with a study that nobody works on; None where somebody does, or nothing is left."""
+        is_left = any(row.status != COMPLETE for row in self.rows)
+        return f"parlay study run {shlex.quote(str(self.folder))}" if self.driver is None and is_left else None
+
     def to_json(self) -> dict[str, Any]:
         """As JSON values."""
         return {
@@ -76,6 +83,7 @@ class Status:
             **self.counts,
             "images_per_second": self._speed(),
             "seconds_left": self.seconds_left,
+            "next": self.command,
             "running_trials": [_running_facts(item, self.time) for item in self.running],
             "failed_trials": [
                 {
@@ -101,6 +109,8 @@ class Status:
         speed = self._speed()
         pace = f"; {speed:,.0f} images/s" if speed else ""
         line = Text(f"{self.folder}: {len(self.rows)} trials: {counts or 'none'}; {who}{pace}{left}")
+        if self.command is not None:
+            line.append(f"\n{self.command} goes on")
         table = Table(box=None, pad_edge=False, header_style="bold")
         for column in ("layout", "network", "seed", "status", "step", "images/s", "accuracy %", "note"):
             table.add_column(column, overflow="fold" if column in ("layout", "note") else "ellipsis")

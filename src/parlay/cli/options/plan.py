@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from parlay.cli.options import given, option, record
+from parlay.cli.options import given, is_given, option, record
 from parlay.cli.options.problem import ProblemOptions
 from parlay.cli.options.training import DataOptions, NetworkOptions, RecipeOptions, SeedOptions
 from parlay.errors import InputError
@@ -17,9 +19,12 @@ from parlay.problem import Problem
 
 if TYPE_CHECKING:
     from parlay.data import Dataset
-    from parlay.study import DataSource, Planned
+    from parlay.study import DataSource, Planned, Trial
 
 __all__ = ["Asked", "PlanOptions"]
+
+OPTIONS = {"steps": "steps", "validation": "val", "precision": "precision", "network": "model"}
+"""What trials differ in -> the parameter that decides it; everything else is a number of the recipe."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,12 +36,14 @@ class Asked:
         problem: the size and the fences, where a size is given.
         data: what they are trained on.
         source: where that comes from.
+        notes: what should be known before it is trained, a sentence each.
     """
 
     plan: tuple[Planned, ...]
     problem: Problem | None
     data: Dataset
     source: DataSource
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +55,9 @@ class PlanOptions:
         multiple=True,
         help="top:K, spread:K, sample:K[@SEED], all, or layouts joined by commas ('original': a model's own);"
         " repeatable.",
+    )
+    as_new: bool = option(
+        "--as-new-protocol", is_flag=True, help="Plan trials that are trained otherwise than those of the study."
     )
     seeds: SeedOptions = field(metadata=record(SeedOptions))
     data: DataOptions = field(metadata=record(DataOptions))
@@ -77,8 +87,14 @@ class PlanOptions:
         return bool(named) and set(named) == set(given(SeedOptions))
 
     def make(self, folder: Path, *, device: str = "auto", threads: int | None = None) -> Asked:
-        """The plan, for the study in a folder."""
+        """The plan, for the study in a folder.
+
+        Raises:
+            InputError: for what cannot be planned, or would be trained otherwise than the trials that the study holds
+                without the command line saying so.
+        """
         from parlay.study import make_plan, select
+        from parlay.study.selection import overlap
 
         seeds = self.seeds.make()
         recipe = self.recipe.make(self.data.data, family=self.network.family.family)
@@ -109,9 +125,67 @@ class PlanOptions:
         )
         if validation:
             data.with_validation(validation)  # refused now rather than in every trial
-        return Asked(plan=plan, problem=problem, data=data, source=self.data.source(data))
+        if not self.as_new:
+            self._refuse_another_protocol(folder, plan[0].trial)
+        told = overlap(layouts)
+        notes = (told,) if told else ()
+        return Asked(plan=plan, problem=problem, data=data, source=self.data.source(data), notes=notes)
+
+    def _refuse_another_protocol(self, folder: Path, trial: Trial) -> None:
+        """Ask, or refuse where nobody can be asked, before trials are planned that a forgotten option made different.
+
+        Raises:
+            InputError: saying what differs, and the options that go on or confirm.
+        """
+        if not (folder / "study.sqlite").exists():
+            return
+        from parlay.study import Reader
+        from parlay.study.plan import differing
+
+        with Reader(folder) as study:
+            found = differing(trial, [row.trial for row in study.rows()])
+        if "data" in found or ("network" in found and self._names_network(found["network"])):
+            return  # said on the command line: another question, with a recipe of its own
+        forgotten = {name: values for name, values in found.items() if not is_given(OPTIONS.get(name, "recipe_set"))}
+        if is_given("recipe"):
+            forgotten = {name: values for name, values in forgotten.items() if name in OPTIONS}
+        if not forgotten:
+            return
+        differs = "; ".join(_differs(name, *values) for name, values in forgotten.items())
+        before, now = (
+            " ".join(_option(name, values[which]) for name, values in forgotten.items()).strip() for which in (0, 1)
+        )
+        confirms = " or ".join(part for part in (now, "--as-new-protocol") if part)
+        if sys.stdin.isatty() and sys.stderr.isatty():
+            click.confirm(f"{differs} in {folder}. Plan trials that cannot be compared?", abort=True, err=True)
+            return
+        goes_on = f"{before} goes on with them, " if before else ""
+        raise InputError(
+            f"study {folder}", given=differs, allowed="trials trained alike", remedy=f"{goes_on}{confirms} plans others"
+        )
+
+    def _names_network(self, networks: tuple[Mapping[str, Any], Mapping[str, Any]]) -> bool:
+        """Whether the command line says that it is another network: by an option, or by layouts of another length."""
+        there, here = networks
+        is_other_depth = "depth" in there and "depth" in here and there["depth"] != here["depth"]
+        return is_other_depth or any(map(is_given, ("family", "model", "model_arg", "kernel_size")))
 
     def _groups(self) -> int | None:
         """Number of widths of the first layout given by name, which sets the depth where no option does."""
         named = [choice for choice in self.layouts if choice.strip()[:1].isdigit()]
         return len(named[0].split(",")[0].split("-")) if named else None
+
+
+def _differs(name: str, there: Any, here: Any) -> str:
+    """Such as ``steps 400 there, 150 here``."""
+    if name == "network":
+        there, here = (value.get("model") or value["name"] for value in (there, here))
+    return f"{name} {there} there, {here} here"
+
+
+def _option(name: str, value: Any) -> str:
+    """What sets it; nothing of a network, which takes several options."""
+    if name == "network":
+        return ""
+    text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
+    return f"--{OPTIONS[name]} {text}" if name in OPTIONS else f"--recipe-set {name}={text}"

@@ -31,6 +31,7 @@ def compare(folder: Path, layouts: tuple[str, ...], as_json: bool) -> None:
     A B ... are layouts such as 35-36-37-43 (or 'original'), each compared with the first; without any, all are
     compared, with the one that is best on validation images, or the first planned. FOLDER may hold a trials.csv alone.
     """
+    from parlay.documents import document
     from parlay.evidence.comparison import compare_layouts
     from parlay.study.reading import read_trials
 
@@ -38,13 +39,13 @@ def compare(folder: Path, layouts: tuple[str, ...], as_json: bool) -> None:
     if as_json:
         click.echo(document(found.to_json()))
         return
-    from rich.console import Console
+    from parlay.cli.tables import plain_console
 
-    console = Console()
+    console = plain_console()
     for table in (_accuracies(found), _differences(found)):
         console.print(table)
         console.print()
-    console.print(found.summary(), soft_wrap=True, highlight=False, markup=False)
+    console.print(found.summary(), soft_wrap=True)
 
 
 def _accuracies(found: LayoutComparison) -> Table:

@@ -28,6 +28,8 @@ def new(folder: Path, planned: PlanOptions, as_json: bool) -> None:
         added = add_seeds(folder, planned.seeds.make())
     elif planned.is_planning():
         asked = planned.make(folder)
+        for note in asked.notes:
+            click.echo(f"note: {note}", err=True)
         added = plan_into(folder, asked.plan, asked.source)
     else:
         raise click.UsageError("Missing option '--layouts', such as --layouts top:6: a plan needs it.")

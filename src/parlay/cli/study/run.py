@@ -38,6 +38,8 @@ def run(folder: Path | None, named: Path | None, running: RunningOptions, planne
     asked = None
     if planned.is_planning():
         asked = planned.make(place, device=settings.device, threads=running.machine.threads)
+        for note in asked.notes:
+            click.echo(f"note: {note}", err=True)
     elif planned.adds_seeds() and (place / "study.sqlite").exists():
         add_seeds(place, planned.seeds.make())
     elif not (place / "study.sqlite").exists():

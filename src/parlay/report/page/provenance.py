@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from parlay.evidence.measured import Measured
+from parlay.evidence.outcome import LEAST_LAYOUTS
 from parlay.study import Row
 from parlay.study.reading import Trials
 from parlay.study.status import duration
@@ -73,12 +74,16 @@ def provenance_of(study: str, source: Trials, groups: Sequence[Measured]) -> Pro
             (name, tuple((key, _plain(value)) for key, value in recipe.numbers().items()))
             for name, recipe in recipes.items()
         ),
-        commands=(
-            shlex.join(["parlay", "study", "run", str(folder)]),
-            shlex.join(["parlay", "study", "export", str(folder)]),
-        )
-        if source.is_study
-        else (shlex.join(["parlay", "evaluate", str(folder)]),),
+        commands=tuple(shlex.join(["parlay", *words.split(), str(folder)]) for words in _commands(source, groups)),
+    )
+
+
+def _commands(source: Trials, groups: Sequence[Measured]) -> tuple[str, ...]:
+    """What goes on with a study, or judges a table; too few layouts to rank are compared."""
+    few = any(len(group.layouts) > 1 and len(group.judging) < LEAST_LAYOUTS for group in groups)
+    return (
+        *(("study compare",) if few else ()),
+        *(("study run", "study export") if source.is_study else ("evaluate",)),
     )
 
 

@@ -58,6 +58,8 @@ def judge(measured: Measured, relations: Relations) -> Verdict:
         reasons.append(_beside_macs(relations))
     if measured.layouts:
         reasons.append(_first_pick(measured))
+    if few and len(measured.layouts) > 1:
+        reasons.append("Which of them is better is another question: parlay study compare answers it.")
     outcome = relations.relation.outcome
     return Verdict(
         outcome=outcome, headline=HEADLINES[outcome], reasons=tuple(reasons), cautions=tuple(_cautions(measured))
