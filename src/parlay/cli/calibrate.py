@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from parlay.cli.command import command
 from parlay.cli.options import json_option, takes
+from parlay.cli.options.kinds import Count, OpenChoice
 from parlay.cli.options.table import BinOptions, TableOptions
 from parlay.documents import document, write_atomically
+from parlay.energy import SCORES
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -19,13 +22,18 @@ if TYPE_CHECKING:
 __all__ = ["calibrate"]
 
 
-@click.command()
+@command("parlay calibrate runs/cifar --out weights.json")
 @click.argument("source", metavar="STUDY|TABLE", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="File for the weights.")
 @takes(table=TableOptions, bins=BinOptions)
 @click.option("--n", "count", type=int, help="Draw this many networks of one size, one run each; the others judge.")
-@click.option("--size", type=int, help="A size in the bin to draw from; default: the bin with most networks.")
-@click.option("--prior", help="Score to start from, one that solve can maximise; default: the recommended one.")
+@click.option("--size", type=Count(), help="A size in the bin to draw from; default: the bin with most networks.")
+@click.option(
+    "--prior",
+    type=OpenChoice(SCORES),
+    metavar="SCORE",
+    help=f"Score to start from: {', '.join(SCORES)}; default: the recommended one.",
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="Of all that is drawn.")
 @json_option
 def calibrate(
@@ -39,9 +47,10 @@ def calibrate(
     seed: int,
     as_json: bool,
 ) -> None:
-    """Fit the weights of the energy to trained networks; use them with solve --score calibrated:FILE.
+    """Fit the weights of the energy to trained networks.
 
-    STUDY is the folder of a study; TABLE a .csv or .csv.gz file with one row a network, its columns named by options.
+    Use them with solve --score calibrated:FILE. STUDY is the folder of a study; TABLE a .csv or .csv.gz file with one
+    row a network, its columns named by options.
     """
     from parlay.cli.options.training import checked_seed
     from parlay.evidence.calibrate import calibrate_population

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from parlay.cli.command import command
 from parlay.cli.facts import question_facts, question_words
 from parlay.cli.options import json_option, takes
 from parlay.cli.options.problem import FamilyOptions, MemoryOptions, ProblemOptions
@@ -13,7 +14,7 @@ from parlay.documents import document
 __all__ = ["count"]
 
 
-@click.command()
+@command("parlay count --depth 4 --kernels 4288")
 @takes(network=FamilyOptions, size=ProblemOptions, tables=MemoryOptions)
 @json_option
 def count(network: FamilyOptions, size: ProblemOptions, tables: MemoryOptions, as_json: bool) -> None:

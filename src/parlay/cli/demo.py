@@ -6,17 +6,21 @@ from pathlib import Path
 
 import click
 
+from parlay.cli.command import command
 from parlay.cli.options import json_option
 
 __all__ = ["demo"]
 
 
-@click.command()
+@command("parlay demo --out demo")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("demo"), show_default=True, help="Where to write.")
 @click.option("--seeds", type=int, default=3, show_default=True, help="Runs of each layout.")
 @json_option
 def demo(out: Path, seeds: int, as_json: bool) -> int:
-    """Solve a small size, train every layout of it on handwritten digits, and plot energy against accuracy."""
+    """Solve a small size, train its layouts on digits, plot the outcome.
+
+    All layouts of the size, on handwritten digits; the plot is of energy and accuracy.
+    """
     from parlay.cli.options.training import seeds_from
     from parlay.cli.trials import finish
     from parlay.demo import run_demo

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from parlay.cli.command import command
 from parlay.cli.options import json_option, takes
 from parlay.cli.options.problem import FamilyOptions, dtype_option
 from parlay.documents import document
@@ -15,7 +16,7 @@ from parlay.problem import Solution
 __all__ = ["describe"]
 
 
-@click.command()
+@command("parlay describe 35-36-37-43 --image 32")
 @click.argument("layout")
 @takes(network=FamilyOptions)
 @dtype_option

@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from parlay.cli.command import command
 from parlay.cli.options import json_option, takes
+from parlay.cli.options.kinds import OpenChoice
 from parlay.cli.options.table import BinOptions, TableOptions
 from parlay.documents import document
+from parlay.evidence.scores import predictors
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -40,10 +43,17 @@ TABLES = {"inside bins": RANKING, "beyond size": BEYOND}
 """Heading and number of every column; two tables, so that each fits a terminal of 80 columns."""
 
 
-@click.command()
+@command("parlay evaluate nets.csv --widths a,b --accuracy acc --params params --macs macs")
 @click.argument("source", metavar="STUDY|TABLE", type=click.Path(path_type=Path))
 @takes(columns=TableOptions, bins=BinOptions)
-@click.option("--score", "scores", multiple=True, help="A score to judge; repeatable; default: all that can be.")
+@click.option(
+    "--score",
+    "scores",
+    metavar="SCORE",
+    type=OpenChoice(predictors()),
+    multiple=True,
+    help="A score to judge; repeatable; default: all that can be.",
+)
 @click.option("--resamples", type=int, default=4000, show_default=True, help="Bootstrap samples, and permutations.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Fixes both.")
 @json_option
@@ -56,9 +66,10 @@ def evaluate(
     seed: int,
     as_json: bool,
 ) -> None:
-    """How well scores rank trained networks of one size, against training each once and against chance.
+    """How well scores rank trained networks of one size.
 
-    STUDY is the folder of a study; TABLE a .csv or .csv.gz file with one row a network, its columns named by options.
+    Beside them stand one training run of each network, and chance. STUDY is the folder of a study; TABLE a .csv or
+    .csv.gz file with one row a network, its columns named by options.
     """
     from parlay.evidence.evaluate import evaluate as judge
 

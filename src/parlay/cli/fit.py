@@ -5,10 +5,11 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import click
 
+from parlay.cli.command import command
 from parlay.cli.options import json_option, option, record, takes
 from parlay.cli.options.model import DeviceOptions, FenceOptions, factory_option
 from parlay.cli.options.training import DataOptions, RecipeOptions, RunningOptions, checked_seed, seeds_from
@@ -28,6 +29,7 @@ SEEDS = 5
 class ArmOptions:
     """Which arms are trained, and how often."""
 
+    heading: ClassVar[str] = "What is compared"
     model_arg: tuple[str, ...] = factory_option()
     device: DeviceOptions = field(metadata=record(DeviceOptions))
     fences: FenceOptions = field(metadata=record(FenceOptions))
@@ -56,7 +58,7 @@ class ArmOptions:
         return min(MOST_VALIDATION, len(data.train_labels) // 10) if self.val is None else self.val
 
 
-@click.command()
+@command("parlay fit net.py:small --data digits --flash 64KiB --ram 32KiB --study runs/fit")
 @click.argument("spec")
 @click.option("--study", "folder", required=True, type=click.Path(path_type=Path), help="Folder of the study.")
 @takes(source=DataOptions, how=RecipeOptions, arms=ArmOptions, running=RunningOptions)
@@ -70,7 +72,9 @@ def fit(
     running: RunningOptions,
     as_json: bool,
 ) -> int:
-    """The best layout of the model SPEC for a device, or none better: trained, quantised, compared, exported.
+    """From a device's limits to the best layout, trained and exported.
+
+    Or to the verdict that no layout is better than the model SPEC as it is.
 
     Trains the model as it is, the layouts of highest energy and of the recommended score, uniform scaling and a random
     layout, all under the device's limits, all the same way, as one study that goes on where it stopped. Ends with one

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from parlay.cli.command import command
 from parlay.cli.facts import layout_facts, question_facts
 from parlay.cli.options import json_option, takes
 from parlay.cli.options.problem import FamilyOptions, ProblemOptions
@@ -20,14 +21,15 @@ from parlay.layout import Layout, format_layout
 __all__ = ["list_command"]
 
 
-@click.command("list")
+@command("parlay list --depth 4 --kernels 4288 --limit 5", name="list")
 @takes(network=FamilyOptions, size=ProblemOptions)
 @click.option("--limit", type=int, default=1000, show_default=True, help="Stop after so many layouts.")
 @json_option
 def list_command(network: FamilyOptions, size: ProblemOptions, limit: int, as_json: bool) -> int:
-    """List the layouts of one size in order of their widths, as they are found.
+    """List the layouts of one size, as they are found.
 
-    For the best ones see 'parlay solve --top-k', for how many there are 'parlay count'. Exit code 1 when there is none.
+    They come in order of their widths. For the best ones see 'parlay solve --top-k', for how many there are 'parlay
+    count'. Exit code 1 when there is none.
     """
     from parlay.solver import stream_layouts
 

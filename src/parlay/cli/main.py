@@ -16,26 +16,36 @@ __all__ = ["COMMANDS", "cli", "main"]
 OUT_OF_MEMORY = "out of memory; ask for fewer layouts, a smaller network or size, or narrower bounds"
 
 COMMANDS = {
-    "describe": "parlay.cli.describe:describe",
-    "solve": "parlay.cli.solve:solve",
-    "pareto": "parlay.cli.pareto:pareto",
-    "list": "parlay.cli.list:list_command",
-    "count": "parlay.cli.count:count",
-    "sample": "parlay.cli.sample:sample",
-    "scores": "parlay.cli.scores:scores",
-    "score": "parlay.cli.score:score",
-    "trace": "parlay.cli.trace:trace",
-    "retrofit": "parlay.cli.retrofit:retrofit",
-    "fit": "parlay.cli.fit:fit",
-    "train": "parlay.cli.train:train",
-    "study": "parlay.cli.study:study",
-    "evaluate": "parlay.cli.evaluate:evaluate",
-    "calibrate": "parlay.cli.calibrate:calibrate",
-    "report": "parlay.cli.report:report",
-    "paper": "parlay.cli.paper:paper",
-    "demo": "parlay.cli.demo:demo",
+    "Layouts of one size": {
+        "solve": "parlay.cli.solve:solve",
+        "pareto": "parlay.cli.pareto:pareto",
+        "list": "parlay.cli.list:list_command",
+        "count": "parlay.cli.count:count",
+        "sample": "parlay.cli.sample:sample",
+        "describe": "parlay.cli.describe:describe",
+    },
+    "Any PyTorch model": {
+        "trace": "parlay.cli.trace:trace",
+        "retrofit": "parlay.cli.retrofit:retrofit",
+        "fit": "parlay.cli.fit:fit",
+    },
+    "Training": {
+        "train": "parlay.cli.train:train",
+        "study": "parlay.cli.study:study",
+        "report": "parlay.cli.report:report",
+    },
+    "Scores": {
+        "scores": "parlay.cli.scores:scores",
+        "score": "parlay.cli.score:score",
+        "evaluate": "parlay.cli.evaluate:evaluate",
+        "calibrate": "parlay.cli.calibrate:calibrate",
+    },
+    "Examples": {
+        "demo": "parlay.cli.demo:demo",
+        "paper": "parlay.cli.paper:paper",
+    },
 }
-"""Command -> where it is defined, in the order of ``parlay --help``."""
+"""Heading -> command -> where it is defined, in the order of ``parlay --help``."""
 
 
 cli = click.version_option(package_name="parlay")(

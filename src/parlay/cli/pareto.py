@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from parlay.cli.command import command
 from parlay.cli.facts import question_words
 from parlay.cli.options import json_option, takes
+from parlay.cli.options.kinds import Choice, Count
 from parlay.cli.options.problem import FamilyOptions, LimitOptions, ProblemOptions
 from parlay.cli.progress import solving
 from parlay.documents import document
@@ -22,11 +24,13 @@ __all__ = ["pareto"]
 AGAINST = ("macs", "peak-memory", "params", "weights")
 
 
-@click.command()
+@command("parlay pareto --depth 4 --kernels 4288 --against macs --levels 4")
 @takes(network=FamilyOptions, size=ProblemOptions, limits=LimitOptions)
-@click.option("--against", type=click.Choice(AGAINST), default="macs", show_default=True, help="What is levelled.")
+@click.option("--against", type=Choice(AGAINST), default="macs", show_default=True, help="What is levelled.")
 @click.option("--levels", type=int, default=8, show_default=True, help="How many levels, in equal ratios.")
-@click.option("--level", "given", type=int, multiple=True, help="A level of its own choice; repeatable.")
+@click.option(
+    "--level", "given", type=Count(), multiple=True, help="A level of its own choice, such as 1.5M; repeatable."
+)
 @click.option("--time-limit", type=float, default=20.0, show_default=True, help="Seconds a level.")
 @click.option(
     "--out", "folder", type=click.Path(path_type=Path), help="Folder for pareto.json, pareto.csv, pareto.png."
@@ -43,9 +47,10 @@ def pareto(
     folder: Path | None,
     as_json: bool,
 ) -> None:
-    """The best score at every level of multiply-adds or peak memory, all else kept.
+    """The best score at every level of one resource.
 
-    With --out every level is kept as it is solved; after Ctrl-C the same command goes on where it stopped.
+    All else is kept. With --out every level is kept as it is solved; after Ctrl-C the same command goes on where it
+    stopped.
     """
     from parlay.report.pareto import conduct_pareto, pareto_table
 

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import click
 
+from parlay.cli.command import command
 from parlay.cli.options import json_option
 from parlay.documents import document
 
 __all__ = ["report"]
 
 
-@click.command()
+@command("parlay report runs/cifar --out report.html")
 @click.argument("studies", nargs=-1, required=True, metavar="STUDY...", type=click.Path(path_type=Path))
 @click.option(
     "--out", default="report.html", show_default=True, type=click.Path(path_type=Path), help="The page's file."
@@ -22,9 +23,10 @@ __all__ = ["report"]
 @click.option("--force", is_flag=True, help="Replace a file that is no report.")
 @json_option
 def report(studies: tuple[Path, ...], out: Path, title: str | None, force: bool, as_json: bool) -> None:
-    """One page on studies that opens offline: the verdict, figures to explore, every trial, how it was run.
+    """One page on studies, which opens offline.
 
-    A STUDY may be kept as text: a folder with its trials.csv, or with folders that have one, such as results.
+    The verdict, figures to explore, every trial, how it was run. A STUDY may be kept as text: a folder with its
+    trials.csv, or with folders that have one, such as results.
     """
     from parlay.report.page import write_page
 

@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from parlay.cli.command import command
 from parlay.cli.facts import exit_code, result_facts
 from parlay.cli.options import json_option, takes
+from parlay.cli.options.kinds import OpenChoice
 from parlay.cli.options.model import DeviceOptions, FenceOptions, ModelOptions
 from parlay.cli.progress import solving
 from parlay.documents import document, finite
+from parlay.energy import SCORES
 from parlay.layout import format_layout
 from parlay.problem import Solution
 
@@ -27,9 +30,16 @@ AMOUNTS = {"params": "params", "macs": "macs", "peak_activation_bytes": "peak me
 """What the table compares, by JSON key."""
 
 
-@click.command()
+@command("parlay retrofit torchvision/squeezenet1_1 --input 3x224x224 --flash 1MiB --out slim")
 @takes(model=ModelOptions, device=DeviceOptions, fences=FenceOptions)
-@click.option("--score", default="energy-layer", show_default=True, help="What is maximised (see 'parlay scores').")
+@click.option(
+    "--score",
+    type=OpenChoice(SCORES, "calibrated:FILE"),
+    metavar="SCORE",
+    default="energy-layer",
+    show_default=True,
+    help=f"What is maximised: {', '.join(SCORES)} or calibrated:FILE.",
+)
 @click.option("--top-k", type=int, default=1, show_default=True, help="How many layouts, best first.")
 @click.option("--time-limit", type=float, help="Seconds for the search; default: until the gap is small, at most 60.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for layout.json, weights, ONNX and rebuild.py.")
@@ -54,7 +64,7 @@ def retrofit(
     latency: bool,
     as_json: bool,
 ) -> int:
-    """Better widths for the model SPEC under everything a device limits, with a certificate.
+    """Better widths for a model under a device's limits, certified.
 
     Unless told otherwise: at most today's parameters, multiply-adds and peak memory, every width within half and twice
     today's. SPEC is as in 'parlay trace'. Exit code 1 when nothing satisfies the limits, 4 when that is not known.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from parlay.cli.command import command
 from parlay.cli.facts import layout_facts, question_facts
 from parlay.cli.options import json_option, takes
 from parlay.cli.options.problem import FamilyOptions, MemoryOptions, ProblemOptions
@@ -14,7 +15,7 @@ from parlay.layout import format_layout
 __all__ = ["sample"]
 
 
-@click.command()
+@command("parlay sample --depth 4 --kernels 4288 --n-samples 5 --seed 1")
 @takes(network=FamilyOptions, size=ProblemOptions)
 @click.option("--n-samples", type=int, default=32, show_default=True, help="How many layouts to draw.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Same seed, same layouts, on any machine.")
@@ -30,7 +31,10 @@ def sample(
     tables: MemoryOptions,
     as_json: bool,
 ) -> None:
-    """Draw layouts of one size at random, each as likely as every other, without replacement."""
+    """Draw layouts of one size at random, all equally likely.
+
+    None comes twice, unless --replace is given.
+    """
     from parlay.solver import Sampler
 
     family = network.make()

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
 
+from parlay.cli.command import command
 from parlay.cli.options import json_option, option, record, takes
+from parlay.cli.options.kinds import OpenChoice
 from parlay.cli.options.model import factory_option, pin_option, traced
 from parlay.cli.options.problem import FamilyOptions
 from parlay.documents import document, finite
 from parlay.errors import InputError
+from parlay.evidence.scores import predictors
 from parlay.layout import format_layout, parse_layout
 
 if TYPE_CHECKING:
@@ -27,12 +30,15 @@ __all__ = ["score"]
 class ScoredOptions:
     """A network of a family, or a model, which needs --input."""
 
+    heading: ClassVar[str] = "Model"
     family: FamilyOptions = field(metadata=record(FamilyOptions))
     model: str | None = option(
-        "--model", help="A model instead of a family, such as torchvision/resnet18; LAYOUT may be today."
+        "--model",
+        metavar="SPEC",
+        help="A model instead of a family, such as torchvision/resnet18; LAYOUT may be today.",
     )
     inputs: tuple[str, ...] = option(
-        "--input", multiple=True, help="Shape of one image for --model, such as 3x224x224."
+        "--input", metavar="SHAPE", multiple=True, help="Shape of one image for --model, such as 3x224x224."
     )
     model_arg: tuple[str, ...] = factory_option()
     pin: tuple[str, ...] = pin_option()
@@ -58,12 +64,23 @@ class ScoredOptions:
         return family.title, family, family.check(widths)
 
 
-@click.command()
+@command("parlay score 35-36-37-43 --score path-energy")
 @click.argument("layout")
-@click.option("--score", "names", multiple=True, help="Score to compute; may be repeated; default: all that can be.")
+@click.option(
+    "--score",
+    "names",
+    multiple=True,
+    type=OpenChoice(predictors()),
+    metavar="SCORE",
+    help="Score to compute (see 'parlay scores'); repeatable; default: all that can be.",
+)
 @takes(scored=ScoredOptions)
-@click.option("--data", help="digits, cifar10, cifar100 or an .npz file to look at; default: noise.")
-@click.option("--data-dir", default="data", show_default=True, help="Where downloads are kept.")
+@click.option(
+    "--data",
+    type=OpenChoice(("digits", "cifar10", "cifar100"), "FILE.npz"),
+    help="Images to look at; default: noise.",
+)
+@click.option("--data-dir", metavar="PATH", default="data", show_default=True, help="Where downloads are kept.")
 @click.option("--batch-size", type=click.IntRange(1), default=64, show_default=True, help="Images to look at.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the weights and the batch.")
 @json_option
@@ -77,10 +94,11 @@ def score(
     seed: int,
     as_json: bool,
 ) -> None:
-    """Scores of one LAYOUT, such as 35-36-37-43, with the seconds that each takes.
+    """Scores of one LAYOUT, with the seconds that each takes.
 
-    grad-norm, synflow and naswot build the network at one initialisation and run it on a batch; the others are
-    arithmetic. Higher predicts better; only scores of layouts of one network and one size can be compared.
+    LAYOUT is such as 35-36-37-43. grad-norm, synflow and naswot build the network at one initialisation and run it on
+    a batch; the others are arithmetic. Higher predicts better; only scores of layouts of one network and one size can
+    be compared.
     """
     from parlay.evidence.scores import applicable, effectiveness, get_predictor
     from parlay.evidence.scores import score as score_of

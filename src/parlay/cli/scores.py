@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import click
 
+from parlay.cli.command import command
 from parlay.cli.options import json_option
 from parlay.documents import document
 
 __all__ = ["scores"]
 
 
-@click.command()
+@command("parlay scores")
 @json_option
 def scores(as_json: bool) -> None:
-    """The scores: what each is and needs, which 'solve' can maximise, and which one is recommended."""
+    """The scores that rank layouts, and which one is recommended.
+
+    Of each: what it is, what it needs, whether 'solve' can maximise it.
+    """
     from parlay.evidence.scores import predictors
 
     facts = [

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from parlay.cli.command import command
 from parlay.cli.facts import exit_code, layout_facts, question_words, result_facts
 from parlay.cli.options import json_option, takes
 from parlay.cli.options.problem import FamilyOptions, LimitOptions, ProblemOptions
@@ -27,7 +28,7 @@ LONG_LAYOUT = 40
 COLUMNS = ("energy", "log_energy", "kernels", "weights", "params", "macs")
 
 
-@click.command()
+@command("parlay solve --depth 4 --kernels 4288 --top-k 3")
 @takes(network=FamilyOptions, size=ProblemOptions, limits=LimitOptions)
 @click.option("--top-k", type=int, default=1, show_default=True, help="How many layouts, best first.")
 @click.option("--time-limit", type=float, help="Seconds; the best found by then is FEASIBLE, with its gap.")
@@ -40,11 +41,11 @@ def solve(
     time_limit: float | None,
     as_json: bool,
 ) -> int:
-    """The best layouts of one size, proven (Eq. 4), under whatever else a device limits.
+    """The best layouts of one size, proven.
 
-    State the size with one of --kernels, --weights, --max-kernels, --max-weights, limits with --max-params, --max-macs,
-    --max-peak-memory. Exit code 1 when no layout keeps them; then what is in conflict is said, and what would
-    do. Exit code 4 when it is not known.
+    They maximise the score (Eq. 4) under whatever else a device limits. State the size with one of --kernels,
+    --weights, --max-kernels, --max-weights, limits with --max-params, --max-macs, --max-peak-memory. Exit code 1 when
+    no layout keeps them; then what is in conflict is said, and what would do. Exit code 4 when it is not known.
     """
     from parlay.problem import Status
     from parlay.solver import conflict

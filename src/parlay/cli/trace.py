@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from parlay.cli.command import command
 from parlay.cli.options import json_option, takes
 from parlay.cli.options.model import ModelOptions
 from parlay.cli.options.problem import dtype_option
@@ -22,13 +23,13 @@ LONGEST = 12
 """Terms of a polynomial that are printed; --json has them all."""
 
 
-@click.command()
+@command("parlay trace torchvision/squeezenet1_1 --input 3x224x224")
 @takes(model=ModelOptions)
 @dtype_option
 @click.option("--by-module", is_flag=True, help="Show what every module costs, with everything inside it.")
 @json_option
 def trace(model: ModelOptions, dtype: str, by_module: bool, as_json: bool) -> None:
-    """The coupled widths of the model SPEC, and what they cost, as exact polynomials.
+    """The coupled widths of a model, and what they cost, exactly.
 
     SPEC is torchvision/resnet18, timm/mobilenetv3_small_100, package.module:factory or path/file.py:factory; the last
     two run the code they name. params = all parameters; macs = multiply-adds of one image in evaluation mode; peak =

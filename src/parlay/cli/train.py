@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from parlay.cli.command import command
 from parlay.cli.options import json_option, takes
 from parlay.cli.options.training import (
     DataOptions,
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["train"]
 
 
-@click.command()
+@command("parlay train 8-12-16 --data digits --steps 60")
 @click.argument("layout")
 @takes(source=DataOptions, options=NetworkOptions, how=RecipeOptions)
 @click.option("--seed", type=int, default=0, show_default=True, help="Of initial weights, data order, augmentation.")
@@ -39,9 +40,10 @@ def train(
     machine: MachineOptions,
     as_json: bool,
 ) -> None:
-    """Train the network of LAYOUT, such as 35-36-37-43, and test it once, at the end.
+    """Train the network of one LAYOUT and test it at the end.
 
-    With --model, LAYOUT has one width a group of 'parlay trace', or is 'original', the model's own.
+    LAYOUT is such as 35-36-37-43. With --model, LAYOUT has one width a group of 'parlay trace', or is 'original', the
+    model's own.
     """
     from parlay.cli.trials import ProgressBar
     from parlay.extras import Needs

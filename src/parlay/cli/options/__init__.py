@@ -13,6 +13,8 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
+from parlay.cli.command import GroupedOption
+
 __all__ = ["argument", "given", "is_given", "json_option", "option", "record", "takes"]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -23,7 +25,10 @@ json_option = click.option(
 
 
 def option(*names: str, **settings: Any) -> Any:
-    """A field of a record that ``click.option`` reads; the field's name is the parameter's."""
+    """A field of a record that ``click.option`` reads; the field's name is the parameter's.
+
+    A class variable ``heading`` of the record is the option's heading in ``--help``.
+    """
     return field(metadata={"click": (click.option, names, settings)})
 
 
@@ -59,9 +64,10 @@ def takes(**records: type[Any]) -> Callable[[Command], Callable[..., Any]]:
             return command(*positional, **values, **made)
 
         decorated: Callable[..., Any] = call
-        for one in reversed([one for kind in records.values() for one in _parameters(kind)]):
+        for heading, one in reversed([each for kind in records.values() for each in _parameters(kind)]):
             add, names, settings = one.metadata["click"]
-            decorated = add(*names, one.name, **settings)(decorated)
+            shown = {"cls": GroupedOption, "heading": heading} if add is click.option else {}
+            decorated = add(*names, one.name, **shown, **settings)(decorated)
         return decorated
 
     return decorate
@@ -70,7 +76,7 @@ def takes(**records: type[Any]) -> Callable[[Command], Callable[..., Any]]:
 def given(kind: type[Any]) -> list[str]:
     """Options of a record that the command line names, in their order, such as ``--max-step``."""
     found: list[str] = []
-    for one in _parameters(kind):
+    for _, one in _parameters(kind):
         if is_given(one.name):
             names = one.metadata["click"][1]
             found.append(names[0] if names else one.name.upper())
@@ -82,12 +88,13 @@ def is_given(name: str) -> bool:
     return click.get_current_context().get_parameter_source(name) is not ParameterSource.DEFAULT
 
 
-def _parameters(kind: type[Any]) -> Iterator[Field[Any]]:
+def _parameters(kind: type[Any]) -> Iterator[tuple[str, Field[Any]]]:
+    """Every parameter of a record and of the records in it, with its record's heading."""
     for one in fields(kind):
         if "record" in one.metadata:
             yield from _parameters(one.metadata["record"])
         else:
-            yield one
+            yield getattr(kind, "heading", ""), one
 
 
 def _make(kind: type[Any], values: dict[str, Any]) -> Any:

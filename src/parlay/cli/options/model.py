@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from parlay.cli.options import argument, option
+from parlay.cli.options.kinds import Choice
 from parlay.layout import Order
 from parlay.network import ELEMENT_BYTES
 
@@ -21,26 +22,37 @@ __all__ = ["DeviceOptions", "FenceOptions", "ModelOptions", "factory_option", "p
 
 def factory_option() -> Any:
     """Arguments of a model's factory; the second name is that of earlier versions."""
-    return option("--model-arg", "--model-kwargs", multiple=True, help="key=value for the model's factory; repeatable.")
+    return option(
+        "--model-arg", "--model-kwargs", metavar="KEY=VALUE", multiple=True, help="For the model's factory; repeatable."
+    )
 
 
 def pin_option() -> Any:
     """Widths that are kept."""
-    return option("--pin", multiple=True, help="Keep the widths of the modules that match, such as 'classifier.*'.")
+    return option(
+        "--pin",
+        metavar="PATTERN",
+        multiple=True,
+        help="Keep the widths of the modules that match, such as 'classifier.*'.",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelOptions:
     """Which model is traced, and on what input."""
 
+    heading: ClassVar[str] = "Model"
     spec: str = argument()
     inputs: tuple[str, ...] = option(
         "--input",
+        metavar="SHAPE",
         multiple=True,
         required=True,
         help="Shape of one image, such as 3x224x224, or tokens:20 for integers; again for every further input.",
     )
-    part: str = option("--part", default="", help="Trace a part of the model alone, by its path, such as backbone.")
+    part: str = option(
+        "--part", metavar="PATH", default="", help="Trace a part of the model alone, by its path, such as backbone."
+    )
     model_arg: tuple[str, ...] = factory_option()
     pin: tuple[str, ...] = pin_option()
 
@@ -70,25 +82,36 @@ class ModelOptions:
 class DeviceOptions:
     """What a device allows a model."""
 
-    params: str | None = option("--params", help="Exactly so many parameters, or 'same' as today.")
+    heading: ClassVar[str] = "Limits of the device"
+    params: str | None = option("--params", metavar="N|same", help="Exactly so many parameters, or 'same' as today.")
     max_params: str | None = option(
-        "--max-params", help="At most so many, or a ratio of today's such as 1.0x (the default); 'none' lifts it."
+        "--max-params",
+        metavar="N|RATIOx|none",
+        help="At most so many, such as 30k, or a ratio of today's such as 1.0x (the default); 'none' lifts it.",
     )
-    params_range: str | None = option("--params-range", help="A:B, from A to B parameters.")
+    params_range: str | None = option("--params-range", metavar="A:B", help="From A to B parameters.")
     max_macs: str | None = option(
-        "--max-macs", help="Multiply-adds of an image: a number or a ratio; default 1.0x, none with --flash or --ram."
+        "--max-macs",
+        metavar="N|RATIOx|none",
+        help="Multiply-adds of an image: a number or a ratio; default 1.0x, none with --flash or --ram.",
     )
     max_peak_memory: str | None = option(
-        "--max-peak-memory", help="Peak activation memory: bytes (64KiB) or a ratio; default 1.0x, 'none' lifts it."
+        "--max-peak-memory",
+        metavar="BYTES|RATIOx|none",
+        help="Peak activation memory: bytes (64KiB) or a ratio; default 1.0x, 'none' lifts it.",
     )
     flash: str | None = option(
-        "--flash", help="Bytes for the weights, such as 256KiB; takes the place of the default on parameters."
+        "--flash",
+        metavar="BYTES",
+        help="Bytes for the weights, such as 256KiB; takes the place of the default on parameters.",
     )
     ram: str | None = option(
-        "--ram", help="Bytes for activations, such as 64KiB; takes the place of the default on peak memory."
+        "--ram",
+        metavar="BYTES",
+        help="Bytes for activations, such as 64KiB; takes the place of the default on peak memory.",
     )
     dtype: str = option(
-        "--dtype", default="int8", show_default=True, help=f"Type on the device: {', '.join(ELEMENT_BYTES)}."
+        "--dtype", type=Choice(ELEMENT_BYTES), default="int8", show_default=True, help="Type on the device."
     )
 
     def make(self) -> Limits:
@@ -102,17 +125,22 @@ class DeviceOptions:
 class FenceOptions:
     """How far widths may move from today's."""
 
+    heading: ClassVar[str] = "Widths"
     multiple_of: int = option(
         "--multiple-of", type=int, default=1, show_default=True, help="Every free width is a multiple of this."
     )
     min_ratio: str = option(
-        "--min-ratio", default="0.5", show_default=True, help="Smallest ratio of a width to today's."
+        "--min-ratio", metavar="RATIO", default="0.5", show_default=True, help="Smallest ratio of a width to today's."
     )
-    max_ratio: str = option("--max-ratio", default="2", show_default=True, help="Largest ratio of a width to today's.")
+    max_ratio: str = option(
+        "--max-ratio", metavar="RATIO", default="2", show_default=True, help="Largest ratio of a width to today's."
+    )
     max_step: str | None = option(
-        "--max-step", help="Largest ratio between groups that follow each other in the list, such as 2."
+        "--max-step",
+        metavar="RATIO",
+        help="Largest ratio between groups that follow each other in the list, such as 2.",
     )
-    order: str = option("--order", default="free", show_default=True, help=f"How they compare: {', '.join(Order)}.")
+    order: str = option("--order", type=Choice(Order), default="free", show_default=True, help="How they compare.")
 
 
 def traced(

@@ -6,11 +6,12 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
 
 from parlay.cli.options import given, is_given, option, record
+from parlay.cli.options.kinds import OpenChoice
 from parlay.cli.options.problem import ProblemOptions
 from parlay.cli.options.training import DataOptions, NetworkOptions, RecipeOptions, SeedOptions
 from parlay.errors import InputError
@@ -50,11 +51,12 @@ class Asked:
 class PlanOptions:
     """Everything that decides trials."""
 
+    heading: ClassVar[str] = "Layouts"
     layouts: tuple[str, ...] = option(
         "--layouts",
+        type=OpenChoice(("all", "original"), "top:K", "spread:K", "sample:K[@SEED]", "A,B,..."),
         multiple=True,
-        help="top:K, spread:K, sample:K[@SEED], all, or layouts joined by commas ('original': a model's own);"
-        " repeatable.",
+        help="By rank, at random, or by name, joined by commas ('original': a model's own); repeatable.",
     )
     as_new: bool = option(
         "--as-new-protocol", is_flag=True, help="Plan trials that are trained otherwise than those of the study."

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, ClassVar
 
 import click
 
 from parlay.cli.options import option
+from parlay.cli.options.kinds import Bytes, Choice, Count, KernelSizes, OpenChoice
+from parlay.energy import SCORES
 from parlay.errors import InputError
 from parlay.families import FAMILIES, Family, get_family
 from parlay.layout import Order
@@ -25,22 +27,8 @@ RESNET_DEPTH = 32
 """Depth of a resnet without --depth: Table 3's."""
 
 
-class KernelSizes(click.ParamType):
-    """One kernel size, or one a width group, joined by commas."""
-
-    name = "k[,k...]"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
-        if isinstance(value, tuple):
-            return value
-        try:
-            return tuple(int(part) for part in str(value).split(","))
-        except ValueError:
-            self.fail(f"got {value!r}; allowed: an integer, or one a width group such as 5,3,3", param, ctx)
-
-
 dtype_option = click.option(
-    "--dtype", default="int8", show_default=True, help=f"Activations: {', '.join(ELEMENT_BYTES)}."
+    "--dtype", type=Choice(ELEMENT_BYTES), default="int8", show_default=True, help="Type of activations."
 )
 
 
@@ -48,9 +36,8 @@ dtype_option = click.option(
 class FamilyOptions:
     """What fixes a family."""
 
-    family: str = option(
-        "--family", default="plain", show_default=True, help=f"Kind of network: {', '.join(FAMILIES)}."
-    )
+    heading: ClassVar[str] = "Network"
+    family: str = option("--family", type=Choice(FAMILIES), default="plain", show_default=True, help="Kind of network.")
     depth: int | None = option(
         "--depth", type=int, help=f"Convolutions of a plain network; 6n + 2 for a resnet (default {RESNET_DEPTH})."
     )
@@ -92,37 +79,48 @@ class FamilyOptions:
 class LimitOptions:
     """What a device limits besides the size."""
 
-    params: int | None = option("--params", type=int, help="Exactly this many parameters.")
-    max_params: int | None = option("--max-params", type=int, help="At most this many parameters.")
-    max_macs: int | None = option("--max-macs", type=int, help="At most this many multiply-adds for one image.")
+    heading: ClassVar[str] = "Further limits"
+    params: int | None = option("--params", type=Count(), help="Exactly this many parameters.")
+    max_params: int | None = option("--max-params", type=Count(), help="At most this many parameters.")
+    max_macs: int | None = option("--max-macs", type=Count(), help="At most this many multiply-adds for one image.")
     max_peak_memory: int | None = option(
-        "--max-peak-memory", type=int, help="At most this many bytes of activations live at once."
+        "--max-peak-memory", type=Bytes(), help="Most activation memory live at once, such as 64KiB."
     )
     min_kernels: int | None = option(
-        "--min-kernels", type=int, help="At least this many kernels; with --max-kernels a range."
+        "--min-kernels", type=Count(), help="At least this many kernels; with --max-kernels a range."
     )
-    min_weights: int | None = option("--min-weights", type=int, help="At least this many convolution weights.")
-    min_params: int | None = option("--min-params", type=int, help="At least this many parameters.")
-    min_macs: int | None = option("--min-macs", type=int, help="At least this many multiply-adds.")
-    dtype: str = option("--dtype", default="int8", show_default=True, help=f"Activations: {', '.join(ELEMENT_BYTES)}.")
+    min_weights: int | None = option("--min-weights", type=Count(), help="At least this many convolution weights.")
+    min_params: int | None = option("--min-params", type=Count(), help="At least this many parameters.")
+    min_macs: int | None = option("--min-macs", type=Count(), help="At least this many multiply-adds.")
+    dtype: str = option(
+        "--dtype", type=Choice(ELEMENT_BYTES), default="int8", show_default=True, help="Type of activations."
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class ProblemOptions:
     """What fixes a problem within a family: the size, the score, the fences."""
 
-    kernels: int | None = option("--kernels", type=int, help="Exact size in kernels: weights / k^2, the paper's unit.")
-    weights: int | None = option("--weights", type=int, help="Exact size in convolution weights (Eq. 1).")
-    max_kernels: int | None = option("--max-kernels", type=int, help="Size of at most this many kernels.")
-    max_weights: int | None = option("--max-weights", type=int, help="Size of at most this many convolution weights.")
+    heading: ClassVar[str] = "Size, score, widths"
+    kernels: int | None = option(
+        "--kernels", type=Count(), help="Exact size in kernels, such as 4288 or 30k: weights / k^2, the paper's unit."
+    )
+    weights: int | None = option("--weights", type=Count(), help="Exact size in convolution weights (Eq. 1).")
+    max_kernels: int | None = option("--max-kernels", type=Count(), help="Size of at most this many kernels.")
+    max_weights: int | None = option(
+        "--max-weights", type=Count(), help="Size of at most this many convolution weights."
+    )
     score: str | None = option(
-        "--score", help="Score to maximise (see 'parlay scores'); default energy-group, the paper's."
+        "--score",
+        type=OpenChoice(SCORES, "calibrated:FILE"),
+        metavar="SCORE",
+        help=f"What is maximised: {', '.join(SCORES)} or calibrated:FILE; default energy-group, the paper's.",
     )
     order: str = option(
-        "--order", default="increasing", show_default=True, help=f"How neighbours compare: {', '.join(Order)}."
+        "--order", type=Choice(Order), default="increasing", show_default=True, help="How neighbours compare."
     )
     max_step: str | None = option(
-        "--max-step", help="Largest ratio between neighbouring widths, either way, such as 2 or 1.5."
+        "--max-step", metavar="RATIO", help="Largest ratio between neighbouring widths, either way, such as 2 or 1.5."
     )
     min_width: int = option("--min-width", type=int, default=1, show_default=True, help="Smallest width.")
     max_width: int | None = option("--max-width", type=int, help="Largest width.")

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import click
+from typing import TYPE_CHECKING, ClassVar
 
 from parlay.cli.options import given, option
+from parlay.cli.options.kinds import Counts, Names
 from parlay.errors import InputError
 
 if TYPE_CHECKING:
@@ -18,38 +17,11 @@ if TYPE_CHECKING:
 __all__ = ["BinOptions", "TableOptions"]
 
 
-class Names(click.ParamType):
-    """Column names joined by commas."""
-
-    name = "name[,name...]"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
-        if isinstance(value, tuple):
-            return value
-        names = tuple(part.strip() for part in str(value).split(","))
-        if not all(names) or len(set(names)) != len(names):
-            self.fail(f"got {value!r}; allowed: different names joined by commas", param, ctx)
-        return names
-
-
-class Counts(click.ParamType):
-    """Whole numbers joined by commas."""
-
-    name = "n[,n...]"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
-        if isinstance(value, tuple):
-            return value
-        parts = [part.strip() for part in str(value).split(",")]
-        if not all(part.isascii() and part.isdigit() and 1 <= int(part) <= 10**6 for part in parts):
-            self.fail(f"got {value!r}; allowed: whole numbers of at least 1 joined by commas", param, ctx)
-        return tuple(int(part) for part in parts)
-
-
 @dataclass(frozen=True, kw_only=True)
 class TableOptions:
     """Columns of a table of trained networks; a study names its own."""
 
+    heading: ClassVar[str] = "Columns of a table"
     widths: tuple[str, ...] | None = option("--widths", type=Names(), help="Columns with the widths, such as c0,c1,c2.")
     layers: tuple[int, ...] | None = option(
         "--layers", type=Counts(), help="Convolutions that every width sets, such as 3,1,1; default 1 each."
@@ -57,9 +29,11 @@ class TableOptions:
     accuracy: tuple[str, ...] | None = option(
         "--accuracy", type=Names(), help="Columns with the accuracies, one a run; an empty cell is no run."
     )
-    params: str | None = option("--params", help="Column with the parameters.")
-    macs: str | None = option("--macs", help="Column with the multiply-adds.")
-    peak_memory: str | None = option("--peak-memory", help="Column with the most activation memory; optional.")
+    params: str | None = option("--params", metavar="NAME", help="Column with the parameters.")
+    macs: str | None = option("--macs", metavar="NAME", help="Column with the multiply-adds.")
+    peak_memory: str | None = option(
+        "--peak-memory", metavar="NAME", help="Column with the most activation memory; optional."
+    )
 
     def read(self, source: Path, *, judging: bool = True) -> list[Population]:
         """The networks of a table, or of a study's folder, largest group first.
@@ -104,6 +78,7 @@ class TableOptions:
 class BinOptions:
     """Which networks are of one size."""
 
+    heading: ClassVar[str] = "What is of one size"
     bin_width: float | None = option(
         "--bin", type=float, help="Width in ln size, 0: equal sizes only; default 0.01, of a study all."
     )

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import click
 
 from parlay.cli.options import is_given, option, record
+from parlay.cli.options.kinds import Choice, OpenChoice
 from parlay.cli.options.model import factory_option
 from parlay.cli.options.problem import FamilyOptions
 from parlay.errors import InputError
+from parlay.study.plan import PRECISIONS
 from parlay.train.recipe import PAPER, RECIPES, Recipe, get_recipe
 
 if TYPE_CHECKING:
@@ -39,10 +41,15 @@ __all__ = [
 class DataOptions:
     """What is trained on."""
 
+    heading: ClassVar[str] = "Data"
     data: str | None = option(
-        "--data", help="digits, cifar10, cifar100, folder:PATH, voc2007:PATH, or a Keras-style .npz file."
+        "--data",
+        type=OpenChoice(("digits", "cifar10", "cifar100"), "folder:PATH", "voc2007:PATH", "FILE.npz"),
+        help="Images to train on; a file is Keras-style.",
     )
-    data_dir: str = option("--data-dir", default="data", show_default=True, help="Where downloads are kept.")
+    data_dir: str = option(
+        "--data-dir", metavar="PATH", default="data", show_default=True, help="Where downloads are kept."
+    )
 
     def load(self) -> Dataset:
         """Read the data."""
@@ -69,15 +76,20 @@ class DataOptions:
 class RecipeOptions:
     """How it is trained."""
 
+    heading: ClassVar[str] = "Training"
     recipe: str | None = option(
-        "--recipe", help=f"{PAPER}, {', '.join(RECIPES)}; default digits for digits, else fast."
+        "--recipe", type=Choice((PAPER, *RECIPES)), help="Default: digits for digits, else fast."
     )
     recipe_set: tuple[str, ...] = option(
-        "--recipe-set", multiple=True, help="A field of the recipe, such as lr=0.05; repeatable."
+        "--recipe-set", metavar="FIELD=VALUE", multiple=True, help="A field of the recipe, such as lr=0.05; repeatable."
     )
     steps: int | None = option("--steps", type=int, help="Batches to train on; default: the recipe's.")
     precision: str = option(
-        "--precision", default="auto", show_default=True, help="fp32, bf16, or auto: the study's, else the faster."
+        "--precision",
+        type=Choice(("auto", *PRECISIONS)),
+        default="auto",
+        show_default=True,
+        help="auto: the study's, else the faster.",
     )
 
     def make(self, data: str | None, *, family: str = "plain") -> Recipe:
@@ -138,8 +150,11 @@ class RecipeOptions:
 class NetworkOptions:
     """A network of a family, or any model."""
 
+    heading: ClassVar[str] = "Network"
     val: int = option("--val", type=int, default=0, show_default=True, help="Training images set aside to choose by.")
-    model: str | None = option("--model", help="A PyTorch model instead of a family, as in 'parlay trace'.")
+    model: str | None = option(
+        "--model", metavar="SPEC", help="A PyTorch model instead of a family, as in 'parlay trace'."
+    )
     model_arg: tuple[str, ...] = factory_option()
     family: FamilyOptions = field(metadata=record(FamilyOptions))
 
@@ -172,6 +187,7 @@ class NetworkOptions:
 class SeedOptions:
     """Which seeds every layout is trained with."""
 
+    heading: ClassVar[str] = "Seeds"
     seeds: int | None = option(
         "--n-seeds", "--seeds", type=int, help="Runs of each layout, seeds 0, 1, ...; default 1."
     )
@@ -186,7 +202,10 @@ class SeedOptions:
 class MachineOptions:
     """On what it is trained; no part of a trial's identity."""
 
-    device: str = option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
+    heading: ClassVar[str] = "Machine"
+    device: str = option(
+        "--device", type=OpenChoice(("auto", "cpu", "cuda", "mps"), "cuda:N"), default="auto", show_default=True
+    )
     threads: int | None = option(
         "--threads", type=int, help="CPU threads of a trial; default 1, or what train finds faster."
     )
@@ -204,8 +223,9 @@ class MachineOptions:
 class RunningOptions:
     """Where trials run, and what happens when one fails or is killed."""
 
+    heading: ClassVar[str] = "Trials"
     workers: int | None = option("--workers", type=int, help="Trials at a time, each in a process of its own.")
-    ray: str | None = option("--ray", help="auto or ADDRESS: run on a Ray cluster (extra 'ray').")
+    ray: str | None = option("--ray", type=OpenChoice(("auto",), "ADDRESS"), help="Run on a Ray cluster (extra 'ray').")
     ray_cpus: float = option(
         "--ray-cpus", type=float, default=1, show_default=True, help="Cores that one trial reserves there."
     )

@@ -7,7 +7,7 @@ from parlay.cli.group import CommandTable
 __all__ = ["paper"]
 
 paper = CommandTable(
-    {name: f"parlay.cli.paper.{name}:{name}" for name in ("check", "run", "figures", "claims")},
+    {"Commands": {name: f"parlay.cli.paper.{name}:{name}" for name in ("check", "run", "figures", "claims")}},
     name="paper",
-    help="Liao et al. (2017): tables recomputed, figures and claims from our own trainings.",
+    help="Liao et al. (2017): tables, figures and claims, made again.",
 )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from parlay.cli.command import command
 from parlay.cli.options import json_option
 from parlay.documents import document
 
@@ -15,10 +16,13 @@ if TYPE_CHECKING:
 __all__ = ["check"]
 
 
-@click.command()
+@command("parlay paper check")
 @json_option
 def check(as_json: bool) -> int:
-    """Recompute every number of Tables 1, 2, 4 and 5; exit 0 when all agrees but for the known errata, else 1."""
+    """Recompute every number of Tables 1, 2, 4 and 5.
+
+    Exit code 0 when all agrees but for the known errata, else 1.
+    """
     from parlay.paper import check as recompute
 
     report = recompute()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from parlay.cli.command import command
 from parlay.cli.options import json_option, takes
 from parlay.cli.paper.trials import TrialOptions
 from parlay.documents import document
@@ -11,11 +12,14 @@ from parlay.documents import document
 __all__ = ["claims"]
 
 
-@click.command()
+@command("parlay paper claims --results results")
 @takes(trials=TrialOptions)
 @json_option
 def claims(trials: TrialOptions, as_json: bool) -> None:
-    """Each claim of section 4: our estimate, 95 % interval and verdict; and ours on what the paper leaves out."""
+    """Each claim of section 4, judged by trainings.
+
+    Our estimate, 95 % interval and verdict; and ours on what the paper leaves out.
+    """
     from collections import Counter
 
     from parlay.paper.judge_claims import gather, judge_all

@@ -6,17 +6,21 @@ from pathlib import Path
 
 import click
 
+from parlay.cli.command import command
 from parlay.cli.options import json_option, takes
+from parlay.cli.options.kinds import Choice
 from parlay.cli.paper.trials import TrialOptions
 from parlay.documents import document
 
 __all__ = ["figures"]
 
 
-@click.command()
+@command("parlay paper figures --results results --out figures --format png")
 @takes(trials=TrialOptions)
 @click.option("--out", type=click.Path(path_type=Path), default="figures", show_default=True, help="Folder to write.")
-@click.option("--format", "kinds", multiple=True, help="pdf, svg or png; repeatable; default: all three.")
+@click.option(
+    "--format", "kinds", type=Choice(("pdf", "svg", "png")), multiple=True, help="Repeatable; default: all three."
+)
 @json_option
 def figures(
     trials: TrialOptions,
@@ -24,7 +28,10 @@ def figures(
     kinds: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Draw Figures 2 to 5, free order and matched pairs; write Tables 1 to 5 and the claims beside them."""
+    """Draw Figures 2 to 5, and write Tables 1 to 5.
+
+    Free order, matched pairs and the claims stand beside them.
+    """
     from parlay.documents import write_atomically
     from parlay.paper.figures import FORMATS, write_figures
     from parlay.paper.judge_claims import gather, judge_all

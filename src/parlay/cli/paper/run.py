@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import click
 
+from parlay.cli.command import command
 from parlay.cli.options import json_option, option, takes
+from parlay.cli.options.kinds import Choice
 from parlay.cli.options.training import MachineOptions, seeds_from
 from parlay.documents import document
 from parlay.errors import InputError
+from parlay.paper.experiments import EXPERIMENTS
+from parlay.study.plan import PRECISIONS
+from parlay.train.recipe import PAPER, RECIPES
 
 if TYPE_CHECKING:
     from parlay.data import Dataset
@@ -26,11 +31,16 @@ __all__ = ["run"]
 class ProtocolOptions:
     """How the layouts of a panel are trained, and which of them."""
 
+    heading: ClassVar[str] = "Training"
     recipe: str = option(
-        "--recipe", default="fast", show_default=True, help="fast, paper (the paper's 40,000 or 80,000 steps)."
+        "--recipe",
+        type=Choice((PAPER, *RECIPES)),
+        default="fast",
+        show_default=True,
+        help="paper: its 40,000 or 80,000 steps.",
     )
     steps: int | None = option("--steps", type=int, help="Batches to train on; default: the recipe's.")
-    precision: str = option("--precision", default="fp32", show_default=True, help="fp32 or bf16.")
+    precision: str = option("--precision", type=Choice(PRECISIONS), default="fp32", show_default=True)
     seeds: int | None = option("--n-seeds", "--seeds", type=int, help="Runs of each layout; default 1, for pairs 3.")
     given: tuple[int, ...] = option("--seed", type=int, multiple=True, help="A seed of its own choice; repeatable.")
     layouts: int | None = option(
@@ -56,10 +66,18 @@ class ProtocolOptions:
 class PanelDataOptions:
     """Images of the panels, which are CIFAR-10 or CIFAR-100."""
 
-    data: str | None = option("--data", help="cifar10 or cifar100; default: the panel's own, which it must be.")
-    data_dir: str = option("--data-dir", default="data", show_default=True, help="Where downloads are kept.")
+    heading: ClassVar[str] = "Data"
+    data: str | None = option(
+        "--data", type=Choice(("cifar10", "cifar100")), help="Default: the panel's own, which it must be."
+    )
+    data_dir: str = option(
+        "--data-dir", metavar="PATH", default="data", show_default=True, help="Where downloads are kept."
+    )
     data_file: tuple[str, ...] = option(
-        "--data-file", multiple=True, help="A Keras-style .npz instead: PATH, or cifar10=PATH; repeatable."
+        "--data-file",
+        metavar="PATH",
+        multiple=True,
+        help="A Keras-style .npz instead: PATH, or cifar10=PATH; repeatable.",
     )
 
     def make(self, panels: Sequence[str]) -> tuple[Callable[[str], Dataset], dict[str, DataSource]]:
@@ -95,8 +113,8 @@ class PanelDataOptions:
         return load, {name: DataSource(name=name, spec=spec, folder=folder) for name, spec in specs.items()}
 
 
-@click.command()
-@click.option("--panel", "panels", multiple=True, help="3a to 3d, 4a to 4d, 5a, 5b, free3, free4, pairs; repeatable.")
+@command("parlay paper run --panel 3a --study runs/paper")
+@click.option("--panel", "panels", type=Choice(EXPERIMENTS), multiple=True, help="Repeatable.")
 @takes(protocol=ProtocolOptions, images=PanelDataOptions)
 @click.option("--study", type=click.Path(path_type=Path), help="Folder of the study; needed.")
 @click.option("--results", type=click.Path(path_type=Path), help="Trials as text: read first, added to.")
@@ -115,9 +133,10 @@ def run(
     machine: MachineOptions,
     as_json: bool,
 ) -> int:
-    """Train the networks behind panels of the figures; call it again to go on where it stopped.
+    """Train the networks behind panels of the figures.
 
-    With --results, trials that are there already are not trained again, and every trial is added as it ends.
+    The same command goes on where it stopped. With --results, trials that are there already are not trained again,
+    and every trial is added as it ends.
     """
     from parlay.cli.trials import ProgressBar
     from parlay.paper.runs import run_panels

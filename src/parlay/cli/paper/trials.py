@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import click
 
 from parlay.cli.options import option
+from parlay.cli.options.kinds import Choice
 from parlay.errors import InputError
+from parlay.train.recipe import RECIPES
 
 if TYPE_CHECKING:
     from parlay.study import Row
@@ -23,6 +25,7 @@ RESULTS = Path("results")
 class TrialOptions:
     """Trials of studies, or kept as text."""
 
+    heading: ClassVar[str] = "Trials"
     studies: tuple[Path, ...] = option("--study", multiple=True, type=click.Path(path_type=Path), help="Repeatable.")
     results: tuple[Path, ...] = option(
         "--results",
@@ -30,7 +33,7 @@ class TrialOptions:
         type=click.Path(path_type=Path),
         help="Trials as text, as 'paper run' writes them; repeatable; default: results, without --study.",
     )
-    recipe: str | None = option("--recipe", help="Only trials of this recipe.")
+    recipe: str | None = option("--recipe", type=Choice(RECIPES), help="Only trials of this recipe.")
     steps: int | None = option("--steps", type=int, help="Only trials of so many steps.")
 
     def read(self) -> list[Row]:

@@ -8,12 +8,14 @@ __all__ = ["study"]
 
 study = CommandTable(
     {
-        "new": "parlay.cli.study.new:new",
-        "run": "parlay.cli.study.run:run",
-        "status": "parlay.cli.study.status:status",
-        "compare": "parlay.cli.study.compare:compare",
-        "export": "parlay.cli.study.export:export",
+        "Commands": {
+            "new": "parlay.cli.study.new:new",
+            "run": "parlay.cli.study.run:run",
+            "status": "parlay.cli.study.status:status",
+            "compare": "parlay.cli.study.compare:compare",
+            "export": "parlay.cli.study.export:export",
+        }
     },
     name="study",
-    help="Train many layouts, keep every result, go on where it stopped. FOLDER is the study's.",
+    help="Train many layouts, keep every result, go on where it stopped.\n\nFOLDER is the study's.",
 )

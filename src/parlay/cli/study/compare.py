@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from parlay.cli.command import command
 from parlay.cli.options import json_option
 from parlay.documents import document
 from parlay.layout import format_layout
@@ -21,15 +22,16 @@ if TYPE_CHECKING:
 __all__ = ["compare"]
 
 
-@click.command()
+@command("parlay study compare runs/digits 8-12-16 6-12-18")
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.argument("layouts", nargs=-1, metavar="[A B ...]")
 @json_option
 def compare(folder: Path, layouts: tuple[str, ...], as_json: bool) -> None:
-    """Which layout is better, with the seeds at hand, and how many more would decide it.
+    """Which layout is better, with the seeds at hand.
 
-    A B ... are layouts such as 35-36-37-43 (or 'original'), each compared with the first; without any, all are
-    compared, with the one that is best on validation images, or the first planned. FOLDER may hold a trials.csv alone.
+    And how many more seeds would decide it. A B ... are layouts such as 35-36-37-43 (or 'original'), each compared
+    with the first; without any, all are compared, with the one that is best on validation images, or the first
+    planned. FOLDER may hold a trials.csv alone.
     """
     from parlay.documents import document
     from parlay.evidence.comparison import compare_layouts

@@ -6,19 +6,23 @@ from pathlib import Path
 
 import click
 
+from parlay.cli.command import command
 from parlay.cli.options import json_option
 from parlay.documents import document
 
 __all__ = ["export"]
 
 
-@click.command()
+@command("parlay study export runs/digits --curves curves.csv")
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--csv", "table", type=click.Path(path_type=Path), help="Every trial as a line; - for stdout.")
 @click.option("--curves", type=click.Path(path_type=Path), help="Loss of every step: .csv, or .npz by trial.")
 @json_option
 def export(folder: Path, table: Path | None, curves: Path | None, as_json: bool) -> None:
-    """Every trial of the study, planned ones too, as CSV (on stdout unless told otherwise) or JSON."""
+    """Every trial of the study, planned ones too, as text.
+
+    CSV, on stdout unless told otherwise, or JSON.
+    """
     from parlay.study.export import export_curves, trials_json, trials_text
 
     if curves is not None:

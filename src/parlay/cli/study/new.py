@@ -6,20 +6,22 @@ from pathlib import Path
 
 import click
 
+from parlay.cli.command import command
 from parlay.cli.options import json_option, takes
 from parlay.cli.options.plan import PlanOptions
 
 __all__ = ["new"]
 
 
-@click.command()
+@command("parlay study new runs/digits --depth 3 --kernels 400 --layouts top:4 --data digits")
 @click.argument("folder", type=click.Path(path_type=Path))
 @takes(planned=PlanOptions)
 @json_option
 def new(folder: Path, planned: PlanOptions, as_json: bool) -> None:
-    """Plan trials without training them, in a new study or besides those of an old one.
+    """Plan trials without training them.
 
-    --n-seeds or --seed alone plans more seeds of everything that the study holds.
+    In a new study, or besides those of an old one. --n-seeds or --seed alone plans more seeds of everything that the
+    study holds.
     """
     from parlay.documents import document
     from parlay.study.conduct import add_seeds, plan_into

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from parlay.cli.command import command
 from parlay.cli.options import json_option, takes
 from parlay.cli.options.plan import PlanOptions
 from parlay.cli.options.training import RunningOptions
@@ -13,16 +14,16 @@ from parlay.cli.options.training import RunningOptions
 __all__ = ["run"]
 
 
-@click.command()
+@command("parlay study run runs/digits --depth 3 --kernels 400 --layouts top:4 --data digits --n-seeds 3")
 @click.argument("folder", required=False, type=click.Path(path_type=Path))
 @click.option("--study", "named", type=click.Path(path_type=Path), help="FOLDER in another place.")
 @takes(running=RunningOptions, planned=PlanOptions)
 @json_option
 def run(folder: Path | None, named: Path | None, running: RunningOptions, planned: PlanOptions, as_json: bool) -> int:
-    """Train what is not complete, and write trials.csv and scatter.png into the study's folder.
+    """Train what is not complete.
 
-    With --layouts it plans and runs these; without, it runs everything that the study holds. --n-seeds or --seed alone
-    adds seeds to all of that first.
+    Writes trials.csv and scatter.png into the study's folder. With --layouts it plans and runs these; without, it
+    runs everything that the study holds. --n-seeds or --seed alone adds seeds to all of that first.
     """
     from parlay.cli.trials import finish
     from parlay.report.scatter import scatter_into

@@ -7,18 +7,22 @@ from pathlib import Path
 
 import click
 
+from parlay.cli.command import command
 from parlay.cli.options import json_option
 from parlay.documents import document
 
 __all__ = ["status"]
 
 
-@click.command()
+@command("parlay study status runs/digits --watch")
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--watch", is_flag=True, help="Go on showing it until nothing is left or nobody works on it.")
 @json_option
 def status(folder: Path, watch: bool, as_json: bool) -> None:
-    """What is running, done, failed and left; works while another process runs the study."""
+    """What is running, done, failed and left.
+
+    It works while another process runs the study.
+    """
     from parlay.study.status import gather
 
     if as_json:
