@@ -33,7 +33,6 @@ def compare(folder: Path, layouts: tuple[str, ...], as_json: bool) -> None:
     with the first; without any, all are compared, with the one that is best on validation images, or the first
     planned. FOLDER may hold a trials.csv alone.
     """
-    from parlay.documents import document
     from parlay.evidence.comparison import compare_layouts
     from parlay.study.reading import read_trials
 
