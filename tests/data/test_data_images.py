@@ -257,6 +257,21 @@ def test_a_folder_may_have_an_at_sign(tmp_path: Path):
     assert load("digits", image_size=8).image == 8
 
 
+def test_grey_images_have_one_channel(tmp_path: Path):
+    """``:grey`` gives Pillow's luma, resized alike; colour keeps a cache of its own; a folder so called is itself."""
+    root = split_folder(tmp_path / "pets")
+    picture(root / "train" / "cat" / "0.png", 200, size=(9, 9))
+    grey, colour = (load(f"folder:{root}@9{end}", data_dir=tmp_path / "data") for end in (":grey", ""))
+    assert (grey.in_channels, grey.image, colour.in_channels) == (1, 9, 3)
+    with Image.open(root / "train" / "cat" / "0.png") as image:
+        luma = np.asarray(image.convert("L"))
+    assert (grey.train_images[0, 0].numpy() == luma).all()
+    assert load(f"folder:{root}:grey", data_dir=tmp_path / "data").train_images.shape[1:] == (1, 32, 32)
+    assert grey.fingerprint == load(f"folder:{root}@9:grey", data_dir=tmp_path / "data").fingerprint
+    named = split_folder(tmp_path / "odd:grey")
+    assert load(f"folder:{named}", data_dir=tmp_path / "data").in_channels == 3
+
+
 def test_an_unwritable_cache_is_one_line(tmp_path: Path):
     """A file where the data folder should be: an InputError, before any image is read."""
     root = split_folder(tmp_path / "pets")

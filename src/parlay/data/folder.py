@@ -21,7 +21,9 @@ PART_FOR_TEST = 5
 """Where there are no split folders, one image in so many is kept to test on."""
 
 
-def image_folder(root: Path, *, side: int, cache: Path, progress: Progress | None = None) -> Dataset:
+def image_folder(
+    root: Path, *, side: int, cache: Path, grey: bool = False, progress: Progress | None = None
+) -> Dataset:
     """Read ``root/train/CLASS/*`` and ``root/test/CLASS/*`` (or val, or valid), or split ``root/CLASS/*`` by class.
 
     Without a folder ``train`` and without one of the others, a fifth of the images, of each class its share, is kept to
@@ -32,6 +34,7 @@ def image_folder(root: Path, *, side: int, cache: Path, progress: Progress | Non
         root: the folder.
         side: pixels of the images.
         cache: folder of the caches.
+        grey: one channel instead of three.
         progress: called with images read and images in all; not when the cache is used.
 
     Raises:
@@ -44,7 +47,7 @@ def image_folder(root: Path, *, side: int, cache: Path, progress: Progress | Non
 
     def make() -> dict[str, np.ndarray]:
         number = {name: label for label, name in enumerate(classes)}
-        images = read_images(files, side=side, crop=True, progress=progress)
+        images = read_images(files, side=side, crop=True, grey=grey, progress=progress)
         labels = np.array([number[name] for part in names for name in part], dtype=np.int64)
         tested = np.arange(len(files)) >= len(train)
         if not has_test:
@@ -60,8 +63,8 @@ def image_folder(root: Path, *, side: int, cache: Path, progress: Progress | Non
         raise InputError(f"classes in {root}", given=_some(classes), allowed="at least 2 folders, one a class")
     if not has_test and len(files) == len(classes):
         raise InputError(f"images in {root}", given="one a class", allowed="more, since some are kept to test on")
-    key = state_of(root, files, side=side)
-    arrays = cached(cache, source="folder", root=root, side=side, key=key, make=make)
+    key = state_of(root, files, side=side, grey=grey)
+    arrays = cached(cache, source="folder-grey" if grey else "folder", root=root, side=side, key=key, make=make)
     return from_arrays(root.resolve().name, arrays, class_names=tuple(classes))
 
 

@@ -43,18 +43,21 @@ def check_image_size(side: int) -> int:
     return side
 
 
-def read_images(paths: Sequence[Path], *, side: int, crop: bool, progress: Progress | None = None) -> np.ndarray:
-    """Read images as RGB and resize them to ``side`` x ``side``, antialiased (a triangle filter over what shrinks).
+def read_images(
+    paths: Sequence[Path], *, side: int, crop: bool, grey: bool = False, progress: Progress | None = None
+) -> np.ndarray:
+    """Read images as RGB or grey and resize them to ``side`` x ``side``, antialiased (a triangle filter if they shrink).
 
     Args:
         paths: image files of any size and format that Pillow reads.
         side: pixels.
         crop: whether to cut the largest centred square (a resized shorter side and a centre crop in one step) or to
             squash the whole image.
+        grey: one channel, the luma of ITU-R 601, instead of three.
         progress: called after every image, in this thread.
 
     Returns:
-        uint8 (N, side, side, 3).
+        uint8 (N, side, side, 3), or (N, side, side, 1) in grey.
 
     Raises:
         InputError: naming the images that cannot be read, after all have been tried.
@@ -75,12 +78,12 @@ def read_images(paths: Sequence[Path], *, side: int, crop: bool, progress: Progr
                 square = min(width, height)
                 left, top = ((width - square) / 2, (height - square) / 2) if crop else (0, 0)
                 box = (left, top, width - left, height - top)
-                small = image.convert("RGB").resize((side, side), Image.Resampling.BILINEAR, box=box)
-                return np.asarray(small)
+                small = image.convert("L" if grey else "RGB").resize((side, side), Image.Resampling.BILINEAR, box=box)
+                return np.asarray(small).reshape(side, side, -1)
         except Exception as error:  # decoders raise anything on damaged files
             return f"{path} ({' '.join(str(error).split()) or type(error).__name__})"
 
-    images = np.empty((len(paths), side, side, 3), dtype=np.uint8)
+    images = np.empty((len(paths), side, side, 1 if grey else 3), dtype=np.uint8)
     unreadable: list[str] = []
     pool = ThreadPoolExecutor(max_workers=min(MOST_THREADS, os.cpu_count() or 1))
     try:
@@ -106,13 +109,13 @@ def read_images(paths: Sequence[Path], *, side: int, crop: bool, progress: Progr
     return images
 
 
-def state_of(root: Path, files: Sequence[Path], *, side: int) -> str:
-    """SHA-256 over names, sizes and times of change of files and the size asked for: the key of what is made of them.
+def state_of(root: Path, files: Sequence[Path], *, side: int, grey: bool = False) -> str:
+    """SHA-256 over names, sizes and times of change of files, and of what is asked for: the key of what is made of them.
 
     Raises:
         InputError: naming a file that is missing.
     """
-    digest = hashlib.sha256(f"{VERSION}\n{side}\n".encode())
+    digest = hashlib.sha256(f"{VERSION}\n{side}{' grey' if grey else ''}\n".encode())
     for file in files:
         try:
             found = file.stat()

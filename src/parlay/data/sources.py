@@ -29,10 +29,10 @@ SOURCES: dict[str, Callable[[Path], Dataset]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Resized:
-    """A source of image files that are resized: ``KIND:PATH`` or ``KIND:PATH@SIZE``.
+    """A source of image files that are resized: ``KIND:PATH``, ``KIND:PATH@SIZE``, either with ``:grey`` behind.
 
     Attributes:
-        read: reader, given the path, side=, cache= and progress=.
+        read: reader, given the path, side=, cache=, grey= and progress=.
         side: pixels when nobody says otherwise.
     """
 
@@ -50,10 +50,13 @@ HELP: dict[str, str] = {
     "digits": "scikit-learn's handwritten digits, 8x8, grey",
     "cifar10, cifar100": "fetched by torchvision and checked",
     "PATH.npz": "Keras-style: x_train, y_train, x_test, y_test",
-    "folder:PATH[@SIZE]": "PATH/train/CLASS/* and PATH/test/CLASS/*, or PATH/CLASS/*; resized to 32x32 or SIZE",
-    "voc2007:PATH[@SIZE]": "PATH/VOCdevkit/VOC2007, several labels an image; resized to 64x64 or SIZE",
+    "folder:PATH[@SIZE][:grey]": "PATH/train/CLASS/* and PATH/test/CLASS/*, or PATH/CLASS/*; resized to 32x32 or SIZE",
+    "voc2007:PATH[@SIZE][:grey]": "PATH/VOCdevkit/VOC2007, several labels an image; resized to 64x64 or SIZE",
 }
 """What can be given -> what it is, for help texts and messages."""
+
+GREY = ":grey"
+"""What stands behind a path or a size for images of one channel; a folder of that name is that folder."""
 
 CACHE = "cache"
 """Folder within the data folder in which resized images are kept."""
@@ -70,7 +73,7 @@ def load(
 
     Args:
         spec: ``digits``, ``cifar10``, ``cifar100``, the path of a Keras-style .npz file, ``folder:PATH`` or
-            ``voc2007:PATH``; the last two may end in ``@SIZE``.
+            ``voc2007:PATH``; the last two may end in ``@SIZE``, in ``:grey`` for one channel, or in ``@SIZE:grey``.
         data_dir: folder in which downloads and, in its folder ``cache``, resized images are kept.
         image_size: side in pixels to which the images of ``folder:`` and ``voc2007:`` are resized, instead of
             ``@SIZE``; other images have the size they have.
@@ -88,9 +91,10 @@ def load(
     kind, colon, place = name.partition(":")
     if colon and kind in RESIZED:
         source = RESIZED[kind]
-        path, side = _place(kind, place, image_size)
+        grey = place.endswith(GREY) and not Path(place).exists()
+        path, side = _place(kind, place.removesuffix(GREY) if grey else place, image_size)
         side = source.side if side is None else side
-        return source.read(path, side=side, cache=Path(data_dir) / CACHE, progress=progress)
+        return source.read(path, side=side, cache=Path(data_dir) / CACHE, grey=grey, progress=progress)
     if name in SOURCES:
         return _as_it_is(SOURCES[name](Path(data_dir)), image_size)
     if name.endswith(".npz") or Path(name).is_file():
@@ -101,7 +105,9 @@ def load(
 def _place(kind: str, place: str, image_size: int | None) -> tuple[Path, int | None]:
     """Path and size; a folder whose name ends in @ and digits is that folder."""
     if not place:
-        raise InputError("data", given=f"{kind}: without a path", allowed=f"{kind}:PATH or {kind}:PATH@SIZE")
+        raise InputError(
+            "data", given=f"{kind}: without a path", allowed=f"{kind}:PATH, {kind}:PATH@SIZE or {kind}:PATH@SIZE:grey"
+        )
     found = re.fullmatch(r"(.+)@(\d{1,9})", place)
     if found is None or Path(place).exists():
         return Path(place), None if image_size is None else check_image_size(image_size)

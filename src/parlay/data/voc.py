@@ -22,7 +22,7 @@ PARTS = {"train": "trainval", "test": "test"}
 """Our name of a part -> that of VOC's image set."""
 
 
-def voc2007(root: Path, *, side: int, cache: Path, progress: Progress | None = None) -> Dataset:
+def voc2007(root: Path, *, side: int, cache: Path, grey: bool = False, progress: Progress | None = None) -> Dataset:
     """Read ``root/VOCdevkit/VOC2007``: trainval to train on, test to test on.
 
     Labels are those of ``ImageSets/Main/CLASS_trainval.txt`` and ``CLASS_test.txt``: 1 present, 0 only difficult ones
@@ -33,6 +33,7 @@ def voc2007(root: Path, *, side: int, cache: Path, progress: Progress | None = N
         root: the folder given to ``torchvision.datasets.VOCDetection``.
         side: pixels of the images.
         cache: folder of the caches.
+        grey: one channel instead of three.
         progress: called with images read and images in all; not when the cache is used.
 
     Raises:
@@ -57,12 +58,12 @@ def voc2007(root: Path, *, side: int, cache: Path, progress: Progress | None = N
     files = images["train"] + images["test"]
 
     def make() -> dict[str, np.ndarray]:
-        pixels = read_images(files, side=side, crop=False, progress=progress)
+        pixels = read_images(files, side=side, crop=False, grey=grey, progress=progress)
         train, test = pixels[: len(images["train"])], pixels[len(images["train"]) :]
         return {"x_train": train, "y_train": labels["train"], "x_test": test, "y_test": labels["test"]}
 
-    key = state_of(root, [*texts, *files], side=side)
-    arrays = cached(cache, source="voc2007", root=root, side=side, key=key, make=make)
+    key = state_of(root, [*texts, *files], side=side, grey=grey)
+    arrays = cached(cache, source="voc2007-grey" if grey else "voc2007", root=root, side=side, key=key, make=make)
     return from_arrays("voc2007", arrays, multi_label=True, class_names=CLASSES)
 
 
