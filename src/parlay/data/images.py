@@ -46,7 +46,7 @@ def check_image_size(side: int) -> int:
 def read_images(
     paths: Sequence[Path], *, side: int, crop: bool, grey: bool = False, progress: Progress | None = None
 ) -> np.ndarray:
-    """Read images as RGB or grey and resize them to ``side`` x ``side``, antialiased (a triangle filter if they shrink).
+    """Read images as RGB or grey and resize them to ``side`` x ``side``, antialiased (a triangle filter).
 
     Args:
         paths: image files of any size and format that Pillow reads.
@@ -110,7 +110,7 @@ def read_images(
 
 
 def state_of(root: Path, files: Sequence[Path], *, side: int, grey: bool = False) -> str:
-    """SHA-256 over names, sizes and times of change of files, and of what is asked for: the key of what is made of them.
+    """SHA-256 over names, sizes and times of change of files, and what is asked for: the key of what they make.
 
     Raises:
         InputError: naming a file that is missing.
