@@ -34,7 +34,7 @@ class ModelNetwork(Network):
     """Any PyTorch model, by name; make it with ``ModelNetwork.traced``. Its code is loaded when an amount is asked for.
 
     Attributes:
-        spec: ``torchvision/NAME``, ``timm/NAME``, ``package.module:factory`` or ``path/file.py:factory``.
+        spec: ``torchvision/NAME``, ``timm/NAME``, ``package.module:factory`` or ``file.py:factory``.
         kwargs: of the model's factory, as JSON text.
         in_channels, image, classes: of the data it is trained on.
         group_names: names of the width groups.
@@ -42,6 +42,9 @@ class ModelNetwork(Network):
         today: the model's own widths.
         structure: SHA-256 of the groups and of the polynomials of parameters and multiply-adds, so that a model whose
             code has changed is another network.
+        folder: where the file of the model lies, on this machine: no part of what it is, and in no table.
+        code: SHA-256 of that file, where it is one: two codes of one structure are one network, but that is said.
+        known_as: how an earlier parlay called it, with its whole path: identities of that time hold it.
     """
 
     spec: str
@@ -53,6 +56,9 @@ class ModelNetwork(Network):
     multiples: tuple[int, ...] = field(repr=False)
     today: Layout
     structure: str = field(repr=False)
+    folder: str = field(default="", repr=False, compare=False)
+    code: str = field(default="", repr=False, compare=False)
+    known_as: str = field(default="", repr=False)
 
     @classmethod
     def traced(
@@ -76,9 +82,10 @@ class ModelNetwork(Network):
             raise InputError(
                 "model arguments", given=repr(dict(kwargs or {}))[:200], allowed="numbers, texts, lists and None"
             ) from None
+        folder, name = _split(spec)
         graph, structure = _graph(spec, text, in_channels, image, classes)
         return cls(
-            spec=spec,
+            spec=name,
             kwargs=text,
             in_channels=in_channels,
             image=image,
@@ -87,12 +94,25 @@ class ModelNetwork(Network):
             multiples=tuple(group.multiple_of for group in graph.space.groups),
             today=graph.layout,
             structure=structure,
+            folder=folder,
+            code=_code(spec),
         )
+
+    @property
+    def place(self) -> str:
+        """What loads it here: the file's path with the factory, or its name."""
+        return str(Path(self.folder) / self.spec) if self.folder else self.spec
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether the file's content is no longer the one that it was planned with; False where either is unknown."""
+        here = _code(self.place)
+        return bool(self.code and here) and here != self.code
 
     @property
     def config(self) -> dict[str, Any]:
         return {
-            "model": self.spec,
+            "model": self.known_as or self.spec,
             "kwargs": json.loads(self.kwargs),
             "in_channels": self.in_channels,
             "image": self.image,
@@ -105,8 +125,7 @@ class ModelNetwork(Network):
 
     @property
     def title(self) -> str:
-        place, _, name = self.spec.rpartition(":")
-        return f"{Path(place).name}:{name}" if Path(place).is_absolute() else self.spec
+        return self.spec
 
     def check(self, layout: Sequence[int]) -> Layout:
         """The layout as a tuple, if the model can be built at it; nothing is traced for that."""
@@ -156,7 +175,7 @@ class ModelNetwork(Network):
         Raises:
             StudyError: when the model's code has changed since the network was made.
         """
-        graph, structure = _graph(self.spec, self.kwargs, self.in_channels, self.image, self.classes)
+        graph, structure = _graph(self.place, self.kwargs, self.in_channels, self.image, self.classes)
         if structure != self.structure:
             raise StudyError(
                 f"model {self.spec} is no longer the one that was planned: its groups or its polynomials differ;"
@@ -183,8 +202,11 @@ def network_from(config: Mapping[str, Any]) -> TrialNetwork:
         factory = get_family(values.pop("name"))
         depth, sizes = values.pop("depth"), values.pop("kernel_sizes")
         return factory(depth, kernel_size=sizes, **values)
+    folder, name = _split(values["model"])
     return ModelNetwork(
-        spec=values["model"],
+        spec=name,
+        folder=folder,
+        known_as=values["model"] if folder else "",
         kwargs=json.dumps(values["kwargs"], sort_keys=True, allow_nan=False),
         in_channels=values["in_channels"],
         image=values["image"],
@@ -206,7 +228,7 @@ def network_columns(network: TrialNetwork) -> dict[str, Any]:
     config = network.config
     same = ("depth", "kernel_sizes", "in_channels", "image", "classes")
     return {
-        "network": config.get("model", network.title),
+        "network": network.title,
         "family": config.get("name"),
         **{name: config.get(name) for name in same},
     }
@@ -227,6 +249,28 @@ def layout_costs(network: TrialNetwork, layout: Layout) -> dict[str, Any]:
         **sizes,
         **{name: amounts[name] for name in ("params", "macs", "peak_activation_bytes")},
     }
+
+
+def _split(spec: str) -> tuple[str, str]:
+    """Folder of a model's file, and the file's name with the factory; no folder of anything else.
+
+    >>> _split("/home/me/nets/wake.py:WakeNet"), _split("torchvision/resnet18")
+    (('/home/me/nets', 'wake.py:WakeNet'), ('', 'torchvision/resnet18'))
+    """
+    place, colon, factory = spec.rpartition(":")
+    path = Path(place).expanduser()
+    if not colon or not (path.suffix == ".py" or path.is_file()) or path.name == spec.partition(":")[0]:
+        return "", spec
+    return str(path.parent), f"{path.name}:{factory}"
+
+
+def _code(spec: str) -> str:
+    """SHA-256 of a model's file; empty for anything else, and where it cannot be read."""
+    path = Path(spec.rpartition(":")[0]).expanduser()
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+    except OSError:
+        return ""
 
 
 @lru_cache(maxsize=8)
