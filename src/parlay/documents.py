@@ -12,7 +12,7 @@ from typing import Any
 
 from parlay.errors import InputError
 
-__all__ = ["SCHEMA_VERSION", "document", "finite", "write_atomically"]
+__all__ = ["SCHEMA_VERSION", "document", "finite", "portable", "write_atomically"]
 
 SCHEMA_VERSION = 1
 """Version of every JSON document and file format that parlay writes; raised when a key changes its meaning."""
@@ -28,6 +28,15 @@ def document(content: Mapping[str, Any]) -> str:
     }
     """
     return json.dumps({"schema_version": SCHEMA_VERSION, **content}, indent=2, allow_nan=False)
+
+
+def portable(path: Path | str) -> str:
+    """A path as a page or a card names it: a relative one as it is, of an absolute one the last name alone.
+
+    >>> portable("results/free4"), portable("/home/me/runs/free4")
+    ('results/free4', 'free4')
+    """
+    return Path(path).name if Path(path).expanduser().is_absolute() or ".." in Path(path).parts else str(path)
 
 
 def finite(value: float | None) -> float | None:

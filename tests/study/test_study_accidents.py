@@ -7,6 +7,8 @@ import os
 import sqlite3
 import time
 from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -18,7 +20,7 @@ from parlay.cli.main import run
 from parlay.data import Dataset, load
 from parlay.errors import DivergedError, InputError, StudyError
 from parlay.families import plain
-from parlay.study import Reader, Store, run_study
+from parlay.study import DataSource, Kind, Reader, Store, make_plan, run_study
 from parlay.study import work as work_module
 from parlay.study.network import ModelNetwork
 from parlay.study.workspace import Beat, Workspace
@@ -115,7 +117,72 @@ def test_a_model_file_is_found_from_any_folder(
     with Reader("../study") as study:
         [row] = study.rows()
     network = cast(ModelNetwork, row.trial.network)
-    assert (row.status, network.title, network.spec) == ("complete", "net.py:make", f"{tmp_path / 'net.py'}:make")
+    assert (row.status, network.title, network.spec) == ("complete", "net.py:make", "net.py:make")
+    assert network.folder == str(tmp_path)
+    capsys.readouterr()
+    moved = tmp_path / "moved" / "net.py"
+    moved.parent.mkdir()
+    (tmp_path / "net.py").rename(moved)
+    assert run(["study", "new", "../study", "--n-seeds", "2"]) == 0
+    assert "1 trials planned" in capsys.readouterr().out
+    assert run(["study", "run", "../study", "--threads", "1"]) == 1
+    with Reader("../study") as study:
+        errors = [row.error or "" for row in study.rows()]
+    assert "--model FOLDER/net.py:make" in errors[1] and str(tmp_path) not in errors[1]
+    assert run(["study", "new", "../study", "--model", str(moved) + ":make", *options]) == 0
+    assert "nothing added" in capsys.readouterr().out
+    assert run(["study", "run", "../study", "--threads", "1"]) == 0
+    with Reader("../study") as study:
+        assert [row.status for row in study.rows()] == ["complete", "complete"]
+    assert str(tmp_path) not in (tmp_path / "study" / "trials.csv").read_text()
+
+
+def test_other_code_of_the_same_structure_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """A changed activation is the same network, and a line says that the code is another; nothing is said before."""
+    code = (
+        "from torch import nn\n\n\ndef make(num_classes):\n"
+        "    layers = [nn.Conv2d(1, 6, 3), nn.ReLU(), nn.Flatten(), nn.Linear(216, num_classes)]\n"
+        "    return nn.Sequential(*layers)\n"
+    )
+    path, folder = tmp_path / "net.py", tmp_path / "study"
+    path.write_text(code)
+    plan = ["study", "new", str(folder), "--model", f"{path}:make", "--layouts", "original", "--data", "digits"]
+    assert run([*plan, "--precision", "fp32"]) == 0
+    assert "note" not in capsys.readouterr().err
+    path.write_text(code.replace("ReLU", "Tanh"))
+    assert run(["study", "new", str(folder), "--n-seeds", "2"]) == 0
+    assert "the code of net.py:make is no longer the one that 2 trials were planned with" in capsys.readouterr().err
+
+
+def test_a_model_of_an_earlier_parlay_goes_on_under_its_old_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """Identities that hold a whole path stay as they were: read, shown by the file's name, planned again as known."""
+    (tmp_path / "net.py").write_text(
+        "from torch import nn\n\n\ndef make(num_classes):\n"
+        "    layers = [nn.Conv2d(1, 6, 3), nn.ReLU(), nn.Flatten(), nn.Linear(216, num_classes)]\n"
+        "    return nn.Sequential(*layers)\n"
+    )
+    spec = f"{tmp_path / 'net.py'}:make"
+    now = ModelNetwork.traced(spec, in_channels=1, image=8, classes=10)
+    old = replace(now, known_as=spec, code="")
+    data = load("digits")
+    plan = make_plan(
+        old, {now.today: frozenset({Kind.ORIGINAL})}, data=data.fingerprint, recipe=get_recipe("digits"), steps=2
+    )
+    with Store(tmp_path / "study") as store:
+        store.add(plan, data_name="digits")
+        store.remember_source(data.fingerprint, DataSource(name="digits", spec="digits"))
+    with closing(sqlite3.connect(tmp_path / "study" / "study.sqlite")) as file, file:
+        file.execute("UPDATE trials SET model_folder = NULL")  # as a file of that time is widened
+    assert plan[0].trial.config["network"]["model"] == spec
+    with Reader(tmp_path / "study") as study:
+        [row] = study.rows()
+    network = cast(ModelNetwork, row.trial.network)
+    assert (network.title, network.folder, row.trial.identity) == ("net.py:make", str(tmp_path), plan[0].trial.identity)
+    options = ["--layouts", "original", "--data", "digits", "--steps", "2", "--precision", "fp32"]
+    assert run(["study", "new", str(tmp_path / "study"), "--model", spec, *options]) == 0
+    assert "nothing added" in capsys.readouterr().out
+    assert run(["study", "run", str(tmp_path / "study"), "--threads", "1"]) == 0
+    assert str(tmp_path) not in (tmp_path / "study" / "trials.csv").read_text()
 
 
 def test_arguments_of_a_model_are_called_by_no_other_commands_name(capsys: pytest.CaptureFixture[str]):

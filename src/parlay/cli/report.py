@@ -9,7 +9,7 @@ import click
 
 from parlay.cli.command import command
 from parlay.cli.options import json_option
-from parlay.documents import document
+from parlay.documents import document, portable
 
 __all__ = ["report"]
 
@@ -30,7 +30,14 @@ def report(studies: tuple[Path, ...], out: Path, title: str | None, force: bool,
     """
     from parlay.report.page import write_page
 
-    words = ["parlay", "report", *map(str, studies), "--out", str(out), *(["--title", title] if title else [])]
+    words = [
+        "parlay",
+        "report",
+        *map(portable, studies),
+        "--out",
+        portable(out),
+        *(["--title", title] if title else []),
+    ]
     written = write_page(studies, out, title=title, command=shlex.join(words), force=force)
     if as_json:
         click.echo(document(written.to_json()))

@@ -127,6 +127,6 @@ def _remeasured(place: Path, is_int8: bool, data: Dataset) -> dict[str, Any]:
 
 def _origin(network: ModelNetwork) -> Origin:
     kwargs = json.loads(network.kwargs)
-    if "num_classes" not in kwargs and takes(network.spec, "num_classes"):
+    if "num_classes" not in kwargs and takes(network.place, "num_classes"):
         kwargs["num_classes"] = network.classes
-    return Origin(spec=network.spec, kwargs=kwargs, inputs=[[network.in_channels, network.image, network.image]])
+    return Origin(spec=network.place, kwargs=kwargs, inputs=[[network.in_channels, network.image, network.image]])

@@ -13,6 +13,7 @@ from parlay.errors import StudyError
 from parlay.fit.arms import ENERGY, ORIGINAL, RANDOM, UNIFORM, Arm
 from parlay.layout import Layout
 from parlay.study import Kind, ModelNetwork, Planned, Trial
+from parlay.study.network import file_and_factory
 from parlay.train.recipe import Recipe
 
 __all__ = ["FILE", "FitPlan", "read_plan", "refuse_others", "trials_of", "write_plan"]
@@ -116,6 +117,7 @@ def refuse_others(plan: FitPlan, question: Mapping[str, Any], constraints: Seque
         StudyError: naming everything that differs.
     """
     before, asked = dict(plan.question), json.loads(json.dumps(question))
+    before["model"] = file_and_factory(before["model"])[1]  # an earlier parlay kept the path as it was typed
     if tuple(constraints) == plan.constraints and asked["limits"]["dtype"] == plan.dtype:
         before["limits"] = asked["limits"]
     differing = [

@@ -18,7 +18,19 @@ from parlay.fit.result import FitResult, conclude, write_result
 from parlay.graph import WidthGraph
 from parlay.retrofit import Limits
 from parlay.solver import Progress
-from parlay.study import DataSource, ModelNetwork, Planned, Row, Settings, Store, TrialExecutor, Watcher, run_study
+from parlay.study import (
+    DataSource,
+    ModelNetwork,
+    Planned,
+    Reader,
+    Row,
+    Settings,
+    Store,
+    TrialExecutor,
+    Watcher,
+    run_study,
+)
+from parlay.study.network import as_known
 from parlay.study.row import COMPLETE, PLANNED
 from parlay.study.workspace import Workspace
 from parlay.train.device import available_cores, resolve_device
@@ -164,7 +176,12 @@ def fit(
     caveats = caveats_of(graph, plan)
     for caveat in caveats:
         told.noticed(caveat)
-    trials = trials_of(plan, asked.network, asked.recipe)
+    network = asked.network
+    if (folder / "study.sqlite").exists():
+        with Reader(folder) as study:
+            network = as_known(network, (row.trial.network for row in study.rows()))
+    assert isinstance(network, ModelNetwork)
+    trials = trials_of(plan, network, asked.recipe)
     told.stage("training")
     with Store(folder) as store:
         write_plan(folder, plan)

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +26,15 @@ if TYPE_CHECKING:
 
     from parlay.graph import WidthGraph
 
-__all__ = ["ModelNetwork", "TrialNetwork", "layout_costs", "network_columns", "network_from"]
+__all__ = [
+    "ModelNetwork",
+    "TrialNetwork",
+    "as_known",
+    "file_and_factory",
+    "layout_costs",
+    "network_columns",
+    "network_from",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,8 +90,10 @@ class ModelNetwork(Network):
             raise InputError(
                 "model arguments", given=repr(dict(kwargs or {}))[:200], allowed="numbers, texts, lists and None"
             ) from None
-        folder, name = _split(spec)
+        from parlay.graph.specs import placed
+
         graph, structure = _graph(spec, text, in_channels, image, classes)
+        folder, name = file_and_factory(placed(spec))
         return cls(
             spec=name,
             kwargs=text,
@@ -173,8 +183,13 @@ class ModelNetwork(Network):
         """The traced model; traced once a process.
 
         Raises:
-            StudyError: when the model's code has changed since the network was made.
+            StudyError: when the model's code has changed since the network was made, or its file is not there.
         """
+        if self.folder and not Path(self.place.rpartition(":")[0]).is_file():
+            raise StudyError(
+                f"model {self.spec} is not in {self.folder} any more; name it where it is,"
+                f" --model FOLDER/{self.spec} with any of its layouts, and every trial of the study finds it there"
+            )
         graph, structure = _graph(self.place, self.kwargs, self.in_channels, self.image, self.classes)
         if structure != self.structure:
             raise StudyError(
@@ -182,6 +197,15 @@ class ModelNetwork(Network):
                 " restore it, or plan it anew"
             )
         return graph
+
+
+def as_known(network: Family | ModelNetwork, others: Iterable[Family | ModelNetwork]) -> Family | ModelNetwork:
+    """The network under the name that one of the others has for it: a study of an earlier parlay goes on as it was."""
+    if isinstance(network, ModelNetwork):
+        for other in others:
+            if isinstance(other, ModelNetwork) and replace(other, known_as="") == replace(network, known_as=""):
+                return replace(network, known_as=other.known_as)
+    return network
 
 
 TrialNetwork = Family | ModelNetwork
@@ -202,7 +226,7 @@ def network_from(config: Mapping[str, Any]) -> TrialNetwork:
         factory = get_family(values.pop("name"))
         depth, sizes = values.pop("depth"), values.pop("kernel_sizes")
         return factory(depth, kernel_size=sizes, **values)
-    folder, name = _split(values["model"])
+    folder, name = file_and_factory(values["model"])
     return ModelNetwork(
         spec=name,
         folder=folder,
@@ -251,17 +275,15 @@ def layout_costs(network: TrialNetwork, layout: Layout) -> dict[str, Any]:
     }
 
 
-def _split(spec: str) -> tuple[str, str]:
+def file_and_factory(spec: str) -> tuple[str, str]:
     """Folder of a model's file, and the file's name with the factory; no folder of anything else.
 
-    >>> _split("/home/me/nets/wake.py:WakeNet"), _split("torchvision/resnet18")
+    >>> file_and_factory("/home/me/nets/wake.py:WakeNet"), file_and_factory("torchvision/resnet18")
     (('/home/me/nets', 'wake.py:WakeNet'), ('', 'torchvision/resnet18'))
     """
     place, colon, factory = spec.rpartition(":")
-    path = Path(place).expanduser()
-    if not colon or not (path.suffix == ".py" or path.is_file()) or path.name == spec.partition(":")[0]:
-        return "", spec
-    return str(path.parent), f"{path.name}:{factory}"
+    path = Path(place)
+    return (str(path.parent), f"{path.name}:{factory}") if colon and "/" in place else ("", spec)
 
 
 def _code(spec: str) -> str:

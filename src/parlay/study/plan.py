@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 from typing import Any
@@ -118,10 +118,17 @@ class Trial:
 
 @dataclass(frozen=True, kw_only=True)
 class Planned:
-    """A trial and why it was chosen; the reasons are no part of its identity."""
+    """A trial and why it was chosen; the reasons are no part of its identity.
+
+    Attributes:
+        trial: what is to be trained.
+        kinds: why.
+        counted: what its layout costs, where that is known; counted when it is kept if None.
+    """
 
     trial: Trial
     kinds: frozenset[Kind]
+    counted: Mapping[str, Any] | None = field(default=None, repr=False)
 
 
 def make_plan(

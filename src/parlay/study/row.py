@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 from parlay.study.fields import SHARE, Field, kept, kept_fields
-from parlay.study.network import layout_costs, network_from
+from parlay.study.network import ModelNetwork, layout_costs, network_from
 from parlay.study.plan import Kind, Trial
 from parlay.train.recipe import Recipe
 
@@ -123,8 +123,16 @@ class Row:
     pid: int | None = kept("process that ended it", is_exported=False)
     started: str | None = kept("when it was last begun", unit="UTC, ISO 8601")
     finished: str | None = kept("when it ended", unit="UTC, ISO 8601")
+    model_sha256: str | None = kept("content of the model's file when it was planned; empty for anything else")
+    model_folder: str | None = kept("where the model's file lies", is_exported=False)
     error: str | None = kept("why it failed, in one line", is_on_page=True, heading="Error")
     traceback: str | None = kept("the same in full", repr=False, is_exported=False)
+
+    def __post_init__(self) -> None:
+        network = self.trial.network
+        if isinstance(network, ModelNetwork):  # columns of their own: no part of the configuration
+            object.__setattr__(self, "model_sha256", network.code or self.model_sha256)
+            object.__setattr__(self, "model_folder", network.folder or self.model_folder)
 
     @cached_property
     def costs(self) -> Mapping[str, Any]:
@@ -163,8 +171,12 @@ class Row:
             ValueError, KeyError, TypeError: for values that are no row's.
         """
         config = json.loads(values["config"])
+        network = network_from(config["network"])
+        if isinstance(network, ModelNetwork):
+            folder, code = values.get("model_folder") or network.folder, values.get("model_sha256") or ""
+            network = replace(network, folder=folder, code=code)
         trial = Trial(
-            network=network_from(config["network"]),
+            network=network,
             layout=tuple(config["layout"]),
             data=config["data"],
             recipe=Recipe.from_numbers(values["recipe"], config["steps"], config["recipe"]),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import os
 import sqlite3
 import time
@@ -20,6 +21,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from parlay.errors import StudyError
+from parlay.study.network import ModelNetwork, network_from
 from parlay.study.plan import Kind, Planned
 from parlay.study.row import COMPLETE, KEPT, NEEDED, PLANNED, RUNNING, Row, join_kinds, pack, split_kinds, unpack
 from parlay.study.schema import FILE, columns, connect, connect_for_reading
@@ -196,20 +198,31 @@ class Store(Reader):
             )
 
     def add(self, plan: Sequence[Planned], *, data_name: str) -> Added:
-        """Add the trials that are not there, as planned; those that are there get the plan's reasons besides.
+        """Add the trials that are not there, as planned; those that are there get the plan's reasons besides, and the
+        plan's place of a model's file.
 
         All of it or nothing.
         """
         with self._reading():
-            found = self._connection.execute("SELECT trial, kinds FROM trials")
-            known = {identity: split_kinds(kinds) for identity, kinds in found}
+            found = list(self._connection.execute("SELECT trial, kinds, config FROM trials"))
+            known = {identity: split_kinds(kinds) for identity, kinds, _ in found}
+            networks = [planned.trial.network for planned in plan]
+            folders = {json.dumps(one.config): one.folder for one in networks if isinstance(one, ModelNetwork)}
+            moved = [
+                (folders[key], identity)
+                for identity, _, config in (found if folders else ())
+                if (key := json.dumps(network_from(json.loads(config)["network"]).config)) in folders
+            ]
         kinds: dict[str, frozenset[Kind]] = {}
         new: dict[str, Row] = {}
         for planned in plan:
             identity = planned.trial.identity
             kinds[identity] = planned.kinds | kinds.get(identity, known.get(identity, frozenset()))
             if identity not in known:
-                new.setdefault(identity, Row(trial=planned.trial, kinds=planned.kinds, data_name=data_name))
+                new.setdefault(
+                    identity,
+                    Row(trial=planned.trial, kinds=planned.kinds, data_name=data_name, counted=planned.counted),
+                )
         with self._transaction():
             marks = ", ".join(f":{name}" for name in FIELDS)
             self._connection.executemany(
@@ -219,6 +232,7 @@ class Store(Reader):
                 "UPDATE trials SET kinds = ? WHERE trial = ?",
                 [(join_kinds(union), identity) for identity, union in kinds.items() if known.get(identity) != union],
             )
+            self._connection.executemany("UPDATE trials SET model_folder = ? WHERE trial = ?", moved)
         return Added(new=len(new), known=len(kinds) - len(new))
 
     def recover(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import socket
 import time
 import traceback
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 __all__ = ["STOPPED", "Task", "now", "perform"]
 
 STOPPED = "stopped"
+FOLDERS = re.compile(r"(?<![\w./~-])[~/](?:[^/\s:;,'\"]*/)+")
+"""The folders of an absolute path; what is left is the name."""
 BEAT_EVERY = 1.0
 """Seconds between two beats of a trial."""
 
@@ -183,8 +186,12 @@ def check_fits(trial: Trial, data: Dataset, *, device: str) -> int:
 
 
 def described(error: BaseException) -> str:
-    """An error in one line."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:500]
+    """An error in one line, without the folders of this machine: the line stands in trials.csv and on pages.
+
+    >>> described(OSError("no room in /home/me/runs/x.bin: 3/4 used"))
+    'OSError: no room in x.bin: 3/4 used'
+    """
+    return f"{type(error).__name__}: {FOLDERS.sub('', ' '.join(str(error).split()))}"[:500]
 
 
 def _is_circumstance(error: Exception) -> bool:

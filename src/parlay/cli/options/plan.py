@@ -95,13 +95,17 @@ class PlanOptions:
             InputError: for what cannot be planned, or would be trained otherwise than the trials that the study holds
                 without the command line saying so.
         """
-        from parlay.study import make_plan, select
+        from parlay.study import Reader, make_plan, select
+        from parlay.study.network import as_known
         from parlay.study.selection import overlap
 
         seeds = self.seeds.make()
         recipe = self.recipe.make(self.data.data, family=self.network.family.family)
         data = self.data.load()
         network = self.network.make(data, groups=self._groups())
+        if (folder / "study.sqlite").exists():
+            with Reader(folder) as study:
+                network = as_known(network, (row.trial.network for row in study.rows()))
         problem = None
         if self.size.has_size:
             if not isinstance(network, Family):

@@ -159,9 +159,17 @@ def gather(folders: Sequence[Path], *, title: str | None = None, command: str = 
 
 
 def _names(folders: Sequence[Path]) -> list[str]:
-    """The folders' own names; whole paths where two have the same."""
-    names = [folder.resolve().name for folder in folders]
-    return [str(folder) if names.count(name) > 1 else name for folder, name in zip(folders, names, strict=True)]
+    """The folders' own names, with those above where two have the same."""
+    return [_name(folder.resolve(), [one.resolve() for one in folders]) for folder in folders]
+
+
+def _name(folder: Path, folders: Sequence[Path]) -> str:
+    """As many last parts of a path as tell it from the others."""
+    for count in range(1, len(folder.parts)):
+        tail = folder.parts[-count:]
+        if sum(other.parts[-count:] == tail for other in folders) == 1:
+            return str(Path(*tail))
+    return folder.name
 
 
 def _title(judged: Sequence[Question]) -> str:

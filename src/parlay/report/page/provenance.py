@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from parlay.documents import portable
 from parlay.evidence.measured import Measured
 from parlay.evidence.outcome import LEAST_LAYOUTS
 from parlay.study import Row
@@ -74,7 +75,7 @@ def provenance_of(study: str, source: Trials, groups: Sequence[Measured]) -> Pro
             (name, tuple((key, _plain(value)) for key, value in recipe.numbers().items()))
             for name, recipe in recipes.items()
         ),
-        commands=tuple(shlex.join(["parlay", *words.split(), str(folder)]) for words in _commands(source, groups)),
+        commands=tuple(shlex.join(["parlay", *words.split(), portable(folder)]) for words in _commands(source, groups)),
     )
 
 
