@@ -54,7 +54,7 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     Raises:
         InputError: when the folder cannot be written.
     """
-    data = content.encode() if isinstance(content, str) else content
+    data = content.encode(errors="backslashreplace") if isinstance(content, str) else content
     try:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     except OSError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,8 @@ def image_folder(
     root: Path, *, side: int, cache: Path, grey: bool = False, progress: Progress | None = None
 ) -> Dataset:
     """Read ``root/train/CLASS/*`` and ``root/test/CLASS/*`` (or val, or valid), or split ``root/CLASS/*`` by class.
+
+    Splits may be spelled otherwise, such as Training and Testing.
 
     Without a folder ``train`` and without one of the others, a fifth of the images, of each class its share, is kept to
     test on, drawn with seed 0. Class folders are searched at any depth; classes and images are numbered in the order of
@@ -72,27 +75,72 @@ def _parts(root: Path) -> tuple[list[tuple[str, Path]], list[tuple[str, Path]], 
     """Images to train and to test on with their classes, and the classes; none to test on where they are not apart."""
     if not root.is_dir():
         raise InputError("image folder", given=str(root), allowed="a folder", remedy="there is no such folder")
-    tests = [name for name in TEST_FOLDERS if (root / name).is_dir()]
-    has_train = (root / "train").is_dir()
-    if has_train != bool(tests):
-        raise InputError(
-            f"image folder {root}",
-            given=f"{'train' if has_train else tests[0]} alone",
-            allowed="train/CLASS and test/CLASS (or val, or valid), or CLASS folders only",
-        )
-    train, classes = _listing(root / "train" if has_train else root)
-    test, test_classes = _listing(root / tests[0], of_train=False) if has_train else ([], [])
+    train_folder, test_folder = _splits(root)
+    if train_folder is None or test_folder is None:
+        listed, classes = _listing(root)
+        return listed, [], classes
+    train, classes = _listing(train_folder)
+    test, test_classes = _listing(test_folder, of_train=False)
     strange = [name for name in test_classes if name not in classes]
     if strange:
         raise InputError(
-            f"classes in {root / tests[0]}", given=strange[0], allowed=f"those of {root / 'train'}: {_some(classes)}"
+            f"classes in {test_folder}", given=strange[0], allowed=f"those of {train_folder}: {_some(classes)}"
         )
     return train, test, classes
 
 
+def _splits(root: Path) -> tuple[Path | None, Path | None]:
+    """Folders of the images to train and to test on; none where class folders lie in the root itself.
+
+    Other spellings (``Train``, ``Testing``, ``validation_set``) are taken for splits where both kinds are there: alone,
+    ``Train`` may well be a class of vehicles.
+    """
+    names = _folders(root)
+    train, test = _spelled(names, "train"), next(filter(None, (_spelled(names, word) for word in TEST_FOLDERS)), None)
+    if train is not None and test is not None:
+        spelled = [name for name in (train, test) if name not in ("train", *TEST_FOLDERS)]
+        if all(_folders(root / name) for name in spelled):  # folders of images alone are classes of such names
+            return root / train, root / test
+    alone = [name for name in names if name in ("train", *TEST_FOLDERS)]
+    if alone:
+        raise InputError(
+            f"image folder {root}",
+            given=f"{alone[0]} alone",
+            allowed="train/CLASS and test/CLASS (or val, or valid), or CLASS folders only",
+        )
+    return None, None
+
+
+def _folders(place: Path) -> list[str]:
+    return sorted(entry.name for entry in place.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+
+
+def _spelled(names: list[str], word: str) -> str | None:
+    """The folder that stands for a split: of its very name, or else the only one that spells it otherwise.
+
+    Raises:
+        InputError: where several spell it otherwise.
+
+    >>> _spelled(["Test", "TRAIN"], "train"), _spelled(["testing", "cats"], "test"), _spelled(["trains"], "train")
+    ('TRAIN', 'testing', None)
+    """
+    if word in names:
+        return word
+    spelling = re.compile(rf"{word}(ing|idation|ation)?([\W_]?(set|data|images|split))?", re.IGNORECASE)
+    found = [name for name in names if spelling.fullmatch(name)]
+    if len(found) > 1:
+        raise InputError(
+            "image folder",
+            given=f"{_some(found)}, which all look like {word}",
+            allowed=f"one folder {word}",
+            remedy="rename them",
+        )
+    return found[0] if found else None
+
+
 def _listing(folder: Path, *, of_train: bool = True) -> tuple[list[tuple[str, Path]], list[str]]:
     """Every image below a folder with its class, and the classes, in the order of their names."""
-    classes = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    classes = _folders(folder)
     if not classes:
         raise InputError(f"image folder {folder}", given="no folders in it", allowed="one folder a class")
     listed: list[tuple[str, Path]] = []

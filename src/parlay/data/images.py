@@ -123,7 +123,8 @@ def state_of(root: Path, files: Sequence[Path], *, side: int, grey: bool = False
             raise InputError(
                 "file", given=str(file), allowed="a file that can be read", remedy=error.strerror or ""
             ) from None
-        digest.update(f"{file.relative_to(root).as_posix()}\0{found.st_size}\0{found.st_mtime_ns}\n".encode())
+        digest.update(os.fsencode(file.relative_to(root).as_posix()))  # names need not be UTF-8
+        digest.update(f"\0{found.st_size}\0{found.st_mtime_ns}\n".encode())
     return digest.hexdigest()
 
 
@@ -146,7 +147,7 @@ def cached(
     Raises:
         InputError: when the cache cannot be written, or as ``make`` does.
     """
-    place = hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:12]
+    place = hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:12]
     file = folder / f"{source}-{side}-{place}.npz"
     kept = _read(file, key)
     if kept is not None:

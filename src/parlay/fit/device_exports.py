@@ -196,11 +196,8 @@ class LiteRT(Exporter):
             samples = [{names["inputs"][0]: image.numpy()} for image in images]
             maker.quantize(maker.calibrate({signature: samples})).export_model(str(int8))
             content = int8.read_bytes()
-        return Made(
-            content=content,
-            arena_bytes=_micro_arena(content),
-            arena="head of LiteRT Micro's arena, the tensors as its planner lays them out; its records come on top",
-        )
+        arena_bytes, arena = _micro_arena(content)
+        return Made(content=content, arena_bytes=arena_bytes, arena=arena)
 
     def logits(self, path: Path, images: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         interpreter = _interpreter(path)
@@ -263,18 +260,40 @@ def _integers(image: np.ndarray, scale: float, zero: int, dtype: type) -> np.nda
     return np.clip(np.round(image / scale) + zero, limits.min, limits.max).astype(dtype)
 
 
-def _micro_arena(content: bytes) -> int:
-    """Bytes of tensors that LiteRT Micro's planner asks for, from what its recording allocator prints."""
+def _micro_arena(content: bytes) -> tuple[int | None, str]:
+    """Bytes of tensors that LiteRT Micro's planner asks for, from what its recording allocator prints, and what it is.
+
+    Where LiteRT Micro cannot run what LiteRT runs, there are none, and what it prints is the reason.
+    """
     from tflite_micro.python.tflite_micro import runtime
 
-    interpreter = runtime.Interpreter.from_bytes(content, arena_size=MOST_ARENA)
-    given = interpreter.get_input_details(0)
-    interpreter.set_input(np.zeros(given["shape"], given["dtype"]), 0)
-    interpreter.invoke()
-    with _printed() as lines:
-        interpreter.print_allocations()
-    [found] = re.findall(r"Arena allocation head (\d+) bytes", "".join(lines))
-    return int(found)
+    lines: list[str] = []
+    try:
+        with _printed() as lines:
+            interpreter = runtime.Interpreter.from_bytes(content, arena_size=MOST_ARENA)
+            given = interpreter.get_input_details(0)
+            interpreter.set_input(np.zeros(given["shape"], given["dtype"]), 0)
+            interpreter.invoke()
+            interpreter.print_allocations()
+        [found] = re.findall(r"Arena allocation head (\d+) bytes", "".join(lines))
+    except Exception as error:  # RuntimeError in its present versions, without a reason
+        return None, f"LiteRT Micro cannot run this file: {micro_reason(''.join(lines)) or first_line(error)}"
+    return int(found), "head of LiteRT Micro's arena, the tensors as its planner lays them out; its records come on top"
+
+
+def micro_reason(printed: str) -> str:
+    r"""What LiteRT Micro printed before it gave up: the operator it has no kernel for, or its first line.
+
+    >>> micro_reason("Didn't find op for builtin opcode 'SELECT'\nFailed to get registration from op code SELECT\n")
+    'it has no kernel for SELECT'
+    >>> micro_reason("Transpose op only supports 1D-5D input arrays.\nNode TRANSPOSE (number 6f) failed to prepare\n")
+    'Transpose op only supports 1D-5D input arrays'
+    """
+    operators = re.findall(r"Didn't find op for builtin opcode '(\w+)'", printed)
+    if operators:
+        return f"it has no kernel for {', '.join(dict.fromkeys(operators))}"
+    first = next((line.strip() for line in printed.splitlines() if line.strip()), "")
+    return re.sub(r"^\S+:\d+ ", "", first).rstrip(". ")
 
 
 @contextmanager

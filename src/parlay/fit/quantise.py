@@ -7,6 +7,7 @@ images give, biases int32. Every operator of the network is quantised, as a micr
 
 from __future__ import annotations
 
+import ast
 import logging
 import re
 import tempfile
@@ -47,6 +48,8 @@ INT8 = frozenset(
 )
 """ONNX operators that have a kernel for int8 in the usual engines of microcontrollers (LiteRT Micro, CMSIS-NN)."""
 
+MODULE = "parlay.module"
+"""Note of an ONNX node: path and class of the module that it comes of."""
 WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 SHAPES = frozenset({"Shape", "Size"})
 BATCH = 100
@@ -95,12 +98,22 @@ def check_int8(content: bytes) -> None:
     Raises:
         InputError: naming every such operator.
     """
-    strange = sorted({node.op_type for node in _on_images(onnx.load_from_string(content))} - INT8)
-    if strange:
+    found: dict[tuple[str, str], list[str]] = {}
+    for node in _on_images(onnx.load_from_string(content)):
+        if node.op_type not in INT8:
+            path, kind = _module_of(node)
+            modules = found.setdefault((kind, node.op_type), [])
+            if path and path not in modules:
+                modules.append(path)
+    if found:
+        named = [
+            f"{', '.join(modules) or 'forward'} ({kind}: {operator})" if kind else operator
+            for (kind, operator), modules in sorted(found.items())
+        ]
         raise InputError(
             "int8",
-            given=f"a network with the operators {', '.join(strange)}",
-            allowed="operators with an int8 form (docs/fit.md)",
+            given=f"a network with the operators {', '.join(named)}",
+            allowed="what has an int8 form (docs/fit.md)",
             remedy="replace them in the model, or fit it in floats: --dtype float32",
         )
 
@@ -203,14 +216,39 @@ def silent() -> Iterator[None]:
 
 
 def _bare(content: bytes) -> bytes:
-    """The file without what torch notes about the model's source: lines and paths of code, which no device needs."""
+    """The file without what torch notes about the model's source: lines and paths of code, which no device needs.
+
+    What stays is the module that every node comes of.
+    """
     model = onnx.load_from_string(content)
     graph = model.graph
+    modules = [_module_noted(node) for node in graph.node]
     for part in (model, graph, *graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer):
         part.ClearField("metadata_props")
         part.ClearField("doc_string")
+    for node, module in zip(graph.node, modules, strict=True):
+        if module:
+            node.metadata_props.add(key=MODULE, value=module)
     del graph.value_info[:]
     return model.SerializeToString()
+
+
+def _module_noted(node: onnx.NodeProto) -> str:
+    """``path: class`` of the module that a node comes of, after torch; of one that is not torch's, the operator."""
+    notes = {note.key: note.value for note in node.metadata_props}
+    try:
+        scopes = ast.literal_eval(notes["pkg.torch.onnx.name_scopes"])
+        classes = ast.literal_eval(notes["pkg.torch.onnx.class_hierarchy"])
+        kind = classes[-2] if classes[-2].startswith("torch.nn.") else classes[-1].removeprefix("aten.").split(".")[0]
+        return f"{scopes[-2]}: {kind.rpartition('.')[2]}"
+    except (LookupError, ValueError, SyntaxError, AttributeError):  # another version of torch notes something else
+        return ""
+
+
+def _module_of(node: onnx.NodeProto) -> tuple[str, str]:
+    """Path and class of the module that a node comes of, as ``_bare`` keeps them; empty where that is not known."""
+    path, _, kind = next((note.value for note in node.metadata_props if note.key == MODULE), "").partition(": ")
+    return path, kind
 
 
 def _on_images(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
@@ -230,7 +268,11 @@ def _batch_of(model: onnx.ModelProto) -> int | None:
 
 def _check_layers(model: onnx.ModelProto) -> None:
     dequantised = {name for node in model.graph.node if node.op_type == "DequantizeLinear" for name in node.output}
-    left = [n.name for n in model.graph.node if n.op_type in WEIGHTED and not set(n.input[:2]) <= dequantised]
+    left = [
+        _module_of(n)[0] or n.name
+        for n in model.graph.node
+        if n.op_type in WEIGHTED and not set(n.input[:2]) <= dequantised
+    ]
     if left:
         raise InputError(
             "int8",

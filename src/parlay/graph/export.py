@@ -268,7 +268,8 @@ def remedy_for(model: nn.Module, example: Example, complaint: Exception, *, trai
         return "one --input for every input of forward, in its order"
     if isinstance(complaint, ImportError):
         return "install what it imports, or put it beside the model's file"
-    if training and _runs(model, example):
+    is_about_sizes = re.search(r"\bsizes?\b|shape|channel|dimension|kernel|spatial", text, re.IGNORECASE)
+    if training and not is_about_sizes and _runs(model, example):
         parts = [name for name, child in model.named_children() if any(True for _ in child.parameters())]
         part = parts[0] if parts else "backbone"
         return f"it runs in evaluation mode alone: trace a part that is trained on images alone, such as --part {part}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
+from functools import cache
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ with Needs("counting networks", extra="train"):
 __all__ = ["base_name", "counter", "counting", "is_in_place", "run_on_shapes"]
 
 
+@cache
 def base_name(target: Any) -> str:
     """``conv2d`` of ``aten.conv2d.default`` and ``add`` of ``aten.add_.Tensor``; with the library for others.
 
