@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -319,3 +320,14 @@ def test_evaluate_counts_what_is_missing_and_points_to_the_comparison(
     assert run(["evaluate", str(planned)]) == 0
     out = "".join(capsys.readouterr().out.split("\n"))
     assert out.count(" trials are not complete, and count for nothing") == 2 and "says which is better" in out
+
+
+def test_validation_comes_first_where_images_were_set_aside(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """The table of a run shows validation before the test; without held out images there is one accuracy."""
+    for name, more, wanted in (("plain", (), ["accuracy %"]), ("held", ("--val", "200"), ["validation %", "test %"])):
+        assert run(["study", "run", str(tmp_path / name), *PLAN, *more, "--threads", "1"]) == 0
+        head = capsys.readouterr().out.splitlines()[0]
+        assert re.findall(r"\w+ %", head) == wanted
+    assert run(["report", str(tmp_path / "held"), "--out", str(tmp_path / "page.html"), "--json"]) == 0
+    page = (tmp_path / "page.html").read_text("utf-8")
+    assert page.index('["validation_accuracy","Validation"') < page.index('["accuracy","Accuracy"')

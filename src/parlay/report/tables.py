@@ -17,14 +17,20 @@ __all__ = ["relation_table", "relation_words", "trials_table"]
 
 
 def trials_table(rows: Iterable[Row]) -> Table:
-    """One line a trial, highest energy first; the error stands where the accuracy of a failed trial would."""
+    """One line a trial, highest energy first; the error stands where the accuracy of a failed trial would.
+
+    Validation comes before the test where images were set aside: it is what one chooses by.
+    """
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("layout")
     table.add_column("kind")
-    for column in ("energy", "weights", "MACs", "seed", "accuracy %", "loss", "s"):
+    rows = tuple(rows)
+    has_validation = any(row.validation_accuracy is not None for row in rows)
+    measured = ("validation %", "test %") if has_validation else ("accuracy %",)
+    for column in ("energy", "weights", "MACs", "seed", *measured, "loss", "s"):
         table.add_column(column, justify="right", no_wrap=True)
     for row in sorted(rows, key=lambda row: (-row.log_energy, row.trial.seed)):
         layout, weights = row.trial.layout, row.costs["weights"]
@@ -38,6 +44,7 @@ def trials_table(rows: Iterable[Row]) -> Table:
             result = (Text(row.error or row.status, style="red", overflow="ellipsis", no_wrap=True), "")
         else:
             result = (f"{100 * row.accuracy:.2f}", f"{row.loss:.3f}")
+        held = "" if row.validation_accuracy is None else f"{100 * row.validation_accuracy:.2f}"
         style = "red" if kind == "top" else ""
         name = Text(format_layout(layout), style=style)
         table.add_row(
@@ -45,6 +52,7 @@ def trials_table(rows: Iterable[Row]) -> Table:
             Text(kind, style=style),
             *figures,
             str(row.trial.seed),
+            *((held,) if has_validation else ()),
             *result,
             "" if row.seconds is None else f"{row.seconds:.1f}",
         )

@@ -102,7 +102,12 @@ class Row:
         "mAP on the test images, where an image has several labels", unit=SHARE, is_measured=True, is_on_page=True
     )
     validation_accuracy: float | None = kept(
-        "the accuracy on the images that were set aside; choose by it", unit=SHARE, is_measured=True, is_on_page=True
+        "the accuracy on the images that were set aside; choose by it",
+        unit=SHARE,
+        is_measured=True,
+        is_on_page=True,
+        heading="Validation",
+        digits=2,
     )
     validation_loss: float | None = kept("mean loss on these", unit="nats", is_measured=True)
     train_loss: float | None = kept(

@@ -30,9 +30,15 @@ __all__ = ["Page", "Question", "gather"]
 
 FIELDS = sorted(
     (item for item in COLUMNS.values() if item.is_on_page),
-    key=lambda item: (item.name != "layout", not item.is_measured, item not in COSTS),
+    key=lambda item: (
+        item.name != "layout",
+        not item.is_measured,
+        item not in COSTS,
+        item.name != "validation_accuracy",
+    ),
 )
-"""What the page knows of each trial: its layout, what was measured, what it costs, and the rest."""
+"""What the page knows of each trial: its layout, what was measured (validation first: it chooses), what it costs, and
+the rest."""
 
 LARGEST_PLAIN = 11.0
 """Logarithm above which an energy is shown as its logarithm."""
