@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     BoolArray = NDArray[np.bool_]
     AmountArray = NDArray[Any]
 
-__all__ = ["Fence", "General", "Row", "compile_general"]
+__all__ = ["FenceRow", "General", "LimitRow", "compile_general"]
 
 NO_LIMIT = 1 << 40
 """Where a group without a largest width begins; one that still reaches half of it is limited by nothing."""
@@ -43,7 +43,7 @@ ROUNDS = 30
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
+class LimitRow:
     """low <= resource(layout) <= high for one resource, or one point of a peak.
 
     Attributes:
@@ -70,7 +70,7 @@ class Row:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fence:
+class FenceRow:
     """w_first + shift <= ratio w_second: order and step between neighbours.
 
     Attributes:
@@ -106,8 +106,8 @@ class General:
     """
 
     problem: Problem
-    rows: tuple[Row, ...]
-    fences: tuple[Fence, ...]
+    rows: tuple[LimitRow, ...]
+    fences: tuple[FenceRow, ...]
     low: IntArray
     high: IntArray
     stride: IntArray
@@ -269,13 +269,13 @@ def _points(constraint: Constraint) -> tuple[Resource, ...]:
     return resource.points if isinstance(resource, PeakResource) else (resource,)
 
 
-def _rows(problem: Problem) -> tuple[list[Row], bool]:
+def _rows(problem: Problem) -> tuple[list[LimitRow], bool]:
     """A row for every limit that widths change, and whether one that none changes is broken.
 
     Raises:
         InputError: for a negative coefficient.
     """
-    rows: list[Row] = []
+    rows: list[LimitRow] = []
     is_hopeless = False
     for index, constraint in enumerate(problem.constraints):
         low = None if _is_peak_minimum(constraint) else constraint.minimum
@@ -287,7 +287,7 @@ def _rows(problem: Problem) -> tuple[list[Row], bool]:
                     allowed="coefficients from 0 up",
                 )
             unit, form = form.divisor, replace(form, divisor=1)
-            row = Row(
+            row = LimitRow(
                 constraint=index,
                 point=point,
                 resource=form,
@@ -301,23 +301,23 @@ def _rows(problem: Problem) -> tuple[list[Row], bool]:
     return rows, is_hopeless
 
 
-def _fences(problem: Problem, stride: IntArray) -> list[Fence]:
+def _fences(problem: Problem, stride: IntArray) -> list[FenceRow]:
     """Order and step as inequalities between neighbours."""
     space = problem.space
-    found: list[Fence] = []
+    found: list[FenceRow] = []
     for g in range(len(space) - 1):
         if space.order is not Order.FREE:
             apart = math.gcd(int(stride[g]), int(stride[g + 1])) if space.order is Order.INCREASING else 0
-            found.append(Fence(kind="order", first=g, second=g + 1, shift=apart))
+            found.append(FenceRow(kind="order", first=g, second=g + 1, shift=apart))
         if space.max_step is not None:
             up, down = space.max_step.numerator, space.max_step.denominator
-            found.append(Fence(kind="rise", first=g + 1, second=g, shift=0, up=up, down=down))
+            found.append(FenceRow(kind="rise", first=g + 1, second=g, shift=0, up=up, down=down))
             if space.order is Order.FREE:
-                found.append(Fence(kind="fall", first=g, second=g + 1, shift=0, up=up, down=down))
+                found.append(FenceRow(kind="fall", first=g, second=g + 1, shift=0, up=up, down=down))
     return found
 
 
-def _on_lattice(row: Row, low: IntArray, stride: IntArray) -> Row:
+def _on_lattice(row: LimitRow, low: IntArray, stride: IntArray) -> LimitRow:
     """Limits moved to amounts that widths in steps of ``stride`` can reach at all, by the greatest common divisor."""
     first, step = [int(width) for width in low], [int(apart) for apart in stride]
     linear = [c * apart for c, apart in zip(row.resource.linear, step, strict=True)]
@@ -336,7 +336,7 @@ def _on_lattice(row: Row, low: IntArray, stride: IntArray) -> Row:
 
 
 def _drawn_together(
-    rows: Sequence[Row], fences: Sequence[Fence], low: IntArray, high: IntArray, stride: IntArray
+    rows: Sequence[LimitRow], fences: Sequence[FenceRow], low: IntArray, high: IntArray, stride: IntArray
 ) -> tuple[IntArray, IntArray]:
     """Bounds on every width that rows and fences leave, each seen alone, until nothing changes."""
     low, high = low.copy(), high.copy()
@@ -359,7 +359,7 @@ def _drawn_together(
     return low, high
 
 
-def _tighten(row: Row, low: IntArray, high: IntArray, stride: IntArray) -> None:
+def _tighten(row: LimitRow, low: IntArray, high: IntArray, stride: IntArray) -> None:
     """Draw the consequences of one row, in Python's integers; ``low`` and ``high`` are changed in place."""
     resource, groups = row.resource, len(low)
     squares = [0] * groups

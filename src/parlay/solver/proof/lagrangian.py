@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from parlay.problem import Dual
-from parlay.solver.proof.rows import Rows
+from parlay.solver.proof.rows import ProofRows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,7 +27,7 @@ SECANT = 1e-9
 """Boxes whose products differ by less than this in ln have a tangent instead of a secant, which would be 0 / 0."""
 
 
-def priced_bound(rows: Rows, dual: Dual) -> tuple[float, list[FloatArray]]:
+def priced_bound(rows: ProofRows, dual: Dual) -> tuple[float, list[FloatArray]]:
     """The bound a dual gives within its box, and by group how far each width stays below the best one."""
     sums = _Lagrangian.of(rows, dual)
     kept = {pair: float(sums.joint[pair]) for pair in dual.exact}
@@ -58,7 +58,7 @@ class _Lagrangian:
     joint: FloatArray
 
     @classmethod
-    def of(cls, rows: Rows, dual: Dual) -> _Lagrangian:
+    def of(cls, rows: ProofRows, dual: Dual) -> _Lagrangian:
         """Prices times what the limits leave, and prices of fences in ln w of the larger side."""
         groups = len(dual.low)
         constant, linear, log, joint = 0.0, np.zeros(groups), np.zeros(groups), np.zeros((groups, groups))
@@ -94,7 +94,7 @@ class _Lagrangian:
             self.log[g] -= price * slope
             self.log[h] -= price * slope
 
-    def straighten_pairs(self, rows: Rows, dual: Dual) -> None:
+    def straighten_pairs(self, rows: ProofRows, dual: Dual) -> None:
         """Replace every term of the score that joins two groups by its tangent, as it is concave in ln w."""
         if not dual.weight:
             return
@@ -106,7 +106,7 @@ class _Lagrangian:
                 self.log[g] += a
                 self.log[h] += b
 
-    def gains(self, rows: Rows, dual: Dual) -> list[FloatArray]:
+    def gains(self, rows: ProofRows, dual: Dual) -> list[FloatArray]:
         """What each width of each group adds to the bound; products that are kept are left out."""
         gains: list[FloatArray] = []
         shifted = [(rows.fences[kind, g], price) for kind, g, price in dual.fences]
@@ -148,7 +148,7 @@ class _Step(NamedTuple):
 
 
 def _eliminated(
-    rows: Rows, dual: Dual, kept: dict[tuple[int, int], float], gains: list[FloatArray]
+    rows: ProofRows, dual: Dual, kept: dict[tuple[int, int], float], gains: list[FloatArray]
 ) -> tuple[float, list[FloatArray]]:
     """The largest sum of gains less the products kept, and how far each width of a group stays below it.
 
@@ -171,7 +171,7 @@ def _eliminated(
     return total, below
 
 
-def _factors(rows: Rows, dual: Dual, kept: dict[tuple[int, int], float], gains: list[FloatArray]) -> list[_Factor]:
+def _factors(rows: ProofRows, dual: Dual, kept: dict[tuple[int, int], float], gains: list[FloatArray]) -> list[_Factor]:
     """The gains of the groups to be eliminated, and the products that are kept."""
     factors = [_Factor((g,), gains[g], None) for g in dual.order]
     for (g, h), price in kept.items():

@@ -15,7 +15,7 @@ import numpy as np
 
 from parlay.problem import Dual, End, Problem, Result, Split
 from parlay.solver.proof.lagrangian import priced_bound
-from parlay.solver.proof.rows import Rows
+from parlay.solver.proof.rows import ProofRows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -57,7 +57,7 @@ def replay(problem: Problem, result: Result, *, most_steps: int) -> Replayed:
     steps = () if result.proof is None else result.proof.steps
     if not 0 < len(steps) <= most_steps:
         return Replayed()
-    rows = Rows(problem)
+    rows = ProofRows(problem)
     whole = rows.whole()
     if whole is None:
         return Replayed()
@@ -98,7 +98,7 @@ class _Walk:
         is_trusted: whether a listing was believed.
     """
 
-    rows: Rows
+    rows: ProofRows
     best: float
     low: IntArray
     high: IntArray
@@ -177,7 +177,7 @@ class _Walk:
             self.low, self.high, self.bound = self.waiting.pop()
 
 
-def _misplaced(rows: Rows, dual: Dual, low: IntArray, high: IntArray) -> str | None:
+def _misplaced(rows: ProofRows, dual: Dual, low: IntArray, high: IntArray) -> str | None:
     """Why a dual is no bound over a box, or None."""
     if not len(dual.low) == len(dual.high) == len(dual.centre) == len(low):
         return "the numbers of widths differ"
@@ -208,7 +208,7 @@ def _price_fault(dual: Dual) -> str | None:
     return None
 
 
-def _limit_fault(rows: Rows, dual: Dual) -> str | None:
+def _limit_fault(rows: ProofRows, dual: Dual) -> str | None:
     """Whether the problem has the limits and fences that have a price."""
     uppers = {name for name, row in rows.named.items() if row.high is not None}
     lowers = {name for name, row in rows.named.items() if row.low is not None}

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     IntArray = NDArray[np.int64]
     FloatArray = NDArray[np.float64]
 
-__all__ = ["Fence", "Row", "Rows"]
+__all__ = ["ProofFence", "ProofRow", "ProofRows"]
 
 ROUNDS = 60
 """Passes over rows and fences that draw a box together. Stopping early leaves it too large, never too small; the
@@ -34,7 +34,7 @@ EXACT = 1 << 51
 """Below this every amount met is a whole number that a double holds, its double, too."""
 
 
-class Fence(NamedTuple):
+class ProofFence(NamedTuple):
     """(w_first + shift) down <= w_second up."""
 
     first: int
@@ -44,7 +44,7 @@ class Fence(NamedTuple):
     down: int
 
 
-class Row:
+class ProofRow:
     """One polynomial limit: low <= constant + linear w + w'Qw / 2 <= high, whole numbers held in doubles."""
 
     def __init__(self, resource: Resource, low: int | None, high: int | None) -> None:
@@ -76,7 +76,7 @@ class Row:
             self.high = None if self.high is None else self.high - (self.high - base) % common
 
 
-class Rows:
+class ProofRows:
     """All rows and fences of a problem.
 
     Attributes:
@@ -174,32 +174,32 @@ def _or(default: float, limits: list[int | None]) -> FloatArray:
     return np.array([default if limit is None else limit for limit in limits], dtype=float)
 
 
-def _rows(problem: Problem) -> dict[tuple[int, int], Row]:
+def _rows(problem: Problem) -> dict[tuple[int, int], ProofRow]:
     """Every limit. A peak has one row a point; its minimum is no row, as any one of the points may reach it."""
     first = [group.first for group in problem.space.groups]
     stride = [group.multiple_of for group in problem.space.groups]
-    rows: dict[tuple[int, int], Row] = {}
+    rows: dict[tuple[int, int], ProofRow] = {}
     for index, constraint in enumerate(problem.constraints):
         resource = constraint.resource
         points = resource.points if isinstance(resource, PeakResource) else (resource,)
         low = constraint.minimum if len(points) == 1 else None
         for place, point in enumerate(points):
-            row = rows[index, place] = Row(point, low, constraint.maximum)
+            row = rows[index, place] = ProofRow(point, low, constraint.maximum)
             row.on_lattice(first, stride)
     return rows
 
 
-def _fences(space: WidthSpace) -> dict[tuple[str, int], Fence]:
+def _fences(space: WidthSpace) -> dict[tuple[str, int], ProofFence]:
     """Order and largest step between neighbours."""
-    fences: dict[tuple[str, int], Fence] = {}
+    fences: dict[tuple[str, int], ProofFence] = {}
     for g in range(len(space.groups) - 1):
         if space.order is not Order.FREE:
             apart = math.gcd(space.groups[g].multiple_of, space.groups[g + 1].multiple_of)
-            fences["order", g] = Fence(g, g + 1, apart if space.order is Order.INCREASING else 0, 1, 1)
+            fences["order", g] = ProofFence(g, g + 1, apart if space.order is Order.INCREASING else 0, 1, 1)
         if space.max_step is not None:
             up, down = space.max_step.numerator, space.max_step.denominator
-            fences["rise", g] = Fence(g + 1, g, 0, up, down)
-            fences["fall", g] = Fence(g, g + 1, 0, up, down)
+            fences["rise", g] = ProofFence(g + 1, g, 0, up, down)
+            fences["fall", g] = ProofFence(g, g + 1, 0, up, down)
     return fences
 
 
