@@ -6,6 +6,7 @@
 ((35, 36, 37, 43), 173.0358)
 """
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from parlay.energy import SCORES, Score, get_score
@@ -16,6 +17,7 @@ from parlay.problem import Constraint, Nearest, Problem, Proof, Result, Solution
 from parlay.resources import PeakResource, Resource
 
 if TYPE_CHECKING:
+    from parlay.graph import trace
     from parlay.retrofit.files import load
     from parlay.solver import (
         Certificate,
@@ -64,19 +66,23 @@ __all__ = [
     "sample_layouts",
     "solve",
     "stream_layouts",
+    "trace",
 ]
 
 __version__ = "0.1.0"
 
 
+LAZY = {"load": "parlay.retrofit.files", "trace": "parlay.graph"}
+"""Public name -> where it is, for names that need torch; all others that are not here yet are the solver's."""
+
+
 def __getattr__(name: str) -> Any:
-    """The solver's names, imported when first used: numpy takes longer to load than all the rest."""
-    if name == "load":  # needs torch
-        import parlay.retrofit.files
-
-        return parlay.retrofit.files.load
+    """Names that are imported when first used: torch, and numpy for the solver, take longer to load than all else."""
     if name in __all__:
-        import parlay.solver
-
-        return getattr(parlay.solver, name)
+        return getattr(importlib.import_module(LAZY.get(name, "parlay.solver")), name)
     raise AttributeError(f"module 'parlay' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """Every public name, whether it was imported yet or not."""
+    return sorted({*globals(), *__all__})

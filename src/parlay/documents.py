@@ -1,18 +1,21 @@
-"""Files and JSON documents: one schema version, atomic writes."""
+"""Files, JSON documents, tables as CSV and as HTML: one schema version, atomic writes."""
 
 from __future__ import annotations
 
+import csv
+import html
+import io
 import json
 import math
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from parlay.errors import InputError
 
-__all__ = ["SCHEMA_VERSION", "document", "finite", "portable", "write_atomically"]
+__all__ = ["SCHEMA_VERSION", "csv_lines", "document", "finite", "html_table", "portable", "write_atomically"]
 
 SCHEMA_VERSION = 1
 """Version of every JSON document and file format that parlay writes; raised when a key changes its meaning."""
@@ -46,6 +49,45 @@ def finite(value: float | None) -> float | None:
     (True, 2.5)
     """
     return value if value is not None and math.isfinite(value) else None
+
+
+def csv_lines(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    r"""Rows as comma-separated values, a line as each row comes: the names of the first row's keys, then every row.
+
+    A layout's widths are joined by ``-``; what is not known is empty.
+
+    >>> print("\n".join(csv_lines([{"layout": [35, 36], "gap": None}, {"layout": [4, 5], "gap": 0.5}])))
+    layout,gap
+    35-36,
+    4-5,0.5
+    """
+    for place, row in enumerate(rows):
+        if not place:
+            yield _csv_line(row)
+        yield _csv_line(map(_cell, row.values()))
+
+
+def _cell(value: Any) -> Any:
+    return "-".join(map(str, value)) if isinstance(value, list | tuple) else value  # pyright: ignore[reportUnknownArgumentType]
+
+
+def _csv_line(values: Iterable[Any]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="").writerow(values)
+    return text.getvalue()
+
+
+def html_table(heads: Sequence[str], rows: Iterable[Sequence[object]], *, below: str = "") -> str:
+    """A table as a notebook shows it, with lines of text below.
+
+    >>> html_table(["layout"], [["35-36"]], below="a < b")
+    '<table><tr><th>layout</th></tr><tr><td>35-36</td></tr></table><pre>a &lt; b</pre>'
+    """
+    lines = [
+        "".join(f"<{tag}>{html.escape(str(cell))}</{tag}>" for cell in cells)
+        for tag, cells in (("th", heads), *(("td", row) for row in rows))
+    ]
+    return f"<table>{''.join(f'<tr>{line}</tr>' for line in lines)}</table><pre>{html.escape(below)}</pre>"
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:

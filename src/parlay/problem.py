@@ -12,10 +12,10 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Any
 
-from parlay.documents import finite
+from parlay.documents import finite, html_table
 from parlay.energy import Score, Terms
 from parlay.errors import InputError
-from parlay.layout import Layout, WidthSpace
+from parlay.layout import Layout, WidthSpace, format_layout
 from parlay.resources import PeakResource, Resource
 
 __all__ = [
@@ -382,6 +382,23 @@ class Result:
             [unit, *_] = (constraint.resource.name for constraint in self.problem.constraints)
             lines.append(self.nearest.words(unit))
         return "\n".join(lines)
+
+    def __str__(self) -> str:
+        """The layouts, best first, and what is known of them.
+
+        >>> from dataclasses import replace
+        >>> from parlay import plain, solve
+        >>> print(replace(solve(plain(depth=4), kernels=4288), runtime=0.02))
+        35-36-37-43  log-energy 5.153498
+        OPTIMAL in 0.02 s, gap 0 in log-energy: proven: no layout that satisfies the constraints is better
+        """
+        layouts = [f"{format_layout(one.layout)}  log-energy {one.log_energy:.6f}" for one in self.solutions]
+        return "\n".join([*layouts, self.summary()])
+
+    def _repr_html_(self) -> str:
+        """The same as a notebook shows it."""
+        rows = [(format_layout(one.layout), f"{one.energy:,.4f}", f"{one.log_energy:.6f}") for one in self.solutions]
+        return html_table(("layout", "energy", "log-energy"), rows, below=self.summary())
 
     def _prices(self) -> dict[int, float]:
         """Prices of the constraints, by place, at the root of the proof."""

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import io
+import json
 import re
 import shlex
 from collections.abc import Callable, Iterator
 
 import click
 import pytest
+from rich.console import Console
 
+from doc_blocks import ROOT
 from parlay.cli.command import Command
+from parlay.cli.fit import arm_tables
 from parlay.cli.main import cli, run
 from parlay.cli.options.kinds import Choice, OpenChoice
 from parlay.energy import get_score
 from parlay.errors import InputError
 from parlay.evidence.scores import get_predictor
 from parlay.families import plain
+from parlay.report.page.fits import arm_cells
 
 COLUMNS = 80
 
@@ -186,6 +192,24 @@ def test_a_size_that_is_no_integer(capsys: pytest.CaptureFixture[str]) -> None:
     """One line that names the option."""
     assert run("solve --depth 4 --kernels 4.2885k".split()) == 2
     assert capsys.readouterr().err.startswith("parlay: kernels: got '4.2885k'; allowed: an integer")
+
+
+@pytest.mark.parametrize("fit", ["mobilenet", "plain4", "resnet8"])
+def test_the_tables_of_a_fit_fit_80_columns(fit: str) -> None:
+    """Every figure is whole; a name that is too long goes on below."""
+    arms = json.loads((ROOT / "results" / "fit" / fit / "fit-result.json").read_text())["arms"]
+    marked = [{**arm, "fits": False} for arm in arms]
+    for shown in (arms, marked):
+        page = io.StringIO()
+        console = Console(file=page, width=COLUMNS)
+        costs, quality = arm_tables(shown)
+        for table in (costs, quality):
+            console.print(table)
+        text = page.getvalue()
+        assert max(map(len, text.splitlines())) <= COLUMNS and "…" not in text
+        for arm in shown:
+            for cell in arm_cells(arm)[1:5] + arm_cells(arm)[6:]:
+                assert cell in text
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
 
@@ -16,6 +16,10 @@ from parlay.cli.options.training import DataOptions, RecipeOptions, RunningOptio
 from parlay.cli.trials import INTERRUPTED, ProgressBar
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from rich.table import Table
+
     from parlay.data import Dataset
     from parlay.fit import FitResult, Told
 
@@ -162,25 +166,39 @@ def _teller(bar: ProgressBar) -> Told:
 
 
 def _print(result: FitResult, folder: Path) -> None:
-    from rich.table import Table
-
-    from parlay.cli.tables import wide_console
-    from parlay.report.page.fits import HEADS, about, arm_cells, device_lines
+    """The verdict, the arms, the files; what the numbers mean stands in the card."""
+    from parlay.cli.tables import plain_console
+    from parlay.fit.card import CARD
+    from parlay.report.page.fits import device_lines
 
     content = result.to_json()
-    console = wide_console(175)
-    table = Table(box=None, pad_edge=False)
-    for place, head in enumerate(HEADS):
-        table.add_column(head, justify="right" if place else "left", overflow="fold")
-    for arm in content["arms"]:
-        table.add_row(*arm_cells(arm))
-    console.print(table)
+    console = plain_console()
+    console.print(f"verdict: {result.sentence}", soft_wrap=True)
+    for table in arm_tables(content["arms"]):
+        console.print(table)
     lines = (
-        about(content),
-        f"verdict: {result.sentence}",
         f"winner: {result.verdict.winner}; {', '.join(str(path) for path in result.files)}",
         *device_lines(content),
-        f"parlay report {folder} makes the page",
+        f"{folder / 'winner' / CARD} says what the numbers mean; parlay report {folder} makes the page",
     )
     for line in lines:
         console.print(line, soft_wrap=True)
+
+
+def arm_tables(arms: Sequence[Mapping[str, Any]]) -> list[Table]:
+    """Two tables that fit 80 columns, from the arms' JSON values: what each costs, and how good it is."""
+    from rich.table import Table
+
+    from parlay.report.page.fits import HEADS, TERMINAL, arm_cells
+
+    rows = [dict[str, str](zip(HEADS, arm_cells(arm), strict=True)) for arm in arms]
+    tables: list[Table] = []
+    for heads in TERMINAL:
+        table = Table(box=None, pad_edge=False)
+        for head in heads:
+            is_name = head == HEADS[0]  # only names are folded
+            table.add_column(head, justify="left" if is_name else "right", overflow="fold", no_wrap=not is_name)
+        for row in rows:
+            table.add_row(*(row[head] for head in heads))
+        tables.append(table)
+    return tables

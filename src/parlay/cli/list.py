@@ -12,9 +12,9 @@ import click
 
 from parlay.cli.command import command
 from parlay.cli.facts import layout_facts, question_facts
-from parlay.cli.options import json_option, takes
+from parlay.cli.options import csv_option, json_option, takes
 from parlay.cli.options.problem import FamilyOptions, ProblemOptions
-from parlay.documents import document
+from parlay.documents import csv_lines, document
 from parlay.errors import InputError
 from parlay.layout import Layout, format_layout
 
@@ -25,7 +25,8 @@ __all__ = ["list_command"]
 @takes(network=FamilyOptions, size=ProblemOptions)
 @click.option("--limit", type=int, default=1000, show_default=True, help="Stop after so many layouts.")
 @json_option
-def list_command(network: FamilyOptions, size: ProblemOptions, limit: int, as_json: bool) -> int:
+@csv_option
+def list_command(network: FamilyOptions, size: ProblemOptions, limit: int, as_json: bool, as_csv: bool) -> int:
     """List the layouts of one size, as they are found.
 
     They come in order of their widths. For the best ones see 'parlay solve --top-k', for how many there are 'parlay
@@ -43,9 +44,11 @@ def list_command(network: FamilyOptions, size: ProblemOptions, limit: int, as_js
         rows = (layout_facts(family, problem, layout) for layout in some)
         return 0 if _stream_json(question_facts(family, problem), rows, found) else 1
     listed = 0
-    for layout in some:
-        click.echo(format_layout(layout))
+    rows = (layout_facts(family, problem, layout) for layout in some)
+    for line in csv_lines(rows) if as_csv else map(format_layout, some):
+        click.echo(line)
         listed += 1
+    listed -= as_csv and listed > 0  # the names of the columns
     _say_the_rest(listed, found)
     return 0 if listed else 1
 

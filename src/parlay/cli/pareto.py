@@ -10,11 +10,11 @@ import click
 
 from parlay.cli.command import command
 from parlay.cli.facts import question_words
-from parlay.cli.options import json_option, takes
+from parlay.cli.options import csv_option, json_option, takes
 from parlay.cli.options.kinds import Choice, Count
 from parlay.cli.options.problem import FamilyOptions, LimitOptions, ProblemOptions
 from parlay.cli.progress import solving
-from parlay.documents import document
+from parlay.documents import csv_lines, document
 
 if TYPE_CHECKING:
     from parlay.solver import ParetoPoint
@@ -36,6 +36,7 @@ AGAINST = ("macs", "peak-memory", "params", "weights")
     "--out", "folder", type=click.Path(path_type=Path), help="Folder for pareto.json, pareto.csv, pareto.png."
 )
 @json_option
+@csv_option
 def pareto(
     network: FamilyOptions,
     size: ProblemOptions,
@@ -46,6 +47,7 @@ def pareto(
     time_limit: float,
     folder: Path | None,
     as_json: bool,
+    as_csv: bool,
 ) -> None:
     """The best score at every level of one resource.
 
@@ -63,10 +65,10 @@ def pareto(
     question = {"title": title, **{key: plain[key] for key in sorted(plain) if plain[key] is not None}}
 
     def watch(point: ParetoPoint) -> None:
-        if not as_json and sys.stderr.isatty():
+        if not (as_json or as_csv) and sys.stderr.isatty():
             click.echo(f"{resource.name} <= {point.level:,}: {point.status.value}", err=True)
 
-    with solving(quiet=as_json, stops=False) as report:
+    with solving(quiet=as_json or as_csv, stops=False) as report:
         points = conduct_pareto(
             folder,
             problem,
@@ -79,6 +81,10 @@ def pareto(
         )
     if as_json:
         click.echo(document({**question, "unit": resource.name, "points": [point.to_json() for point in points]}))
+        return
+    if as_csv:
+        for line in csv_lines(point.to_json() for point in points):
+            click.echo(line)
         return
     from parlay.cli.tables import wide_console
 

@@ -6,10 +6,10 @@ import click
 
 from parlay.cli.command import command
 from parlay.cli.facts import layout_facts, question_facts
-from parlay.cli.options import json_option, takes
+from parlay.cli.options import csv_option, json_option, takes
 from parlay.cli.options.problem import FamilyOptions, MemoryOptions, ProblemOptions
 from parlay.cli.progress import counting
-from parlay.documents import document
+from parlay.documents import csv_lines, document
 from parlay.layout import format_layout
 
 __all__ = ["sample"]
@@ -22,6 +22,7 @@ __all__ = ["sample"]
 @click.option("--replace", is_flag=True, help="Let a layout come more than once.")
 @takes(tables=MemoryOptions)
 @json_option
+@csv_option
 def sample(
     network: FamilyOptions,
     size: ProblemOptions,
@@ -30,6 +31,7 @@ def sample(
     replace: bool,
     tables: MemoryOptions,
     as_json: bool,
+    as_csv: bool,
 ) -> None:
     """Draw layouts of one size at random, all equally likely.
 
@@ -42,6 +44,7 @@ def sample(
     with counting() as tick:
         sampler = Sampler(problem, memory=tables.bytes, tick=tick)
     drawn = sampler.draw(n_samples, seed=seed, replace=replace)
+    rows = (layout_facts(family, problem, layout) for layout in drawn)
     if as_json:
         facts = {
             "count": sampler.total,
@@ -49,8 +52,8 @@ def sample(
             "n_samples": n_samples,
             "seed": seed,
             "replace": replace,
-            "layouts": [layout_facts(family, problem, layout) for layout in drawn],
+            "layouts": list(rows),
         }
         click.echo(document(facts))
     else:
-        click.echo("\n".join(format_layout(layout) for layout in drawn))
+        click.echo("\n".join(csv_lines(rows) if as_csv else map(format_layout, drawn)))

@@ -10,10 +10,10 @@ import click
 
 from parlay.cli.command import command
 from parlay.cli.facts import exit_code, layout_facts, question_words, result_facts
-from parlay.cli.options import json_option, takes
+from parlay.cli.options import csv_option, json_option, takes
 from parlay.cli.options.problem import FamilyOptions, LimitOptions, ProblemOptions
 from parlay.cli.progress import solving
-from parlay.documents import document, finite
+from parlay.documents import csv_lines, document, finite
 from parlay.layout import format_layout
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ COLUMNS = ("energy", "log_energy", "kernels", "weights", "params", "macs")
 @click.option("--top-k", type=int, default=1, show_default=True, help="How many layouts, best first.")
 @click.option("--time-limit", type=float, help="Seconds; the best found by then is FEASIBLE, with its gap.")
 @json_option
+@csv_option
 def solve(
     network: FamilyOptions,
     size: ProblemOptions,
@@ -40,6 +41,7 @@ def solve(
     top_k: int,
     time_limit: float | None,
     as_json: bool,
+    as_csv: bool,
 ) -> int:
     """The best layouts of one size, proven.
 
@@ -54,7 +56,7 @@ def solve(
     began = perf_counter()
     family = network.make()
     problem = size.make(family, limits)
-    with solving(quiet=as_json) as report:
+    with solving(quiet=as_json or as_csv) as report:
         result = solve_problem(problem, top_k=top_k, time_limit=time_limit, progress=report)
     clash = None
     if result.status is Status.INFEASIBLE and len(problem.constraints) > 1:
@@ -64,6 +66,11 @@ def solve(
     facts = _facts(family, result)
     if as_json:
         click.echo(document({**facts, "conflict": None if clash is None else clash.to_json()}))
+    elif as_csv:
+        for line in csv_lines(facts["solutions"]):
+            click.echo(line)
+        if not result.solutions:
+            click.echo(result.summary(), err=True)
     else:
         click.echo(f"{question_words(family, problem)}, score {problem.score.name}")
         _print_solutions(facts["solutions"])

@@ -13,7 +13,7 @@ from safetensors.torch import save
 
 from parlay.documents import document, write_atomically
 from parlay.errors import CertificateError
-from parlay.fit.card import model_card
+from parlay.fit.card import CARD, model_card
 from parlay.fit.devices import facts_of, write_device_files
 from parlay.fit.measure import Measured, accuracy_of, calibration_images, export_trial, sha256, trained
 from parlay.fit.plan import FitPlan
@@ -110,8 +110,8 @@ def write_artefacts(
         **facts_of(written, missing),
         "sha256": {name: sha256((place / name).read_bytes()) for name in names},
     }
-    done = replace(result, files=tuple(place / name for name in (*names, "MODEL_CARD.md")), winner_facts=found)
-    write_atomically(place / "MODEL_CARD.md", model_card(done, json.loads(network.kwargs)))
+    done = replace(result, files=tuple(place / name for name in (*names, CARD)), winner_facts=found)
+    write_atomically(place / CARD, model_card(done, json.loads(network.kwargs)))
     return done
 
 

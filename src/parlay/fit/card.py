@@ -8,8 +8,12 @@ from typing import Any
 from parlay.evidence.paired import spread
 from parlay.fit.result import FitResult
 from parlay.layout import format_layout
+from parlay.report.page.fits import about
 
-__all__ = ["model_card"]
+__all__ = ["CARD", "model_card"]
+
+CARD = "MODEL_CARD.md"
+"""Its file's name."""
 
 
 def model_card(result: FitResult, arguments: Mapping[str, Any]) -> str:
@@ -57,6 +61,9 @@ def model_card(result: FitResult, arguments: Mapping[str, Any]) -> str:
             if int8
             else []
         ),
+        "",
+        "## What the numbers mean",
+        about(result.to_json()),
         "",
         "## Limits",
         *(f"- {caveat[0].upper()}{caveat[1:]}." for caveat in result.caveats),

@@ -50,6 +50,10 @@ PLAIN = (Tensor, int, float, complex, bool, str, type(None))
 OTHERS = re.compile(r"[/\\]torch[/\\]|[/\\]parlay[/\\]graph[/\\]|^<")
 """Files whose lines are not the model's."""
 
+OWN_ERRORS = (AttributeError, NameError, NotImplementedError)
+"""What no input brings about: the code of the model itself is to be mended."""
+OWN_REMEDY = "that line of the model's own code raised it"
+
 HOOKS = (
     *("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks"),
     *("_forward_hooks_with_kwargs", "_forward_pre_hooks_with_kwargs", "_forward_hooks_always_called"),
@@ -232,6 +236,13 @@ def export(model: nn.Module, example: Example, *, training: bool) -> ExportedPro
             result = run_copied(model, example.inputs, training=training)
         except Exception as complaint:
             line = place_of(complaint, model).line
+            if line and isinstance(complaint, OWN_ERRORS):
+                raise InputError(
+                    f"forward of {type(model).__name__}",
+                    given=f"{_first_line(complaint)} at {line}",
+                    allowed="a forward that runs",
+                    remedy=OWN_REMEDY,
+                ) from None
             raise InputError(
                 f"input {example.shapes} of {type(model).__name__}",
                 given=_first_line(complaint) + (f" at {line}" if line else ""),

@@ -10,7 +10,9 @@ import ast
 import importlib
 import importlib.util
 import inspect
+import linecache
 import sys
+import traceback
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
@@ -21,7 +23,7 @@ from typing import Any
 
 from parlay.errors import InputError, ParlayError, near_miss
 from parlay.extras import Needs
-from parlay.graph.export import BATCH_SIZE, run_copied
+from parlay.graph.export import BATCH_SIZE, OTHERS, OWN_ERRORS, OWN_REMEDY, run_copied
 
 with Needs("loading networks", extra="train"):
     import torch
@@ -79,9 +81,9 @@ def load_model(spec: str, kwargs: Mapping[str, Any] | None = None) -> nn.Module:
         except (Exception, SystemExit) as error:
             raise InputError(
                 f"factory of {spec}",
-                given=f"{type(error).__name__}: {_first_line(error)}",
+                given=_failure(error, whole),
                 allowed="a call that returns a model",
-                remedy="check the arguments given to it",
+                remedy="check the arguments given to it" if _own_line(error, whole) is None else OWN_REMEDY,
             ) from error
     if not isinstance(model, nn.Module):
         raise InputError(f"factory of {whole}", given=type(model).__name__, allowed="a torch.nn.Module")
@@ -136,8 +138,9 @@ def load_classifier(
                 shapes = " and ".join("x".join(map(str, item.shape[1:])) for item in inputs)
                 raise InputError(
                     f"model {spec} on images {shapes} in {mode} mode",
-                    given=f"{type(error).__name__}: {_first_line(error)}",
+                    given=_failure(error, _divided(spec)[0]),
                     allowed="a model that runs on such images",
+                    remedy=OWN_REMEDY if isinstance(error, OWN_ERRORS) else "",
                 ) from error
             found = "x".join(map(str, result.shape)) if isinstance(result, Tensor) else _several(result)
             if found != f"{len(images[0])}x{classes}":
@@ -257,9 +260,36 @@ def _module(spec: str, place: str) -> ModuleType:
         found.loader.exec_module(module)
         return module
     except (Exception, SystemExit) as error:
+        inside = _own_line(error, spec) is not None
         raise InputError(
-            f"model {spec}", given=f"{type(error).__name__}: {_first_line(error)}", allowed=ALLOWED
+            f"model {spec}",
+            given=_failure(error, spec),
+            allowed="a file that Python can run" if inside else ALLOWED,
+            remedy=OWN_REMEDY if inside else "",
         ) from error
+
+
+def _own_line(error: BaseException, spec: str) -> str | None:
+    """File, line and code of a model's own file in which an error arose; None where it arose elsewhere."""
+    place = spec.rpartition(":")[0]
+    folder = str(Path(place).expanduser().resolve().parent if Path(place).expanduser().is_file() else Path.cwd())
+    if isinstance(error, SyntaxError) and error.filename and error.filename.startswith(folder):
+        return f"{error.filename}:{error.lineno} {(error.text or '').strip()}"
+    frames = [
+        (frame.f_code.co_filename, number)
+        for frame, number in traceback.walk_tb(error.__traceback__)
+        if frame.f_code.co_filename.startswith(folder) and not OTHERS.search(frame.f_code.co_filename)
+    ]
+    if not frames:
+        return None
+    file, number = frames[-1]
+    return f"{file}:{number} {linecache.getline(file, number).strip()}"
+
+
+def _failure(error: BaseException, spec: str) -> str:
+    """An error in a line, with the place in the model's own code where it arose there."""
+    where = _own_line(error, spec)
+    return f"{type(error).__name__}: {_first_line(error)}" + (f" at {where}" if where else "")
 
 
 def _first_line(error: BaseException) -> str:

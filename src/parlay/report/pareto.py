@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from parlay.documents import SCHEMA_VERSION, document, write_atomically
+from parlay.documents import SCHEMA_VERSION, csv_lines, document, write_atomically
 from parlay.errors import InputError
 from parlay.layout import format_layout
 from parlay.problem import Problem, Status
@@ -71,7 +69,7 @@ def conduct_pareto(
         keep()
         watch(point)
     if folder is not None:
-        write_atomically(folder / "pareto.csv", _csv(points))
+        write_atomically(folder / "pareto.csv", "\n".join(csv_lines(point.to_json() for point in points)) + "\n")
         _save(folder / "pareto.png", points, resource.name, str(question.get("title", "")))
     return tuple(points)
 
@@ -138,16 +136,6 @@ def _save(path: Path, points: Sequence[ParetoPoint], unit: str, title: str) -> N
     ax = plot_pareto(points, unit)
     ax.set_title(title, fontsize=9, color=GREY)
     save_figure(figure_of(ax), path)
-
-
-def _csv(points: Sequence[ParetoPoint]) -> str:
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(["level", "amount", "log_energy", "gap", "status", "layout"])
-    for point in points:
-        layout = "" if point.layout is None else format_layout(point.layout)
-        writer.writerow([point.level, point.amount, point.log_energy, point.gap, point.status.value, layout])
-    return stream.getvalue()
 
 
 def _kept(path: Path, asked: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from parlay.amounts import parse_ratio
+from parlay.documents import html_table
 from parlay.energy import Score, get_score
 from parlay.errors import InputError
 from parlay.graph import WidthGraph
@@ -102,6 +103,24 @@ class Retrofit:
         status, *rest = self.result.summary().splitlines()
         gained = [] if self.gained is None else [f"{self.gained:.1%} of the way from today to the bound"]
         return "\n".join([status, *gained, *rest])
+
+    def _rows(self) -> list[tuple[str, int, int]]:
+        """Every width, then every amount: its name, today, and in the best layout; none without a layout."""
+        if not self.result.solutions:
+            return []
+        names = [group.name for group in self.graph.space.groups]
+        before, after = self.amounts(self.graph.layout), self.amounts(self.layout)
+        widths = zip(names, self.graph.layout, self.layout, strict=True)
+        return [*widths, *((key, before[key], after[key]) for key in after)]
+
+    def __str__(self) -> str:
+        """Widths and amounts, today and in the best layout, and what is known."""
+        return "\n".join([*(f"{name}: {old:,} -> {new:,}" for name, old, new in self._rows()), self.summary()])
+
+    def _repr_html_(self) -> str:
+        """The same as a notebook shows it."""
+        rows = [(name, f"{old:,}", f"{new:,}") for name, old, new in self._rows()]
+        return html_table(("", "today", "best"), rows, below=self.summary())
 
 
 def retrofit(

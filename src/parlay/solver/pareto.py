@@ -49,11 +49,11 @@ class ParetoPoint:
         """As JSON values; what JSON has no number for is null."""
         return {
             "level": self.level,
+            "amount": self.amount,
+            "log_energy": finite(self.log_energy),
+            "gap": finite(self.gap),
             "status": self.status.value,
             "layout": None if self.layout is None else list(self.layout),
-            "log_energy": finite(self.log_energy),
-            "amount": self.amount,
-            "gap": finite(self.gap),
         }
 
 

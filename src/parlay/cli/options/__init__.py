@@ -15,12 +15,27 @@ from click.core import ParameterSource
 
 from parlay.cli.command import GroupedOption
 
-__all__ = ["argument", "given", "is_given", "json_option", "option", "record", "takes"]
+__all__ = ["argument", "csv_option", "given", "is_given", "json_option", "option", "record", "takes"]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+
+def _alone(ctx: click.Context, _parameter: click.Parameter, value: bool) -> bool:
+    if value and (ctx.params.get("as_json") or ctx.params.get("as_csv")):  # those of the command line read so far
+        raise click.UsageError("--json and --csv: one of the two.")
+    return value
+
+
 json_option = click.option(
-    "--json", "as_json", is_flag=True, help="Print one JSON document on stdout and nothing else there."
+    "--json",
+    "as_json",
+    is_flag=True,
+    callback=_alone,
+    help="Print one JSON document on stdout and nothing else there.",
+)
+
+csv_option = click.option(
+    "--csv", "as_csv", is_flag=True, callback=_alone, help="Print a table of comma-separated values there instead."
 )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from parlay.cli.command import command
-from parlay.cli.options import json_option
+from parlay.cli.options import csv_option, json_option
 from parlay.documents import document
 
 __all__ = ["export"]
@@ -15,13 +15,13 @@ __all__ = ["export"]
 
 @command("parlay study export runs/digits --curves curves.csv")
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--csv", "table", type=click.Path(path_type=Path), help="Every trial as a line; - for stdout.")
 @click.option("--curves", type=click.Path(path_type=Path), help="Loss of every step: .csv, or .npz by trial.")
 @json_option
-def export(folder: Path, table: Path | None, curves: Path | None, as_json: bool) -> None:
+@csv_option
+def export(folder: Path, curves: Path | None, as_json: bool, as_csv: bool) -> None:
     """Every trial of the study, planned ones too, as text.
 
-    CSV, on stdout unless told otherwise, or JSON.
+    On stdout, as CSV unless told otherwise; none there with --curves alone.
     """
     from parlay.study.export import export_curves, trials_json, trials_text
 
@@ -29,9 +29,5 @@ def export(folder: Path, table: Path | None, curves: Path | None, as_json: bool)
         export_curves(folder, curves)
     if as_json:
         click.echo(document(trials_json(folder)))
-    elif table is not None and str(table) != "-":
-        from parlay.documents import write_atomically
-
-        write_atomically(table, trials_text(folder))
-    elif table is not None or curves is None:
+    elif as_csv or curves is None:
         click.echo(trials_text(folder), nl=False)

@@ -10,14 +10,20 @@ from typing import Any
 
 from parlay.layout import format_layout
 
-__all__ = ["FILE", "HEADS", "Fit", "arm_cells", "device_lines", "read_fit"]
+__all__ = ["FILE", "HEADS", "TERMINAL", "Fit", "about", "arm_cells", "device_lines", "read_fit"]
 
 FILE = "fit-result.json"
 KIND = "parlay fit result"
 MOST_BYTES = 5_000_000
 
 HEADS = ("Arm", "Params", "Flash", "RAM", "MACs", "Latency here", "Float", "Int8", "To original", "p (Holm)")
-"""Columns of the table of arms, in a terminal and on a page."""
+"""Columns of the table of arms on a page."""
+
+TERMINAL = (
+    ("Arm", "Params", "MACs", "Flash", "RAM"),
+    ("Arm", "Float", "Int8", "To original", "p (Holm)"),
+)
+"""Columns of the two tables in a terminal of 80 columns: what an arm costs, and how good it is."""
 
 
 @dataclass(frozen=True, kw_only=True)
