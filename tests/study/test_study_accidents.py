@@ -26,7 +26,7 @@ from parlay.study.network import ModelNetwork
 from parlay.study.workspace import Beat, Workspace
 from parlay.train import get_recipe
 from parlay.train.checkpoint import Checkpoints, Snapshot
-from parlay.train.loop import train_layout
+from parlay.train.loop import train
 from study_checks import small_plan
 
 
@@ -67,7 +67,20 @@ def test_a_rate_without_bounds_is_divergence(digits: Dataset):
     recipe = get_recipe("digits").with_settings(settings)
     family = plain(2, in_channels=1, image=8)
     with pytest.raises(DivergedError, match="the loss is nan"):
-        train_layout(family, (2, 2), digits, recipe, seed=0, steps=4)
+        train(family.build((2, 2), seed=0), digits, recipe, seed=0, steps=4)
+
+
+@pytest.mark.parametrize(
+    ("shape", "what"),
+    [({"in_channels": 3}, "in-channels"), ({"image": 9}, "image side"), ({"classes": 9}, "classes")],
+)
+def test_a_network_that_does_not_fit_the_data_is_refused(shape: dict[str, int], what: str, digits: Dataset):
+    """Channels, image side and classes must be those of the data."""
+    family = plain(2, **{"in_channels": 1, "image": 8, "classes": 10, **shape})
+    layouts = {(3, 3): frozenset({Kind.GIVEN})}
+    [planned] = make_plan(family, layouts, data=digits.fingerprint, recipe=get_recipe("digits"))
+    with pytest.raises(InputError, match=f"{what} of the network: got .*that of digits"):
+        work_module.check_fits(planned.trial, digits, device="cpu")
 
 
 @pytest.mark.parametrize("part", ["test", "validation"])
@@ -81,7 +94,7 @@ def test_labels_that_judge_nothing_are_refused(part: str):
     data = Dataset(name="toy", classes=2, flips=False, multi_label=True, **{**parts, **held, **nothing})
     family = plain(2, in_channels=1, image=4, classes=2)
     with pytest.raises(InputError, match=f"{part} images: got none with a class present"):
-        train_layout(family, (2, 2), data, get_recipe("digits"), seed=0, steps=1)
+        train(family.build((2, 2), seed=0), data, get_recipe("digits"), seed=0, steps=1)
 
 
 @pytest.mark.parametrize("workers", [(), ("--workers", "1")])

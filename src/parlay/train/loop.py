@@ -7,13 +7,10 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from parlay.data import Dataset, crop_and_flip
 from parlay.errors import DivergedError, InputError, StoppedError
 from parlay.extras import Needs
-from parlay.families import Family
-from parlay.layout import Layout
 from parlay.train.arithmetic import sound_arithmetic
 from parlay.train.checkpoint import Checkpoints, Snapshot
 from parlay.train.device import keep_freed_memory, set_threads
@@ -35,7 +32,6 @@ __all__ = [
     "set_threads",
     "steps_of",
     "train",
-    "train_layout",
 ]
 
 Progress = Callable[[int, float], None]
@@ -183,32 +179,6 @@ def train(
         precision=precision,
         device=device,
     )
-
-
-def train_layout(
-    family: Family,
-    layout: Layout,
-    data: Dataset,
-    recipe: Recipe,
-    *,
-    seed: int,
-    **options: Any,
-) -> History:
-    """Build a family's network at a layout and train it; the seed draws its initial weights as well.
-
-    Raises:
-        InputError: when the family's input or classes are not those of the data, or as ``train`` does.
-        DivergedError, StoppedError: as ``train`` does.
-    """
-    for what, ours, theirs in (
-        ("in-channels", family.in_channels, data.in_channels),
-        ("image side", family.image, data.image),
-        ("classes", family.classes, data.classes),
-    ):
-        if ours != theirs:
-            raise InputError(f"{what} of the network", given=ours, allowed=f"{theirs}, that of {data.name}")
-    check_seed(seed)
-    return train(family.build(layout, seed=seed), data, recipe, seed=seed, **options)
 
 
 def check_seed(seed: int) -> None:
