@@ -6,6 +6,7 @@ import math
 import random
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +20,8 @@ from parlay.layout import Order
 
 def score(weights: list[float], *, layers: int = 1, prior: str = "energy-layer") -> CalibratedScore:
     """A calibrated score over groups of one layer each."""
-    entries = [GroupWeight(group=f"conv{g}", layers=layers, prior=1.0, weight=a) for g, a in enumerate(weights)]
+    known: dict[str, Any] = {"layers": layers, "prior": 1.0, "low": None, "high": None}
+    entries = [GroupWeight(group=f"conv{g}", weight=a, **known) for g, a in enumerate(weights)]
     return CalibratedScore(name="test", prior=prior, weights=entries)
 
 
@@ -92,7 +94,8 @@ def test_equal_weights_are_the_energy() -> None:
 
 def test_other_terms_of_the_score_before_stay() -> None:
     """Fitted from a score over pairs, the weights are added to its terms."""
-    entries = [GroupWeight(group=f"conv{g}", layers=1, prior=0.0, weight=a) for g, a in enumerate((0.5, -0.25))]
+    known: dict[str, Any] = {"layers": 1, "prior": 0.0, "low": None, "high": None}
+    entries = [GroupWeight(group=f"conv{g}", weight=a, **known) for g, a in enumerate((0.5, -0.25))]
     terms = CalibratedScore(name="test", prior="pair-harmonic", weights=entries).terms(plain(depth=2).space)
     before = get_score("pair-harmonic").terms(plain(depth=2).space)
     layout = (12, 20)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -81,12 +82,15 @@ class GroupWeight:
         layers: how many layers the width sets there.
         prior: what the score before calibration puts before ln ln n.
         weight: what the calibrated one puts there.
+        low, high: 95 % interval of that, where it is known.
     """
 
     group: str
     layers: int
     prior: float
     weight: float
+    low: float | None
+    high: float | None
 
 
 @final
@@ -94,7 +98,8 @@ class CalibratedScore(Score):
     """The terms of a score, with other weights before ln ln n.
 
     >>> from parlay.layout import WidthGroup
-    >>> weights = [GroupWeight(group=name, layers=1, prior=1.0, weight=w) for name, w in (("a", 2.0), ("b", 0.5))]
+    >>> known = {"layers": 1, "prior": 1.0, "low": None, "high": None}
+    >>> weights = [GroupWeight(group=name, weight=weight, **known) for name, weight in (("a", 2.0), ("b", 0.5))]
     >>> score = CalibratedScore(name="mine", prior="energy-layer", weights=weights)
     >>> space = WidthSpace(groups=(WidthGroup(name="a"), WidthGroup(name="b")))
     >>> round(score.terms(space)((8, 16)), 6) == round(2 * math.log(math.log(8)) + 0.5 * math.log(math.log(16)), 6)
@@ -104,10 +109,11 @@ class CalibratedScore(Score):
     source = "parlay calibrate; Liao et al. 2017, Eq. 2-3, with a weight for every group"
     summary = "sum over width groups of a_g ln ln n, a_g fitted to trained networks"
 
-    def __init__(self, *, name: str, prior: str, weights: list[GroupWeight]) -> None:
+    def __init__(self, *, name: str, prior: str, weights: Sequence[GroupWeight], warnings: Sequence[str] = ()) -> None:
         self.name = name
         self.prior = get_score(prior)
         self.weights = tuple(weights)
+        self.warnings = tuple(warnings)
 
     def terms(self, space: WidthSpace) -> Terms:
         """The terms in a space of the same groups.
@@ -164,7 +170,7 @@ def read_weights(path: Path, *, name: str | None = None) -> CalibratedScore:
     except OSError as error:
         reason = f"{error.strerror}; {remedy}"
         raise InputError("weights", given=str(path), allowed="a file that can be read", remedy=reason) from None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise InputError("weights", given=str(path), allowed="a JSON file of weights", remedy=remedy) from None
     if not isinstance(content, dict) or cast("dict[str, Any]", content).get("kind") != KIND:
         raise InputError("weights", given=str(path), allowed=f"a file with kind {KIND!r}", remedy=remedy)
@@ -177,7 +183,9 @@ def read_weights(path: Path, *, name: str | None = None) -> CalibratedScore:
         given = repr(found.get("weights"))[:40]
         raise InputError(f"{path}: weights", given=given, allowed="one entry a group", remedy=remedy)
     weights = [_weight(path, entry) for entry in entries]
-    return CalibratedScore(name=name or path.name, prior=str(found.get("prior")), weights=weights)
+    said: list[Any] = list(cast("Any", found.get("warnings"))) if isinstance(found.get("warnings"), list) else []
+    prior = str(found.get("prior"))
+    return CalibratedScore(name=name or path.name, prior=prior, weights=weights, warnings=[str(text) for text in said])
 
 
 def _weight(path: Path, entry: Any) -> GroupWeight:
@@ -187,7 +195,9 @@ def _weight(path: Path, entry: Any) -> GroupWeight:
     if not isinstance(group, str) or type(layers) is not int or prior is None or weight is None:
         allowed = "group, layers, prior and weight, the last two finite numbers below a million"
         raise InputError(f"{path}: weights", given=repr(values)[:80], allowed=allowed)
-    return GroupWeight(group=group, layers=layers, prior=prior, weight=weight)
+    ends: list[Any] = list(cast("Any", values.get("interval"))) if isinstance(values.get("interval"), list) else []
+    low, high = map(_number, ends) if len(ends) == 2 else (None, None)
+    return GroupWeight(group=group, layers=layers, prior=prior, weight=weight, low=low, high=high)
 
 
 def _number(value: Any) -> float | None:

@@ -26,7 +26,6 @@ from parlay.report.page.curves import points_for, thin, windows
 from parlay.report.page.questions import question
 from parlay.report.page.relations import relations_of
 from parlay.report.page.verdict import judge
-from parlay.report.page.weights import read_weights
 from parlay.study import Kind, Reader, csv_text
 
 NASTY = '</script><img src=x onerror="alert(1)"><!-- &amp; \' ${title} \u2028'
@@ -106,7 +105,8 @@ def test_what_users_named_stays_text(tmp_path: Path):
     """Names, titles, data names, errors and weights that look like markup or templates come out as they went in."""
     place = make_study(tmp_path / "a<b>&'\"", data_name=NASTY, failed={LAYOUTS[0]: NASTY})
     entry = {"group": NASTY, "layers": 1, "prior": 1.0, "weight": 2.0}
-    content = {"schema_version": 1, "kind": "parlay weights", "prior": NASTY, "weights": [entry], "warnings": [NASTY]}
+    content = {"schema_version": 1, "kind": "parlay weights", "prior": "energy-layer", "weights": [entry]}
+    content |= {"warnings": [NASTY]}
     (place / "weights.json").write_text(json.dumps(content), encoding="utf-8")
     text = render(gather([place], title=NASTY, command=NASTY))
     elements = Elements(text)
@@ -348,7 +348,7 @@ def test_weights_beside_a_study_are_shown(tmp_path: Path):
     assert "1.25" in Elements(text).text and "0.50 to 2.00" in Elements(text).text
     for wrong in ("[", "[]", '{"kind": "x"}', json.dumps({**content, "weights": [{"group": "a"}]})):
         (place / "weights.json").write_text(wrong, encoding="utf-8")
-        assert read_weights(place, "s") is None
+        assert not gather([place]).weights
 
 
 def test_only_reports_are_overwritten(tmp_path: Path, folder: Path):

@@ -43,22 +43,14 @@ DRAWS = 4000
 
 
 @dataclass(frozen=True, kw_only=True)
-class FittedWeight:
-    """What stands before ln ln n of one group.
+class FittedWeight(GroupWeight):
+    """A weight as it was fitted: the mean of its posterior, with the interval.
 
     Attributes:
-        group: its name.
-        layers: how many layers it sets.
-        prior: the weight before.
-        weight: posterior mean.
         sd: posterior standard deviation.
         low, high: 95 % interval.
     """
 
-    group: str
-    layers: int
-    prior: float
-    weight: float
     sd: float
     low: float
     high: float
@@ -112,10 +104,8 @@ class Calibration:
 
     def score(self, name: str = "calibrated") -> CalibratedScore:
         """The score that ``solve`` maximises."""
-        weights = [
-            GroupWeight(group=w.group, layers=w.layers, prior=w.prior, weight=round(w.weight, 6)) for w in self.weights
-        ]
-        return CalibratedScore(name=name, prior=self.prior, weights=weights)
+        weights = [replace(one, weight=round(one.weight, 6)) for one in self.weights]
+        return CalibratedScore(name=name, prior=self.prior, weights=weights, warnings=self.warnings)
 
     def to_json(self) -> dict[str, Any]:
         """All of it as JSON values, what ``--score calibrated:FILE`` reads."""

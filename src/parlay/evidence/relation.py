@@ -38,12 +38,6 @@ class Relation:
         """The word for "accuracy rises with energy"."""
         return ranking(self.energy.n, self.energy.low, self.energy.high)
 
-    @property
-    def outcome_given_macs(self) -> Outcome:
-        """The word for "beyond what multiply-adds explain"."""
-        given = self.energy_given_macs
-        return ranking(given.n, given.low, given.high)
-
     def to_json(self) -> dict[str, Any]:
         """The coefficients as JSON values."""
         return {

@@ -1,7 +1,7 @@
 """One self-contained page on studies: ``gather`` collects what it says, ``render`` makes the HTML, ``write_page`` both.
 
-``panels`` groups trials by the question they answer, ``relations`` has the coefficients, ``verdict`` puts them into
-words, ``curves``, ``weights`` and ``provenance`` add the rest; nothing of these knows about HTML. ``sections`` and
+``questions`` says what a group of trials answers, ``relations`` has the coefficients, ``verdict`` puts them into
+words, ``curves``, ``fits`` and ``provenance`` add the rest; nothing of these knows about HTML. ``sections`` and
 ``markup`` write the parts that need no script, ``page.html``, ``page.css`` and the ``.js`` files the parts that do.
 """
 

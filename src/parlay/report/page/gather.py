@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from parlay import __version__
+from parlay.calibrated import CalibratedScore, read_weights
 from parlay.documents import finite
 from parlay.errors import InputError
 from parlay.evidence.measured import Measured, measure
@@ -21,7 +23,6 @@ from parlay.report.page.questions import log_path_energy
 from parlay.report.page.relations import Relations, relations_of
 from parlay.report.page.sources import curves_of, find_sources
 from parlay.report.page.verdict import Verdict, judge
-from parlay.report.page.weights import Weights, read_weights
 from parlay.study import COLUMNS, Row, table_row
 from parlay.study.fields import SHARE, Field
 from parlay.study.row import COSTS
@@ -39,6 +40,9 @@ FIELDS = sorted(
 )
 """What the page knows of each trial: its layout, what was measured (validation first: it chooses), what it costs, and
 the rest."""
+
+WEIGHTS = "weights.json"
+"""Where the page looks for the weights that ``parlay calibrate --out`` wrote."""
 
 LARGEST_PLAIN = 11.0
 """Logarithm above which an energy is shown as its logarithm."""
@@ -75,7 +79,7 @@ class Page:
         command: what makes it again.
         judged: every group of trials, in the order of the studies.
         points: of each curve, at most.
-        weights: calibrated weights that lay beside studies.
+        weights: name of a study -> the calibrated score that lay beside it.
         provenance: one a study.
         fits: what ``parlay fit`` found in studies of its own.
     """
@@ -86,7 +90,7 @@ class Page:
     command: str
     judged: tuple[Question, ...]
     points: int
-    weights: tuple[Weights, ...]
+    weights: Mapping[str, CalibratedScore]
     provenance: tuple[Provenance, ...]
     fits: tuple[Fit, ...] = ()
 
@@ -110,7 +114,8 @@ class Page:
             "columns": [[item.name, item.heading, _format(item)] for item in FIELDS],
             "trials": {key: [trial[key] for trial in trials] for key in trials[0]},
             "weights": [
-                {"study": found.study, "groups": [vars(weight) for weight in found.weights]} for found in self.weights
+                {"study": study, "groups": [vars(weight) for weight in score.weights]}
+                for study, score in self.weights.items()
             ],
         }
 
@@ -131,7 +136,7 @@ def gather(folders: Sequence[Path], *, title: str | None = None, command: str = 
     if not folders:
         raise InputError("studies", given="none", allowed="at least one folder of a study")
     judged: list[Question] = []
-    weights: list[Weights] = []
+    weights: dict[str, CalibratedScore] = {}
     provenance: list[Provenance] = []
     fits: list[Fit] = []
     sources = find_sources(folders)
@@ -148,8 +153,8 @@ def gather(folders: Sequence[Path], *, title: str | None = None, command: str = 
                 Question(measured=measured, relations=relations, verdict=verdict, curves=curves, is_fit=fit is not None)
             )
         provenance.append(provenance_of(name, source, groups))
-        found = read_weights(source.path.parent, name)
-        weights += [] if found is None else [found]
+        with suppress(InputError):  # a weights.json that is not there, or is none of parlay's
+            weights[name] = read_weights(source.path.parent / WEIGHTS)
         fits += [] if fit is None else [fit]
     return Page(
         title=title or _title(judged),
@@ -158,7 +163,7 @@ def gather(folders: Sequence[Path], *, title: str | None = None, command: str = 
         command=command,
         judged=tuple(judged),
         points=points,
-        weights=tuple(weights),
+        weights=weights,
         provenance=tuple(provenance),
         fits=tuple(fits),
     )

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
+from parlay.calibrated import CalibratedScore
 from parlay.evidence import Correlation, Outcome
 from parlay.evidence.outcome import LEAST_LAYOUTS
 from parlay.report.page.fits import HEADS, Fit
 from parlay.report.page.gather import Page, Question
 from parlay.report.page.markup import Html, element, joined
 from parlay.report.page.questions import question
-from parlay.report.page.weights import Weights
 
 __all__ = ["coefficients", "fits", "provenance", "summary", "verdicts", "weights"]
 
@@ -43,9 +43,9 @@ def coefficients(page: Page) -> Html:
     return joined(*(_table_of(judged) for judged in page.questions))
 
 
-def weights(found: Sequence[Weights]) -> Html:
+def weights(found: Mapping[str, CalibratedScore]) -> Html:
     """One table a file of calibrated weights; a drawing stands above it where the script runs."""
-    return joined(*(_weights(place, some) for place, some in enumerate(found)))
+    return joined(*(_weights(place, study, score) for place, (study, score) in enumerate(found.items())))
 
 
 def fits(found: Sequence[Fit]) -> Html:
@@ -164,7 +164,7 @@ def _drawn(found: Correlation) -> Html:
     return element("svg", *marks, width="120", height="18", viewBox="0 0 120 18", aria_hidden="true")
 
 
-def _weights(place: int, found: Weights) -> Html:
+def _weights(place: int, study: str, found: CalibratedScore) -> Html:
     body = [
         element(
             "tr",
@@ -182,12 +182,12 @@ def _weights(place: int, found: Weights) -> Html:
         )
         for weight in found.weights
     ]
-    heads = ("Group", "Layers", f"Before ({found.prior})", "Calibrated", "95 % interval")
+    heads = ("Group", "Layers", f"Before ({found.prior.name})", "Calibrated", "95 % interval")
     warnings = [element("ul", *(element("li", text) for text in found.warnings), class_="cautions")]
     return element(
         "div",
         element("div", class_="weights-drawing", data_place=str(place)),
-        _table(f"{found.study}: what stands before ln ln n of each group", heads, body),
+        _table(f"{study}: what stands before ln ln n of each group", heads, body),
         *(warnings if found.warnings else []),
     )
 
