@@ -234,9 +234,12 @@ class Unknowns:
         if not open_ones:
             return constant(math.prod(map(self.size, known)))
         [at] = open_ones
-        before = math.prod(self.size(dim) for dim in known[:at])
-        after = math.prod(self.size(dim) for dim in known[at + 1 :])
-        inner = tuple(_times(s, inner=after) for s in known[at])
+        before, after = (math.prod(map(self.size, some)) for some in (known[:at], known[at + 1 :]))
+        return self._repeated(known[at], before, after)
+
+    def _repeated(self, dim: Dim, before: int, after: int) -> Dim:
+        """A dimension between constant ones, of so many elements before and after it."""
+        inner = tuple(_times(s, inner=after) for s in dim)
         if len(inner) == 1:
             return (_times(inner[0], outer=before),)
         if before > LONGEST_REPEAT:

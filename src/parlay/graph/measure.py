@@ -174,21 +174,26 @@ class Recorder(TorchDispatchMode):
             return result
         leaves = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
         name = base_name(func)
+        self._note_padding(name, args, reads, leaves)
+        if name.startswith(("native_", "_native_", "_scaled_dot_product")):
+            leaves = leaves[:1]  # the others are statistics that only training needs
+        new = [
+            leaf
+            for leaf in leaves
+            if (leaf.is_floating_point() or leaf.is_complex()) and self.key(leaf) not in self.sizes
+        ]
+        writes = tuple(dict.fromkeys((self.activation(leaf), ()) for leaf in new))
+        memory = Memory.VIEW if is_in_place(func) else self._memory(name)
+        self.steps.append(Step(name=name, memory=memory, reads=tuple(reads), writes=writes))
+        return result
+
+    def _note_padding(self, name: str, args: Sequence[Any], reads: set[int], leaves: Sequence[Tensor]) -> None:
+        """Keep what an operator pads, and forget the padding that it reads and could not make up itself."""
         for key in reads & set(self.padding):
             if not makes_up(name, self.padding[key][1]):
                 del self.padding[key]
         if name == "constant_pad_nd" and len(args[1]) < 2 * (args[0].dim() - 1):
             self.padding[self.key(leaves[0])] = self.key(args[0]), float((*args, 0)[2])
-        if name.startswith(("native_", "_native_", "_scaled_dot_product")):
-            leaves = leaves[:1]  # the others are statistics that only training needs
-        writes: list[tuple[int, Any]] = []
-        for leaf in leaves:
-            known = self.key(leaf) in self.sizes
-            if (leaf.is_floating_point() or leaf.is_complex()) and not known:
-                writes.append((self.activation(leaf), ()))
-        memory = Memory.VIEW if is_in_place(func) else self._memory(name)
-        self.steps.append(Step(name=name, memory=memory, reads=tuple(reads), writes=tuple(writes)))
-        return result
 
     @staticmethod
     def _memory(name: str) -> Memory:

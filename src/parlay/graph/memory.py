@@ -40,12 +40,7 @@ def live_sets(
     A storage lives from the step that writes it to the last one that reads it; inputs from the start, outputs to the
     end.
     """
-    last: dict[int, int] = {storage: -1 for storage, _ in inputs}
-    for number, step in enumerate(steps):
-        for storage in (*step.reads, *(storage for storage, _ in step.writes)):
-            last[storage] = number
-    for storage in outputs:
-        last[storage] = len(steps)
+    last = _last_uses(steps, inputs, outputs)
     live: set[int] = {storage for storage, _ in inputs}
     found: list[tuple[str, frozenset[int]]] = [("inputs", frozenset(live))]
     for number, step in enumerate(steps):
@@ -58,6 +53,15 @@ def live_sets(
             found.append((step.name, frozenset(together)))
         live = {storage for storage in live | written if last[storage] > number}
     return found
+
+
+def _last_uses(steps: Sequence[Step], inputs: Sequence[tuple[int, Shape]], outputs: Sequence[int]) -> dict[int, int]:
+    """Number of the last step that reads or writes each storage; one after all steps for outputs."""
+    last: dict[int, int] = {storage: -1 for storage, _ in inputs}
+    for number, step in enumerate(steps):
+        for storage in (*step.reads, *(storage for storage, _ in step.writes)):
+            last[storage] = number
+    return last | dict.fromkeys(outputs, len(steps))
 
 
 def undominated(rows: Sequence[Mapping[tuple[int, ...], int]]) -> list[int]:

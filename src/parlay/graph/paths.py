@@ -7,6 +7,7 @@ paths run through, the largest one; the other, a gate, scales what passes and co
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -34,6 +35,13 @@ class Flow:
     sizes: tuple[int, ...]
     layers: tuple[str, ...]
 
+    @property
+    def main(self) -> tuple[int, ...]:
+        """The activations that paths run through: all, but of a product the largest alone."""
+        if self.op not in GATED or not self.sources:
+            return self.sources
+        return (self.sources[max(range(len(self.sources)), key=lambda i: self.sizes[i])],)
+
 
 def path_shares(flows: Sequence[Flow], outputs: Sequence[int]) -> dict[str, Fraction]:
     """Share of all paths through each layer, by its weight; above 0, at most 1.
@@ -49,32 +57,32 @@ def path_shares(flows: Sequence[Flow], outputs: Sequence[int]) -> dict[str, Frac
     >>> path_shares(block, [2])
     {'a': Fraction(1, 2)}
     """
-    counts: dict[int, int] = {}  # paths from the input to each activation
-    main: dict[int, tuple[int, ...]] = {}
-    for flow in flows:
-        sources = flow.sources
-        if flow.op in GATED and sources:
-            sources = (sources[max(range(len(sources)), key=lambda i: flow.sizes[i])],)
-        main[flow.value] = sources
-        counts[flow.value] = sum(counts.get(source, 1) for source in sources)
-    through: dict[int, Fraction] = {}
-    beside: dict[int, Fraction] = {}  # of gates, which lie on no path of their own
+    counts = _path_counts(flows)
+    through: defaultdict[int, Fraction] = defaultdict(Fraction)
+    beside: defaultdict[int, Fraction] = defaultdict(Fraction)  # of gates, which lie on no path of their own
     total = sum(counts.get(output, 1) for output in outputs)
     for output in outputs:
-        through[output] = through.get(output, Fraction(0)) + Fraction(counts.get(output, 1), total or 1)
-    shares: dict[str, Fraction] = {}
+        through[output] += Fraction(counts.get(output, 1), total or 1)
+    shares: defaultdict[str, Fraction] = defaultdict(Fraction)
     for flow in reversed(flows):
-        passing, scaling = through.get(flow.value, Fraction(0)), beside.get(flow.value, Fraction(0))
+        passing, scaling = through[flow.value], beside[flow.value]
         for layer in flow.layers:
-            share = passing or min(scaling, Fraction(1))
-            shares[layer] = max(shares.get(layer, Fraction(0)), share)
-        for source in main[flow.value]:
+            shares[layer] = max(shares[layer], passing or min(scaling, Fraction(1)))
+        for source in flow.main:
             part = Fraction(counts.get(source, 1), counts[flow.value] or 1)
-            through[source] = through.get(source, Fraction(0)) + passing * part
-            beside[source] = beside.get(source, Fraction(0)) + scaling * part
-        for source in set(flow.sources) - set(main[flow.value]):
-            beside[source] = max(beside.get(source, Fraction(0)), passing or scaling)
+            through[source] += passing * part
+            beside[source] += scaling * part
+        for source in set(flow.sources) - set(flow.main):
+            beside[source] = max(beside[source], passing or scaling)
     return {layer: share for layer, share in reversed(shares.items()) if share}
+
+
+def _path_counts(flows: Sequence[Flow]) -> dict[int, int]:
+    """Paths from the input to each activation."""
+    counts: dict[int, int] = {}
+    for flow in flows:
+        counts[flow.value] = sum(counts.get(source, 1) for source in flow.main)
+    return counts
 
 
 def share_of(shares: Mapping[str, Fraction], layer: str) -> Fraction:

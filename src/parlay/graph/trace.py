@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from fractions import Fraction
@@ -137,15 +137,25 @@ def _smallest(
         except TraceError as error:
             first = first or error
             continue
-        for kind in chosen if len(chosen) > 1 else []:
-            fewer = {key: shape for key, shape in some.items() if _kind(graph, key) != kind}
-            try:
-                unchecked, some = verify(_following(graph, fewer)), fewer
-            except TraceError:
-                continue
-        return some, unchecked
+        return _fewer(graph, some, chosen, unchecked) if len(chosen) > 1 else (some, unchecked)
     assert first is not None
     raise first
+
+
+def _fewer(
+    graph: WidthGraph,
+    some: Mapping[tuple[str, str], Shape],
+    kinds: Iterable[tuple[type[nn.Module], str]],
+    unchecked: tuple[str, ...],
+) -> tuple[Mapping[tuple[str, str], Shape], tuple[str, ...]]:
+    """What is left of attributes that run when every kind without which they run too is left out."""
+    for kind in kinds:
+        fewer = {key: shape for key, shape in some.items() if _kind(graph, key) != kind}
+        try:
+            unchecked, some = verify(_following(graph, fewer)), fewer
+        except TraceError:
+            continue
+    return some, unchecked
 
 
 def _following(graph: WidthGraph, found: Mapping[tuple[str, str], Shape]) -> WidthGraph:
