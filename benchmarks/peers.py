@@ -28,7 +28,7 @@ class Answer:
     Attributes:
         seconds: from building the model to the end; imports, process start and reading a licence excluded.
         layouts: best first.
-        bound: upper bound on the log-energy, where the solver states one.
+        bound: upper bound on the score, where the solver states one.
         is_proven: whether it claims optimality (of all layouts listed).
     """
 

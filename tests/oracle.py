@@ -27,7 +27,7 @@ def _ln_harmonic(a: int, b: int) -> Decimal:
     return WIDE.ln(WIDE.divide(Decimal(a * b), Decimal(a + b)))
 
 
-def exact_log_energy(problem: Problem, layout: Layout) -> Decimal:
+def exact_score(problem: Problem, layout: Layout) -> Decimal:
     """The score to 50 digits from its definition, -Infinity for energy 0."""
     total = Decimal(0)
     space = problem.space
@@ -79,7 +79,7 @@ def _may_follow(space: WidthSpace, before: int, width: int) -> bool:
 
 def brute_force(problem: Problem) -> list[tuple[Layout, Decimal]]:
     """Every layout with its exact score in the stated order: score, then widths."""
-    scored = [(layout, exact_log_energy(problem, layout)) for layout in all_layouts(problem)]
+    scored = [(layout, exact_score(problem, layout)) for layout in all_layouts(problem)]
     return sorted(scored, key=lambda pair: (-pair[1], pair[0]))
 
 

@@ -68,7 +68,7 @@ def test_solve_finds_the_optimum_that_brute_force_finds(seed: int) -> None:
         assert result.status is Status.INFEASIBLE
         return
     assert result.status is Status.OPTIMAL
-    assert [s.log_energy for s in result.solutions] == pytest.approx([value for value, _ in found[:3]], abs=1e-9)
+    assert [s.score_value for s in result.solutions] == pytest.approx([value for value, _ in found[:3]], abs=1e-9)
 
 
 @pytest.mark.parametrize("weights", [[2.0, 0.5, 1.25], [1.5, -0.4, 0.8], [0.0, 1.0, 2.0]])
@@ -82,7 +82,7 @@ def test_several_limits_keep_the_optimum(weights: list[float]) -> None:
         for layout in itertools.product(range(1, 25), repeat=3)
         if family.kernels(layout) <= 500 and family.macs(layout) <= 30_000
     )
-    assert result.status is Status.OPTIMAL and result.best.log_energy == pytest.approx(best, abs=1e-9)
+    assert result.status is Status.OPTIMAL and result.best.score_value == pytest.approx(best, abs=1e-9)
 
 
 def test_equal_weights_are_the_energy() -> None:

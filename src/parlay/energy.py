@@ -1,19 +1,21 @@
 """Scores of a layout, in log form: sums of terms per group and per pair of adjacent groups.
 
 The paper's energy (Eq. 2-3) is the product of ln n_i; its logarithm is the sum of ln ln n_i, which never
-overflows. Every
-score here is such a sum, so one exact solver serves them all. A new score is one class and one line in ``SCORES``.
+overflows. Every score here is such a sum, so one exact solver serves them all. A new score is one class and one line
+in ``SCORES``.
 """
 
 from __future__ import annotations
 
 import importlib
+import math
 from abc import ABC, abstractmethod
 from fractions import Fraction
 from typing import final
 
+from parlay.documents import finite
 from parlay.errors import unknown
-from parlay.layout import WidthSpace, presumed_connections
+from parlay.layout import Layout, WidthSpace, presumed_connections
 from parlay.terms import (
     FixedMeanLogLog,
     GroupTerm,
@@ -47,7 +49,10 @@ __all__ = [
     "Score",
     "SumLog",
     "Terms",
+    "energy_facts",
+    "energy_of",
     "get_score",
+    "log_energy",
 ]
 
 
@@ -229,3 +234,31 @@ def get_score(name: str) -> Score:
     if name not in SCORES:
         raise unknown("score", name, [*SCORES, "calibrated:FILE"], "see 'parlay scores'")
     return SCORES[name]
+
+
+def log_energy(space: WidthSpace, layout: Layout) -> float:
+    """ln of Eq. 3 of a layout, each group once; -inf where a width is 1. What is called energy is this and no score.
+
+    >>> from parlay.layout import WidthGroup
+    >>> space = WidthSpace(groups=(WidthGroup(name="a", multiplicity=2), WidthGroup(name="b")))
+    >>> log_energy(space, (5, 7)) == get_score("energy-group").terms(space)((5, 7))
+    True
+    """
+    return get_score("energy-group").terms(space)(layout)
+
+
+def energy_of(log_energy: float) -> float:
+    """Eq. 3 itself, exp of its logarithm; inf where a float cannot hold it."""
+    try:
+        return math.exp(log_energy)
+    except OverflowError:
+        return math.inf
+
+
+def energy_facts(log_energy: float) -> dict[str, float | None]:
+    """Eq. 3 and its logarithm by JSON key; null where JSON has no number.
+
+    >>> energy_facts(-math.inf)
+    {'energy': 0.0, 'log_energy': None}
+    """
+    return {"energy": finite(energy_of(log_energy)), "log_energy": finite(log_energy)}

@@ -6,14 +6,13 @@ what a solver could establish about it. Neither knows how solving is done.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 from typing import Any
 
 from parlay.documents import finite, html_table
-from parlay.energy import Score, Terms
+from parlay.energy import EnergyGroup, Score, Terms, energy_facts, energy_of, log_energy
 from parlay.errors import InputError
 from parlay.layout import Layout, WidthSpace, format_layout
 from parlay.resources import PeakResource, Resource
@@ -84,7 +83,7 @@ class Problem:
     """Which layouts of the space that satisfy every constraint score highest?
 
     Solutions are ranked by exact score, highest first; equal scores by their widths, smaller first width first.
-    Layouts of score -inf (energy 0) count and rank last.
+    Layouts of score -inf (for the energies: a width of 1) count and rank last.
     """
 
     space: WidthSpace
@@ -107,9 +106,21 @@ class Problem:
         """The score's terms in this space."""
         return self.score.terms(self.space)
 
-    def log_energy(self, layout: Layout) -> float:
-        """The score of a layout, in log form."""
+    def score_value(self, layout: Layout) -> float:
+        """The score of a layout; -inf is legal."""
         return self.terms(layout)
+
+    def solution(self, layout: Layout, score_value: float | None = None) -> Solution:
+        """A layout with its score, computed unless it is given, and its energy.
+
+        >>> from parlay import plain
+        >>> found = plain(depth=2).problem(kernels=27, score="path-energy").solution((3, 6))
+        >>> round(found.score_value, 4), round(found.energy, 4)
+        (0.4207, 1.9684)
+        """
+        value = self.score_value(layout) if score_value is None else score_value
+        energy = value if isinstance(self.score, EnergyGroup) else log_energy(self.space, layout)
+        return Solution(layout=layout, score_value=value, log_energy=energy)
 
     def violations(self, layout: Layout) -> list[str]:
         """Every fence or constraint the layout breaks, in words."""
@@ -141,26 +152,34 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Solution:
-    """One layout and its score in log form (-inf for energy 0)."""
+    """One layout.
+
+    Attributes:
+        layout: the widths.
+        score_value: the score that was maximised; the energies and path-energy are -inf where a width is 1.
+        log_energy: ln of Eq. 3, whatever was maximised; -inf where a width is 1.
+    """
 
     layout: Layout
+    score_value: float
     log_energy: float
 
     @property
     def energy(self) -> float:
-        """exp(log_energy), the paper's energy; inf where a float cannot hold it."""
-        try:
-            return math.exp(self.log_energy)
-        except OverflowError:
-            return math.inf
+        """Eq. 3, the paper's energy; inf where a float cannot hold it."""
+        return energy_of(self.log_energy)
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values: what every document says of a layout first; null where JSON has no number.
 
-        >>> Solution(layout=(1, 4), log_energy=-math.inf).to_json()
-        {'layout': [1, 4], 'energy': 0.0, 'log_energy': None}
+        >>> Solution(layout=(1, 4), score_value=1.4, log_energy=float("-inf")).to_json()
+        {'layout': [1, 4], 'energy': 0.0, 'log_energy': None, 'score_value': 1.4}
         """
-        return {"layout": list(self.layout), "energy": finite(self.energy), "log_energy": finite(self.log_energy)}
+        return {
+            "layout": list(self.layout),
+            **energy_facts(self.log_energy),
+            "score_value": finite(self.score_value),
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -217,7 +236,7 @@ class Proof:
     Attributes:
         threshold: every layout that satisfies the constraints and scores at least this was generated (-inf: all were).
         bound: no layout scores more than this; the Lagrangian dual at ``multiplier``.
-        multiplier: price of one unit of the constrained resource, in log-energy.
+        multiplier: price of one unit of the constrained resource, in units of the score.
         labels: partial layouts kept while proving.
         method: name of the method.
         steps: a branch and bound that can be recomputed, depth first: the duals of a box, each of which excludes
@@ -265,7 +284,7 @@ class Binding:
         constraint: the constraint.
         amount: what the layout uses.
         slack: what is left to its upper limit; None where it has none.
-        price: log-energy that one more unit would be worth in the relaxation, 0 where the limit does not matter there.
+        price: score that one more unit would be worth in the relaxation, 0 where the limit does not matter there.
         binds: whether it holds the layout back: nothing is left, it has a price, or no group can grow by a step.
     """
 
@@ -292,7 +311,7 @@ class Result:
         top_k: how many layouts were asked for.
         status: what is known; OPTIMAL refers to all the solutions listed.
         solutions: best first, at most ``top_k``; fewer when no more exist (OPTIMAL) or were found (FEASIBLE).
-        bound: no layout has a log-energy above this; None when nothing is known, -inf when there is no layout.
+        bound: no layout has a score above this; None when nothing is known, -inf when there is no layout.
         runtime: seconds.
         proof: what OPTIMAL or INFEASIBLE, or the bound of a FEASIBLE answer on a general graph, rests on.
         nearest: for INFEASIBLE, the nearest amounts of the constrained resource that have a layout.
@@ -322,10 +341,10 @@ class Result:
 
     @property
     def gap(self) -> float | None:
-        """bound minus the best log-energy, absolute; None when either is unknown, 0 when both are -inf."""
+        """bound minus the best score, absolute; None when either is unknown, 0 when both are -inf."""
         if self.bound is None or not self.solutions:
             return None
-        best = self.solutions[0].log_energy
+        best = self.solutions[0].score_value
         return 0.0 if self.bound == best else self.bound - best
 
     def bindings(self) -> tuple[Binding, ...]:
@@ -367,7 +386,7 @@ class Result:
         INFEASIBLE in 0.02 s: proven: no layout satisfies the constraints
         nearest sizes that have a layout: 4,272 and 4,312 kernels
         """
-        gap = "" if self.gap is None else f", gap {self.gap:.3g} in log-energy"
+        gap = "" if self.gap is None else f", gap {self.gap:.3g} in the score"
         lines = [f"{self.status.value} in {self.runtime:.2f} s{gap}: {self.status.meaning}"]
         if len(self.problem.constraints) > 1:
             lines += map(str, self.bindings())
@@ -389,16 +408,16 @@ class Result:
         >>> from dataclasses import replace
         >>> from parlay import plain, solve
         >>> print(replace(solve(plain(depth=4), kernels=4288), runtime=0.02))
-        35-36-37-43  log-energy 5.153498
-        OPTIMAL in 0.02 s, gap 0 in log-energy: proven: no layout that satisfies the constraints is better
+        35-36-37-43  score value 5.153498
+        OPTIMAL in 0.02 s, gap 0 in the score: proven: no layout that satisfies the constraints is better
         """
-        layouts = [f"{format_layout(one.layout)}  log-energy {one.log_energy:.6f}" for one in self.solutions]
+        layouts = [f"{format_layout(one.layout)}  score value {one.score_value:.6f}" for one in self.solutions]
         return "\n".join([*layouts, self.summary()])
 
     def _repr_html_(self) -> str:
         """The same as a notebook shows it."""
-        rows = [(format_layout(one.layout), f"{one.energy:,.4f}", f"{one.log_energy:.6f}") for one in self.solutions]
-        return html_table(("layout", "energy", "log-energy"), rows, below=self.summary())
+        rows = [(format_layout(one.layout), f"{one.energy:,.4f}", f"{one.score_value:.6f}") for one in self.solutions]
+        return html_table(("layout", "energy", "score value"), rows, below=self.summary())
 
     def _prices(self) -> dict[int, float]:
         """Prices of the constraints, by place, at the root of the proof."""

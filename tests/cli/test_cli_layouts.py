@@ -1,10 +1,15 @@
 """describe, solve and scores on the command line: fixed keys, exit codes, one line for every mistake."""
 
 import json
+import re
 
 import pytest
 
+from parlay import plain
 from parlay.cli.main import run
+from parlay.documents import finite
+from parlay.energy import energy_of
+from parlay.layout import parse_layout
 
 
 def ask(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
@@ -52,6 +57,41 @@ def test_solve_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert facts["solutions"][0]["layout"] == [35, 36, 37, 43]
     assert {"layout", "energy", "log_energy", "kernels", "weights", "params", "macs"} <= set(facts["solutions"][0])
     assert all(s["weights"] == 38592 for s in facts["solutions"])
+
+
+EVERY_SCORE = pytest.mark.parametrize("score", ["energy-group", "sum-log", "pair-harmonic", "path-energy"])
+
+
+@EVERY_SCORE
+@pytest.mark.parametrize("command", ["solve", "list", "sample"])
+def test_energy_is_eq_3_whatever_is_maximised(capsys: pytest.CaptureFixture[str], command: str, score: str) -> None:
+    """Energy and its logarithm are those of the family; the score that was maximised stands in a key of its own."""
+    _, out, _ = ask(capsys, command, *f"--depth 3 --kernels 240 --order free --score {score} --json".split())
+    facts = json.loads(out)
+    family = plain(depth=3)
+    wanted = family.problem(kernels=240, order="free", score=score)
+    for one in facts["solutions" if command == "solve" else "layouts"]:
+        layout = tuple(one["layout"])
+        energy = family.energy(layout)
+        assert (one["log_energy"], one["energy"]) == (pytest.approx(finite(energy)), pytest.approx(energy_of(energy)))
+        assert one["score_value"] == pytest.approx(finite(wanted.score_value(layout)))
+
+
+@EVERY_SCORE
+def test_the_score_has_a_column_of_its_own(capsys: pytest.CaptureFixture[str], score: str) -> None:
+    """Beside the energy, unless it is the energy."""
+    _, out, _ = ask(capsys, *f"solve --depth 3 --kernels 4288 --order free --score {score}".split())
+    _, header, line, status = out.splitlines()
+    names, values = re.split(r"\s{2,}", header.strip()), re.split(r"\s{2,}", line.strip())
+    shown = dict(zip(names, values, strict=True))
+    family = plain(depth=3)
+    layout = parse_layout(shown["layout"])
+    assert float(shown["log energy"]) == pytest.approx(family.energy(layout), abs=1e-4)
+    assert ("score value" in shown) == (score != "energy-group")
+    if score != "energy-group":
+        value = family.problem(kernels=4288, score=score).score_value(layout)
+        assert float(shown["score value"]) == pytest.approx(value, abs=1e-4)
+    assert "gap 0 in the score" in status
 
 
 def test_solve_resnet_with_energy_zero(capsys: pytest.CaptureFixture[str]) -> None:

@@ -111,8 +111,8 @@ def test_pareto_goes_on_where_it_stopped(
 def test_the_plot_shows_points_and_bounds() -> None:
     """One marker a point of positive energy, a bar up to the bound."""
     pytest.importorskip("matplotlib")
-    some = ParetoPoint(level=10, status=Status.FEASIBLE, layout=(3, 4), log_energy=1.0, amount=9, gap=0.25)
-    none = ParetoPoint(level=5, status=Status.INFEASIBLE, layout=None, log_energy=None, amount=None, gap=None)
+    some = ParetoPoint(level=10, status=Status.FEASIBLE, layout=(3, 4), score_value=1.0, amount=9, gap=0.25)
+    none = ParetoPoint(level=5, status=Status.INFEASIBLE, layout=None, score_value=None, amount=None, gap=None)
     ax = plot_pareto([some, none], "macs")
     [line] = [line for line in ax.lines if line.get_marker() == "o"]
     assert line.get_xydata().tolist() == [[9.0, 1.0]]

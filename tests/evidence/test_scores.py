@@ -152,7 +152,7 @@ def test_sum_log_is_solved_exactly() -> None:
     }
     exact = sorted((math.prod(x), x) for x, size in sizes.items() if size == 240)
     result = solve(family, kernels=240, score="sum-log", order="free", max_width=40, top_k=3)
-    assert [math.exp(solution.log_energy) for solution in result.solutions] == pytest.approx(
+    assert [math.exp(solution.score_value) for solution in result.solutions] == pytest.approx(
         [product for product, _ in exact[::-1][:3]], rel=1e-9
     )
     assert result.best.layout in [layout for product, layout in exact if product == exact[-1][0]]

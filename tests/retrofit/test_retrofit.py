@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import shutil
 import subprocess
 import sys
@@ -99,7 +100,7 @@ def enumerated(graph: WidthGraph, found: Any) -> list[tuple[float, tuple[int, ..
         for g in found.problem.space.groups
     ]
     layouts = [layout for layout in itertools.product(*choices) if not found.problem.violations(layout)]
-    return sorted(((found.problem.log_energy(layout), layout) for layout in layouts), reverse=True)
+    return sorted(((found.problem.score_value(layout), layout) for layout in layouts), reverse=True)
 
 
 CASES: dict[str, tuple[Limits, dict[str, Any]]] = {
@@ -122,7 +123,7 @@ def test_answers_equal_enumeration(graph: WidthGraph, name: str) -> None:
     found = retrofit(graph, limits, **options)
     expected = enumerated(graph, found)
     assert found.result.status.value == "OPTIMAL"
-    top = [solution.log_energy for solution in found.solutions()]
+    top = [solution.score_value for solution in found.solutions()]
     assert top == pytest.approx([score for score, _ in expected[: len(top)]], abs=1e-12)
     assert len(top) == min(options.get("top_k", 1), len(expected))
     assert {solution.layout for solution in found.solutions()} <= {layout for _, layout in expected}
@@ -134,7 +135,7 @@ def test_the_default_never_costs_more_than_today(graph: WidthGraph) -> None:
     found = retrofit(graph)
     before, after = found.amounts(graph.layout), found.amounts(found.layout)
     assert found.keeps_today
-    assert found.result.best.log_energy >= found.before
+    assert found.result.best.score_value >= found.before
     for key in ("params", "macs", "peak_activation_bytes"):
         assert after[key] <= before[key]
 
@@ -197,7 +198,7 @@ def test_tiny_networks_are_proven(name: str) -> None:
     found = retrofit(trace(load_model(f"{examples}:{name}"), torch.zeros(1, *shape)))
     assert found.result.status.value == "OPTIMAL"
     assert (found.layout == found.graph.layout) == (name == "ds_cnn")
-    assert found.result.best.log_energy >= found.before
+    assert found.result.best.score_value >= found.before
 
 
 def test_files_come_back_as_they_were(graph: WidthGraph, tmp_path: Path) -> None:
@@ -326,6 +327,12 @@ def test_command_json(capsys: pytest.CaptureFixture[str], nets: Path) -> None:
     assert facts["today"]["layout"] == [6, 8, 10, 7]
     assert {s["params"] for s in facts["solutions"]} == {facts["today"]["params"]}
     assert all(s["macs"] <= facts["today"]["macs"] for s in facts["solutions"])
+    for one in (facts["today"], facts["uniform"], *facts["solutions"]):
+        widths = one["layout"]
+        assert one["log_energy"] == pytest.approx(sum(math.log(math.log(width)) for width in widths))
+        layers = zip(widths, facts["groups"], strict=True)
+        score = sum(group["multiplicity"] * math.log(math.log(width)) for width, group in layers)
+        assert one["score_value"] == pytest.approx(score) != one["log_energy"]
     assert [b["constraint"].split()[0] for b in facts["binding"]] == ["params", "macs", "peak_activation_bytes"]
 
 

@@ -32,8 +32,9 @@ def test_a_true_result_holds_and_was_enumerated() -> None:
 
 
 def test_wrong_energy() -> None:
-    """A log-energy off by 1e-6 is found."""
-    assert "log-energy is" in faults(with_first(log_energy=RESULT.best.log_energy + 1e-6))
+    """A score or an energy off by 1e-6 is found."""
+    assert "score is" in faults(with_first(score_value=RESULT.best.score_value + 1e-6))
+    assert "log energy is" in faults(with_first(log_energy=RESULT.best.log_energy + 1e-6))
 
 
 def test_wrong_size() -> None:
@@ -52,7 +53,7 @@ def test_order_broken() -> None:
 def test_missing_better_layout() -> None:
     """Leaving out the best layout is found by enumeration, though everything listed is right."""
     rest = RESULT.solutions[1:]
-    shorter = replace(RESULT, solutions=rest, top_k=2, bound=rest[0].log_energy)
+    shorter = replace(RESULT, solutions=rest, top_k=2, bound=rest[0].score_value)
     assert "a better layout is missing" in faults(shorter)
 
 
@@ -60,18 +61,18 @@ def test_optimal_without_proof() -> None:
     """OPTIMAL needs a proof, one that reaches down to the last solution, and a bound that meets the best."""
     assert RESULT.proof is not None
     assert "without a proof" in faults(replace(RESULT, proof=None))
-    high = replace(RESULT.proof, threshold=RESULT.best.log_energy + 0.1)
+    high = replace(RESULT.proof, threshold=RESULT.best.score_value + 0.1)
     assert "the proof covers" in faults(replace(RESULT, proof=high))
     assert RESULT.bound is not None
     assert "OPTIMAL is claimed with bound" in faults(replace(RESULT, bound=RESULT.bound + 0.01))
-    low = replace(RESULT.proof, bound=RESULT.best.log_energy - 0.1)
+    low = replace(RESULT.proof, bound=RESULT.best.score_value - 0.1)
     assert "the proof's bound" in faults(replace(RESULT, proof=low))
 
 
 def test_wrong_ranking_and_duplicates() -> None:
     """Solutions out of order, or listed twice, are found."""
     a, b, c = RESULT.solutions
-    assert "against the stated order" in faults(replace(RESULT, solutions=(b, a, c), bound=b.log_energy))
+    assert "against the stated order" in faults(replace(RESULT, solutions=(b, a, c), bound=b.score_value))
     assert "against the stated order" in faults(replace(RESULT, solutions=(a, a, b)))
 
 
@@ -81,9 +82,9 @@ def test_statuses_that_contradict_themselves() -> None:
     empty = replace(RESULT, status=Status.INFEASIBLE, solutions=(), bound=-math.inf)
     assert "INFEASIBLE is claimed though" in faults(empty)
     assert "without a solution" in faults(replace(RESULT, status=Status.FEASIBLE, solutions=()))
-    assert "lies below" in faults(replace(RESULT, status=Status.FEASIBLE, bound=RESULT.best.log_energy - 1))
+    assert "lies below" in faults(replace(RESULT, status=Status.FEASIBLE, bound=RESULT.best.score_value - 1))
     assert RESULT.proof is not None
-    partial = replace(RESULT.proof, threshold=RESULT.solutions[-1].log_energy)
+    partial = replace(RESULT.proof, threshold=RESULT.solutions[-1].score_value)
     assert "the proof covers" in faults(replace(RESULT, top_k=40, proof=partial))
     complete = replace(RESULT.proof, threshold=-math.inf)
     assert "though 29 exist" in faults(replace(RESULT, top_k=40, proof=complete))
@@ -140,7 +141,7 @@ def test_the_papers_own_sizes_are_enumerated(size: int) -> None:
     result = solve(problem, top_k=6)
     assert certify(problem, result, effort=4_000_000).is_enumerated
     rest = result.solutions[1:]
-    shorter = replace(result, solutions=rest, top_k=5, bound=rest[0].log_energy)
+    shorter = replace(result, solutions=rest, top_k=5, bound=rest[0].score_value)
     assert "a better layout is missing" in "; ".join(certify(problem, shorter, effort=4_000_000).findings)
     assert result.proof is not None
     complete = replace(result.proof, threshold=-math.inf)

@@ -146,11 +146,11 @@ def test_bounds_hold_for_random_layouts(equal: bool) -> None:
     for asked in (problem, loose):
         general = compile_general(asked)
         good = table[general.within(table)]
-        scores = [problem.log_energy(tuple(row)) for row in good.tolist()]
+        scores = [problem.score_value(tuple(row)) for row in good.tolist()]
         for factor in (0.0, 0.5, 1.0, 3.0):
             priced = replace(relaxed, upper=relaxed.upper * factor)
             assert separate(general, priced).bound >= max(scores, default=-math.inf)
-    assert separate(compile_general(problem), relaxed).bound <= problem.log_energy(solve(problem).best.layout) + 0.02
+    assert separate(compile_general(problem), relaxed).bound <= problem.score_value(solve(problem).best.layout) + 0.02
 
 
 @pytest.mark.parametrize("equal", [False, True])
@@ -159,7 +159,7 @@ def test_a_residual_net_is_proven_and_today_is_beaten(equal: bool) -> None:
     problem = small_net(equal=equal)
     result = solve(problem, start=[TODAY])
     assert result.status is Status.OPTIMAL
-    assert result.best.log_energy > problem.log_energy(TODAY)
+    assert result.best.score_value > problem.score_value(TODAY)
     assert certify(problem, result, effort=4_000).holds
 
 
@@ -168,8 +168,8 @@ def test_starts_are_the_least_that_is_returned() -> None:
     problem = small_net(equal=True)
     result = solve(problem, start=[TODAY], time_limit=1e-6)
     assert result.status is Status.FEASIBLE
-    assert result.best.log_energy >= problem.log_energy(TODAY)
-    assert result.bound is None or result.bound >= solve(problem).best.log_energy
+    assert result.best.score_value >= problem.score_value(TODAY)
+    assert result.bound is None or result.bound >= solve(problem).best.score_value
 
 
 def stopped(problem: Problem, seen: list[Progress] | None = None) -> Result:
@@ -212,7 +212,7 @@ def test_a_wrong_bound_or_step_is_found() -> None:
         return "; ".join(certify(problem, replace(result, **changes), effort=100_000).findings)
 
     assert faults() == ""
-    nearer = (result.bound + result.best.log_energy) / 2
+    nearer = (result.bound + result.best.score_value) / 2
     assert "the proof shows a bound of" in faults(bound=nearer)
     first, *rest = proof.steps
     assert isinstance(first, Dual)
@@ -259,7 +259,7 @@ def test_against_the_grain() -> None:
     assert net.params(exact.best.layout) == 250_000
     assert net.macs(exact.best.layout) <= 8_000_000
     assert exact.status is Status.OPTIMAL
-    assert exact.best.log_energy < loose.best.log_energy
+    assert exact.best.score_value < loose.best.score_value
 
 
 def test_divisors() -> None:
@@ -269,7 +269,7 @@ def test_divisors() -> None:
     problem = Problem(space=space, score=EnergyGroup(), constraints=(Constraint.at_most(form, 500),))
     result = solve(problem)
     layouts = [(a, b) for a in range(4, 41, 4) for b in range(4, 41, 4) if form((a, b)) <= 500]
-    assert result.best.layout == max(layouts, key=lambda layout: (problem.log_energy(layout), -layout[0]))
+    assert result.best.layout == max(layouts, key=lambda layout: (problem.score_value(layout), -layout[0]))
     assert result.status is Status.OPTIMAL
 
 

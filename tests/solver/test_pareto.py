@@ -13,5 +13,5 @@ def test_pareto_levels_span_the_front() -> None:
     points = list(pareto(problem, net.macs, levels))
     assert [point.level for point in points] == levels[::-1]
     assert all(point.status is Status.OPTIMAL and (point.amount or 0) <= point.level for point in points)
-    scores = [point.log_energy for point in points]
+    scores = [point.score_value for point in points]
     assert scores == sorted(scores, reverse=True)

@@ -49,19 +49,19 @@ def test_table_5_in_order(size: int, layouts: list[Layout]) -> None:
     assert result.gap == 0.0
 
 
-@pytest.mark.parametrize(("order", "size", "layout", "log_energy"), KNOWN)
-def test_known_optima(order: str, size: int, layout: Layout, log_energy: float) -> None:
+@pytest.mark.parametrize(("order", "size", "layout", "score"), KNOWN)
+def test_known_optima(order: str, size: int, layout: Layout, score: float) -> None:
     """Optima found by other means, proven here without a cap on widths."""
     result = solve(plain(depth=len(layout)), kernels=size, order=order)
     assert result.status is Status.OPTIMAL
     assert result.best.layout == layout
-    assert result.best.log_energy == pytest.approx(log_energy, abs=1e-6)
+    assert result.best.score_value == pytest.approx(score, abs=1e-6)
 
 
 def test_thirty_one_layers_in_free_order() -> None:
     """66,304 x 31: the value and the ends of a published optimum, among 495 exact ties the first by widths."""
     best = solve(plain(depth=31), kernels=66_304, order="free").best
-    assert best.log_energy == pytest.approx(41.900207, abs=1e-6)
+    assert best.score_value == pytest.approx(41.900207, abs=1e-6)
     assert best.layout[:3] == (107, 30, 57)
     assert best.layout[-3:] == (59, 27, 126)
 
@@ -74,7 +74,7 @@ def test_the_resnets_of_table_4(order: str, count: int) -> None:
     assert len(result.solutions) == count
     assert result.best.layout == (19, 34, 41, 49)
     assert [s.layout for s in result.solutions if s.energy == 0] == [(1, 11, 42, 59), (1, 27, 34, 59)]
-    assert result.solutions[-1].log_energy == -math.inf
+    assert result.solutions[-1].score_value == -math.inf
     assert result.proof is not None
     assert result.proof.threshold == -math.inf
 
@@ -100,7 +100,7 @@ def check_against_brute_force(seed: int) -> None:
     assert [s.layout for s in result.solutions] == [layout for layout, _ in expected[:top_k]], seed
     assert result.status is (Status.OPTIMAL if expected else Status.INFEASIBLE)
     for solution, (_, exact) in zip(result.solutions, expected, strict=False):
-        assert solution.log_energy == pytest.approx(float(exact), abs=1e-9)
+        assert solution.score_value == pytest.approx(float(exact), abs=1e-9)
     if expected:
         assert result.gap == 0.0
         assert len(list_layouts(problem)) == len(expected)
@@ -218,7 +218,7 @@ def test_vgg16_at_its_own_size() -> None:
     size = Constraint.equal(weights, 14_715_584)
     result = solve(Problem(space=WidthSpace(groups=groups), score=EnergyGroup(), constraints=(size,)))
     assert result.status is Status.OPTIMAL
-    assert result.best.log_energy == pytest.approx(23.202669, abs=1e-6)
+    assert result.best.score_value == pytest.approx(23.202669, abs=1e-6)
 
 
 @pytest.mark.slow
@@ -227,7 +227,7 @@ def test_a_thousand_layers() -> None:
     result = solve(plain(depth=1_000), kernels=100_000_000, order="nondecreasing")
     assert result.status is Status.OPTIMAL
     assert result.best.energy == math.inf
-    assert result.best.log_energy == pytest.approx(1750.436036, abs=1e-6)
+    assert result.best.score_value == pytest.approx(1750.436036, abs=1e-6)
 
 
 def test_a_callback_can_stop_a_solve() -> None:
@@ -249,7 +249,7 @@ def test_exact_ties_are_ordered_by_widths() -> None:
     problem = Problem(space=space, score=EnergyGroup(), constraints=(Constraint.equal(resource, 28),))
     first, second = solve(problem, top_k=4).solutions[1:3]
     assert (first.layout, second.layout) == ((2, 16), (4, 4))
-    assert first.log_energy == second.log_energy
+    assert first.score_value == second.score_value
 
 
 def test_infeasible_names_the_nearest_sizes() -> None:
@@ -297,7 +297,7 @@ def test_time_limit_gives_a_feasible_layout_with_a_true_gap(monkeypatch: pytest.
     assert result.solutions
     assert problem.violations(result.best.layout) == []
     assert result.bound is not None
-    assert result.bound >= 41.900206689 >= result.best.log_energy - 1e-9
+    assert result.bound >= 41.900206689 >= result.best.score_value - 1e-9
     assert result.gap is not None
     assert result.gap > 0
 
@@ -398,7 +398,7 @@ def test_scores_may_be_minus_infinity_anywhere() -> None:
     result = solve(problem, top_k=20)
     layouts = [solution.layout for solution in result.solutions]
     assert sorted(layouts) == [layout for layout, _ in sorted((s.layout, 0) for s in list_layouts(problem))]
-    lost = [solution.layout for solution in result.solutions if solution.log_energy == -math.inf]
+    lost = [solution.layout for solution in result.solutions if solution.score_value == -math.inf]
     assert lost == sorted(layout for layout in layouts if 7 in layout)
     assert layouts[-len(lost) :] == lost
 

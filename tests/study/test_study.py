@@ -103,7 +103,8 @@ def test_top_spread_all_and_given_combine():
 
 def test_spread_takes_the_nearest_to_even_energies():
     """The ends are the extremes of all layouts, the rest nearest to evenly spaced energies, all distinct."""
-    solutions = [Solution(layout=(i,), log_energy=value) for i, value in enumerate((4.0, 3.9, 3.0, 2.0, 1.0, 0.0))]
+    logs = (4.0, 3.9, 3.0, 2.0, 1.0, 0.0)
+    solutions = [Solution(layout=(i,), score_value=value, log_energy=value) for i, value in enumerate(logs)]
     energies = [s.energy for s in evenly(solutions, 3)]
     assert energies == [solutions[0].energy, solutions[2].energy, solutions[5].energy]
     assert len({s.layout for s in evenly(solutions, 5)}) == 5

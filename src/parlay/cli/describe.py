@@ -10,8 +10,8 @@ from parlay.cli.command import command
 from parlay.cli.options import json_option, takes
 from parlay.cli.options.problem import FamilyOptions, dtype_option
 from parlay.documents import document
+from parlay.energy import energy_facts
 from parlay.layout import format_layout, parse_layout
-from parlay.problem import Solution
 
 __all__ = ["describe"]
 
@@ -29,15 +29,14 @@ def describe(layout: str, network: FamilyOptions, dtype: str, as_json: bool) -> 
     """
     widths = parse_layout(layout)
     family = network.make(groups=len(widths))
-    solution = Solution(layout=family.check(widths), log_energy=family.energy(widths)).to_json()
     facts = {
-        "layout": solution.pop("layout"),
+        "layout": list(family.check(widths)),
         "family": family.name,
         "depth": family.depth,
         **family.sizes(widths),
         **family.amounts(widths, dtype),
         "dtype": dtype,
-        **solution,
+        **energy_facts(family.energy(widths)),
         "in_channels": family.in_channels,
         "kernel_sizes": list(family.kernel_sizes),
         "image": family.image,

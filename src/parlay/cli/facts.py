@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from parlay.documents import finite
-from parlay.problem import Solution
 
 if TYPE_CHECKING:
     from parlay.families import Family
@@ -21,9 +20,8 @@ def exit_code(status: Status) -> int:
 
 
 def layout_facts(family: Family, problem: Problem, layout: Layout) -> dict[str, Any]:
-    """One layout: its score and what it costs."""
-    solution = Solution(layout=layout, log_energy=problem.log_energy(layout))
-    return {**solution.to_json(), **family.sizes(layout), **family.amounts(layout)}
+    """One layout: its energy, its score and what it costs."""
+    return {**problem.solution(layout).to_json(), **family.sizes(layout), **family.amounts(layout)}
 
 
 def question_facts(family: Family, problem: Problem) -> dict[str, Any]:

@@ -41,7 +41,7 @@ def solving(*, quiet: bool, stops: bool = True) -> Iterator[Callable[[Progress],
         if status is not None:
             best = "none yet" if now.best is None else f"{now.best:.6f}"
             bound = "unknown" if now.bound is None else f"{now.bound:.6f}"
-            status.update(f"{now.seconds:.1f} s, best log-energy {best}, bound {bound}; Ctrl-C ends it")
+            status.update(f"{now.seconds:.1f} s, best score {best}, bound {bound}; Ctrl-C ends it")
 
     before = signal.signal(signal.SIGINT, stop if stops else signal.getsignal(signal.SIGINT))
     is_shown = not quiet and sys.stderr.isatty()

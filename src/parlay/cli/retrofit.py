@@ -19,7 +19,6 @@ from parlay.cli.progress import solving
 from parlay.documents import document, finite
 from parlay.energy import SCORES
 from parlay.layout import format_layout
-from parlay.problem import Solution
 
 if TYPE_CHECKING:
     from parlay.retrofit import Latency, Retrofit, Written
@@ -111,7 +110,7 @@ def retrofit(
 def _facts(spec: str, found: Retrofit) -> dict[str, Any]:
     """Everything that is told of the search, by JSON key."""
     graph = found.graph
-    today = Solution(layout=graph.layout, log_energy=found.before)
+    today = found.problem.solution(graph.layout, found.before)
     return {
         "spec": spec,
         **result_facts(found.result),
@@ -145,8 +144,7 @@ def _uniform_facts(found: Retrofit) -> dict[str, Any] | None:
     if uniform is None:
         return None
     layout = uniform.layout
-    solution = Solution(layout=layout, log_energy=found.problem.log_energy(layout))
-    return {**solution.to_json(), "multiplier": str(uniform.multiplier), **found.amounts(layout)}
+    return {**found.problem.solution(layout).to_json(), "multiplier": str(uniform.multiplier), **found.amounts(layout)}
 
 
 def _latency_facts(timed: Latency) -> dict[str, Any]:
@@ -180,12 +178,12 @@ def _print_tables(facts: dict[str, Any], found: Retrofit) -> None:
         unit = f" ({facts['dtype']})" if "bytes" in key else ""
         amounts = [one.get(key) for one in (before, uniform, after)]
         table.add_row(name + unit, *map(number, amounts), f"{after[key] / max(1, before[key]):.4f}")
-    energies = (one.get("log_energy") for one in (before, uniform, after))
-    table.add_row("log energy", *("-" if energy is None else f"{energy:.6f}" for energy in energies), "")
+    values = (one.get("score_value") for one in (before, uniform, after))
+    table.add_row("score value", *("-" if value is None else f"{value:.6f}" for value in values), "")
     console.print(table)
     if len(facts["solutions"]) > 1:
         for rank, solution in enumerate(facts["solutions"], start=1):
-            click.echo(f"no. {rank}: log energy {solution['log_energy']:.6f}, {format_layout(solution['layout'])}")
+            click.echo(f"no. {rank}: score value {solution['score_value']:.6f}, {format_layout(solution['layout'])}")
 
 
 def _written_lines(written: Written | None) -> Iterable[str]:

@@ -14,9 +14,11 @@ from parlay.cli.options import csv_option, json_option, takes
 from parlay.cli.options.problem import FamilyOptions, LimitOptions, ProblemOptions
 from parlay.cli.progress import solving
 from parlay.documents import csv_lines, document, finite
+from parlay.energy import EnergyGroup
 from parlay.layout import format_layout
 
 if TYPE_CHECKING:
+    from parlay.energy import Score
     from parlay.families import Family
     from parlay.problem import Result
 
@@ -73,7 +75,7 @@ def solve(
             click.echo(result.summary(), err=True)
     else:
         click.echo(f"{question_words(family, problem)}, score {problem.score.name}")
-        _print_solutions(facts["solutions"])
+        _print_solutions(facts["solutions"], problem.score)
         click.echo(result.summary())
         if clash is not None:
             click.echo(clash.summary())
@@ -115,19 +117,20 @@ def _facts(family: Family, result: Result) -> dict[str, Any]:
     }
 
 
-def _print_solutions(solutions: list[dict[str, Any]]) -> None:
-    """A line a layout; long layouts below."""
+def _print_solutions(solutions: list[dict[str, Any]], score: Score) -> None:
+    """A line a layout, first the score where it is not the energy; long layouts below."""
     if not solutions:
         return
     from parlay.cli.tables import number, table_of, wide_console
 
-    table = table_of("layout", *(name.replace("_", " ") for name in COLUMNS))
+    columns = COLUMNS if isinstance(score, EnergyGroup) else ("score_value", *COLUMNS)
+    table = table_of("layout", *(name.replace("_", " ") for name in columns))
     table.columns[0].style = "bold"
     layouts = [format_layout(facts["layout"]) for facts in solutions]
     is_long = len(layouts[0]) > LONG_LAYOUT
     names = [f"no. {rank}" for rank in range(1, len(layouts) + 1)]
     for name, layout, facts in zip(names, layouts, solutions, strict=True):
-        table.add_row(name if is_long else layout, *(number(facts[key]) for key in COLUMNS))
+        table.add_row(name if is_long else layout, *(number(facts[key]) for key in columns))
     wide_console(120).print(table)
     if is_long:
         for name, layout in zip(names, layouts, strict=True):

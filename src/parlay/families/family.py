@@ -12,7 +12,7 @@ from fractions import Fraction
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from parlay.energy import Score, get_score
+from parlay.energy import Score, get_score, log_energy
 from parlay.errors import InputError
 from parlay.layout import Connection, Layout, Order, WidthGroup, WidthSpace, require_integer
 from parlay.network import ConvolutionShape, Network
@@ -270,7 +270,7 @@ class Family(Network):
 
     def energy(self, layout: Layout) -> float:
         """ln of Eq. 3 as the paper counts it; -inf when a width is 1."""
-        return get_score(DEFAULT_SCORE).terms(self.space)(self.check(layout))
+        return log_energy(self.space, self.check(layout))
 
     @cached_property
     def convolution_shapes(self) -> tuple[ConvolutionShape, ...]:

@@ -110,7 +110,7 @@ def choose_arms(
 def _searched(found: Retrofit) -> str:
     result, use = found.result, budget_use(found.problem, found.layout)
     gap = finite(result.gap)
-    shown = "" if gap is None else f", gap {gap:.3g} in log-energy"
+    shown = "" if gap is None else f", gap {gap:.3g} in the score"
     return f"highest {found.problem.score.name}: {result.status.value}{shown}; takes {use:.1%} of the tightest limit"
 
 

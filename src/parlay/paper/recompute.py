@@ -60,7 +60,7 @@ class Enumerations:
         if key not in self._lists:
             problem = family.problem(kernels=budget, order=Order.NONDECREASING)
             layouts = nondecreasing_layouts(family.kernels, budget)
-            solutions = [Solution(layout=layout, log_energy=problem.log_energy(layout)) for layout in layouts]
+            solutions = [problem.solution(layout) for layout in layouts]
             self._lists[key] = tuple(sorted(solutions, key=lambda s: (-s.log_energy, s.layout)))
         return self._lists[key]
 

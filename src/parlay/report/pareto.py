@@ -78,14 +78,14 @@ def points_of(kept: Mapping[str, Any]) -> dict[int, ParetoPoint]:
     """The points of a document, by level."""
     points: dict[int, ParetoPoint] = {}
     for fact in kept.get("points", ()):
-        log_energy = fact["log_energy"]
-        if fact["layout"] is not None and log_energy is None:
-            log_energy = -math.inf
+        score = fact["score_value"]
+        if fact["layout"] is not None and score is None:
+            score = -math.inf
         points[fact["level"]] = ParetoPoint(
             level=fact["level"],
             status=Status(fact["status"]),
             layout=None if fact["layout"] is None else tuple(fact["layout"]),
-            log_energy=log_energy,
+            score_value=score,
             amount=fact["amount"],
             gap=fact["gap"],
         )
@@ -97,7 +97,7 @@ def pareto_table(points: Sequence[ParetoPoint], unit: str) -> Any:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in (f"{unit} up to", unit, "log energy", "gap"):
+    for name in (f"{unit} up to", unit, "score value", "gap"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("status", no_wrap=True)
     table.add_column("layout", overflow="fold")
@@ -105,7 +105,7 @@ def pareto_table(points: Sequence[ParetoPoint], unit: str) -> Any:
         table.add_row(
             f"{point.level:,}",
             "-" if point.amount is None else f"{point.amount:,}",
-            "-" if point.log_energy is None else f"{point.log_energy:.4f}",
+            "-" if point.score_value is None else f"{point.score_value:.4f}",
             "-" if point.gap is None else f"{point.gap:.3g}",
             point.status.value,
             "-" if point.layout is None else format_layout(point.layout),
@@ -121,13 +121,13 @@ def plot_pareto(points: Sequence[ParetoPoint], unit: str, ax: Axes | None = None
     """
     if ax is None:
         ax = new_figure(5.6, 4.2).subplots()
-    shown = [p for p in points if p.amount is not None and p.log_energy is not None and math.isfinite(p.log_energy)]
-    xs, ys = [float(p.amount or 0) for p in shown], [float(p.log_energy or 0.0) for p in shown]
+    shown = [p for p in points if p.amount is not None and p.score_value is not None and math.isfinite(p.score_value)]
+    xs, ys = [float(p.amount or 0) for p in shown], [float(p.score_value or 0.0) for p in shown]
     gaps = [float(p.gap or 0.0) for p in shown]
     ax.errorbar(xs, ys, yerr=[[0.0] * len(shown), gaps], fmt="none", ecolor=GREY, elinewidth=0.8)
     ax.plot(xs, ys, "o-", color=BLUE, markersize=5, linewidth=1)
     ax.set_xlabel(unit.replace("_", " "))
-    ax.set_ylabel("log energy (bars: up to the bound)")
+    ax.set_ylabel("score (bars: up to the bound)")
     clear_axes(ax)
     return ax
 
@@ -146,7 +146,12 @@ def _kept(path: Path, asked: Mapping[str, Any]) -> dict[str, Any]:
         kept = json.loads(path.read_text())
     except (OSError, ValueError):
         kept = None
-    if not isinstance(kept, dict) or kept.get("schema_version") != SCHEMA_VERSION or kept.get("question") != asked:
+    if (
+        not isinstance(kept, dict)
+        or kept.get("schema_version") != SCHEMA_VERSION
+        or kept.get("question") != asked
+        or any("score_value" not in fact for fact in kept["points"])  # kept before scores had a key of their own
+    ):
         raise InputError(
             "folder",
             given=str(path.parent),

@@ -209,7 +209,7 @@ def layout_facts(found: Retrofit, origin: Origin, module: nn.Module, weights_has
         "dtype": found.limits.dtype,
         "before": found.amounts(graph.layout),
         "score": found.problem.score.name,
-        "log_energy": result.best.log_energy,
+        "score_value": result.best.score_value,
         "status": result.status.value,
         "gap": result.gap,
         "constraints": [str(constraint) for constraint in found.problem.constraints],

@@ -56,8 +56,8 @@ class Retrofit:
 
     @cached_property
     def before(self) -> float:
-        """Log-energy of today's layout."""
-        return self.problem.log_energy(self.graph.layout)
+        """Score of today's layout."""
+        return self.problem.score_value(self.graph.layout)
 
     @property
     def gained(self) -> float | None:
@@ -69,7 +69,7 @@ class Retrofit:
         if bound is None or not self.result.solutions or not math.isfinite(self.before):
             return None
         room = bound - self.before
-        gain = self.result.best.log_energy - self.before
+        gain = self.result.best.score_value - self.before
         if room <= 0:
             return 1.0 if gain >= 0 else None
         return gain / room

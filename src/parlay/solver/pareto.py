@@ -33,7 +33,7 @@ class ParetoPoint:
         level: the most that is allowed of the resource.
         status: what is known of the answer.
         layout: the best layout, or None.
-        log_energy: its score in log form.
+        score_value: its score.
         amount: what it uses of the resource.
         gap: bound minus best, absolute; 0 when OPTIMAL.
     """
@@ -41,7 +41,7 @@ class ParetoPoint:
     level: int
     status: Status
     layout: Layout | None
-    log_energy: float | None
+    score_value: float | None
     amount: int | None
     gap: float | None
 
@@ -50,7 +50,7 @@ class ParetoPoint:
         return {
             "level": self.level,
             "amount": self.amount,
-            "log_energy": finite(self.log_energy),
+            "score_value": finite(self.score_value),
             "gap": finite(self.gap),
             "status": self.status.value,
             "layout": None if self.layout is None else list(self.layout),
@@ -120,7 +120,7 @@ def pareto(
                 level=level,
                 status=result.status,
                 layout=layout,
-                log_energy=result.best.log_energy if result.solutions else None,
+                score_value=result.best.score_value if result.solutions else None,
                 amount=None if layout is None else resource(layout),
                 gap=result.gap,
             )

@@ -9,7 +9,7 @@ __all__ = ["OutOfTimeError", "Progress", "StopSolvingError"]
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """What a long solve reports: seconds so far, the best log-energy found and the bound, where known."""
+    """What a long solve reports: seconds so far, the best score found and the bound, where known."""
 
     seconds: float
     best: float | None

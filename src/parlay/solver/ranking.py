@@ -31,8 +31,8 @@ def ranked(problem: Problem, layouts: Iterable[Layout], top_k: int | None = None
     [(2, 16), (4, 4), (3, 5)]
     """
     scorer = _Scorer(problem)
-    solutions = [Solution(layout=layout, log_energy=scorer.log_energy(layout)) for layout in layouts]
-    solutions.sort(key=lambda solution: (-solution.log_energy, solution.layout))
+    solutions = [problem.solution(layout, scorer.score_value(layout)) for layout in layouts]
+    solutions.sort(key=lambda solution: (-solution.score_value, solution.layout))
     ordered: list[Solution] = []
     for run in _close_runs(solutions):
         ordered += run if len(run) == 1 else _exactly(scorer, run)
@@ -51,11 +51,11 @@ class _Scorer:
         self._floats: dict[Layout, float] = {}
         self._decimals: dict[Layout, Decimal | None] = {}
 
-    def log_energy(self, layout: Layout) -> float:
+    def score_value(self, layout: Layout) -> float:
         """The score in log form: a correctly rounded sum, so its order does not matter."""
         key = self._key(layout)
         if key not in self._floats:
-            self._floats[key] = self.problem.log_energy(layout)
+            self._floats[key] = self.problem.score_value(layout)
         return self._floats[key]
 
     def exact(self, solution: Solution) -> Decimal:
@@ -66,7 +66,7 @@ class _Scorer:
             value = Decimal("-Infinity") if formal is None else decimal_value(formal)
             self._decimals[key] = None if value is None else ROUNDED.plus(value)
         value = self._decimals[key]
-        return Decimal(solution.log_energy) if value is None else value
+        return Decimal(solution.score_value) if value is None else value
 
     def _key(self, layout: Layout) -> Layout:
         return tuple(sorted(layout)) if self.is_exchangeable else layout
@@ -76,7 +76,7 @@ def _close_runs(solutions: Sequence[Solution]) -> Iterable[list[Solution]]:
     """Runs of neighbours whose float scores differ by at most 1e-9 each."""
     run: list[Solution] = list(solutions[:1])
     for before, now in pairwise(solutions):
-        if before.log_energy == now.log_energy or before.log_energy - now.log_energy <= CLOSE:
+        if before.score_value == now.score_value or before.score_value - now.score_value <= CLOSE:
             run.append(now)
         else:
             yield run
@@ -90,6 +90,6 @@ def _exactly(scorer: _Scorer, run: list[Solution]) -> list[Solution]:
     keyed = sorted(((-scorer.exact(solution), solution.layout, solution) for solution in run), key=lambda key: key[:2])
     result: list[Solution] = []
     for (value, _, solution), before in zip(keyed, [None, *keyed], strict=False):
-        tied = before is not None and value == before[0] and not math.isinf(solution.log_energy)
-        result.append(Solution(layout=solution.layout, log_energy=result[-1].log_energy) if tied else solution)
+        tied = before is not None and value == before[0] and not math.isinf(solution.score_value)
+        result.append(scorer.problem.solution(solution.layout, result[-1].score_value) if tied else solution)
     return result

@@ -13,12 +13,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from parlay.energy import get_score
+from parlay.energy import energy_facts, log_energy
 from parlay.errors import InputError, StudyError
 from parlay.families import Family, get_family
 from parlay.layout import Layout, WidthGroup, WidthSpace
 from parlay.network import ConvolutionShape, Network
-from parlay.problem import Solution
 from parlay.resources import PeakResource, Resource
 
 if TYPE_CHECKING:
@@ -265,11 +264,11 @@ def layout_costs(network: TrialNetwork, layout: Layout) -> dict[str, Any]:
     >>> layout_costs(plain(4), (35, 36, 37, 43))["weights"]
     38592
     """
-    log_energy = get_score("energy-group").terms(network.space)(layout)
     sizes = network.sizes(layout) if isinstance(network, Family) else {"kernels": None, "weights": None}
     amounts = network.amounts(layout)
     return {
-        **Solution(layout=layout, log_energy=log_energy).to_json(),
+        "layout": list(layout),
+        **energy_facts(log_energy(network.space, layout)),
         **sizes,
         **{name: amounts[name] for name in ("params", "macs", "peak_activation_bytes")},
     }

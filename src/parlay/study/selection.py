@@ -82,7 +82,8 @@ def evenly(solutions: Sequence[Solution], count: int) -> list[Solution]:
     Each place on the scale takes the nearest solution that no place before it has taken, highest energy first; of two
     equally near ones the better ranked. All of them, when there are no more than ``count``; for one, the best.
 
-    >>> [s.layout for s in evenly([Solution(layout=(i,), log_energy=i / 10) for i in range(30, 0, -1)], 4)]
+    >>> ranked = [Solution(layout=(i,), score_value=i / 10, log_energy=i / 10) for i in range(30, 0, -1)]
+    >>> [solution.layout for solution in evenly(ranked, 4)]
     [(30,), (26,), (20,), (1,)]
     """
     left = sorted(enumerate(solutions), key=lambda item: (-item[1].energy, item[0]))

@@ -52,7 +52,7 @@ LARGEST_WIDTHS = 5_000_000
 """Widths of all groups together that may be listed one by one: 40 MB a column."""
 
 DUAL_TOLERANCE = 2e-7
-"""How far above its minimum, in log-energy, the dual may be left; 1e-9 and 1e-5 took as long, measured."""
+"""How far above its minimum, in units of the score, the dual may be left; 1e-9 and 1e-5 took as long, measured."""
 
 NO_PRICE, NO_PRICE_YET = 1e-9, 1e-6
 """Prices, as parts of a typical one, below which 0 is tried, and from which steps go on after it."""
@@ -179,7 +179,7 @@ def bounded_windows(chain: Chain, slack: float, *, tick: Callable[[], None] = la
 
     Args:
         chain: the problem.
-        slack: in log-energy; inf keeps every width that the budget affords.
+        slack: in units of the score; inf keeps every width that the budget affords.
         tick: called between passes; may raise to stop.
 
     Raises:

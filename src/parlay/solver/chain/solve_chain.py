@@ -235,7 +235,7 @@ class ChainRun:
 
     @property
     def best(self) -> float | None:
-        """The best log-energy found so far."""
+        """The best score found so far."""
         return max(self.values.values(), default=None)
 
     def _ranked(self) -> list[Solution]:
@@ -247,17 +247,17 @@ class ChainRun:
 
     def _optimal(self, threshold: float) -> Result:
         solutions = self._ranked()
-        return self._result(Status.OPTIMAL, solutions, solutions[0].log_energy, self._proof(threshold))
+        return self._result(Status.OPTIMAL, solutions, solutions[0].score_value, self._proof(threshold))
 
     def _exhausted(self, chain: Chain, solutions: list[Solution]) -> Result:
         """Every layout of positive energy is known; those of energy 0 rank after them."""
         if len(solutions) < self.top_k:
             solutions = solutions + self._zero_energy(chain, self.top_k - len(solutions))
         if solutions:
-            self.root = min(self.root, solutions[0].log_energy)  # everything is known, so the best bounds itself
+            self.root = min(self.root, solutions[0].score_value)  # everything is known, so the best bounds itself
         proof = self._proof(-math.inf)
         if solutions:
-            return self._result(Status.OPTIMAL, solutions, solutions[0].log_energy, proof)
+            return self._result(Status.OPTIMAL, solutions, solutions[0].score_value, proof)
         nearest = self._nearest() if self.seek_nearest else None
         return self._result(Status.INFEASIBLE, [], -math.inf, proof, nearest)
 
@@ -298,7 +298,7 @@ class ChainRun:
             return []
         outcome = push_labels(lattice, k=wanted, tagged=zero, tick=self.tick)
         self.labels += outcome.labels
-        return [Solution(layout=layout, log_energy=-math.inf) for layout in sorted(outcome.layouts)]
+        return [self.problem.solution(layout, -math.inf) for layout in sorted(outcome.layouts)]
 
     def _unproven(self, positive: Chain) -> Result:
         """Time or memory ran out: a beam looks for layouts, the bound stands."""

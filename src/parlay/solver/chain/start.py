@@ -17,7 +17,7 @@ DEEP = 16
 problems of benchmarks/RESULTS.md: with 40 the best 100 of 13 free layers take 1.7 times as long."""
 
 LARGEST_SLACK = 2.0
-"""In log-energy: so far below the root hardly a width is left out, so that all are listed. 0.2 and 20: the same
+"""In units of the score: so far below the root hardly a width is left out, so that all are listed. 0.2 and 20: the same
 times."""
 
 SMALL_LAYER, SMALL_WIDTHS = 20_000, 30_000

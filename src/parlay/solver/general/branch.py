@@ -61,7 +61,7 @@ PRICED_ROWS, FACTORS = 3, (0.75, 1.3)
 15 % longer; one row, six, and factors from 0.5 to 2 are as good, measured."""
 
 LEAST_WORTH = 1e-6
-"""Rows whose whole limit is worth less, in log-energy, are not varied: it would change nothing."""
+"""Rows whose whole limit is worth less of the score are not varied: it would change nothing."""
 
 ASSUMED_GAP = 0.1
 """How far below its bound the best layout is taken to lie before one is known; only the length of a step hangs on

@@ -38,7 +38,7 @@ TRIALS = 40
 """Into about so many portions products are divided, at most, to see which still fit; 5 or 400: the same times."""
 
 LEAST_LOSS = 2e-6
-"""Products whose tangent can lose no more, in log-energy, are not worth a table. Measured: with 1e-4 networks of 20
+"""Products whose tangent can lose no more of the score are not worth a table. Measured: with 1e-4 networks of 20
 layers take 27 times as long to a proof, with 1e-7 all but one as long as now, and that one a sixth."""
 
 

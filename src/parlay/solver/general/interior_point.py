@@ -30,7 +30,7 @@ ITERATIONS = 80
 """Measured on 7 networks and 150 random graphs: 469 of 475 runs rest within 30 steps, the others are stuck by 20."""
 
 ACCURACY = 1e-9
-"""Mean product of price and slack at which it rests, in log-energy: the ties that the search tells apart."""
+"""Mean product of price and slack at which it rests, in units of the score: the ties that the search tells apart."""
 
 STEP = 1e-4
 """Distance of the finite differences by which scores without a closed form are differentiated, in ln w."""
@@ -64,7 +64,7 @@ class Relaxed:
 
     Attributes:
         widths: real widths, shape (groups,).
-        upper, lower: prices of the rows' upper and lower limits, in log-energy per unit, shape (rows,), at least 0.
+        upper, lower: prices of the rows' upper and lower limits, in score per unit, shape (rows,), at least 0.
         fences: prices of the fences, per unit of ln w, shape (fences,).
         converged: whether the method came to rest; without, the relaxation may have no solution.
         excess: by how much, in ln, the rows are exceeded at the point, at most.

@@ -66,11 +66,11 @@ class GeneralRun:
             return self._unproven()
         solutions = ranked(self.problem, search.pool, self.top_k)
         complete = len(solutions) < self.top_k
-        solutions += [Solution(layout=layout, log_energy=-math.inf) for layout in zeros]
-        threshold = -math.inf if complete else solutions[-1].log_energy - TIE
+        solutions += [self.problem.solution(layout, -math.inf) for layout in zeros]
+        threshold = -math.inf if complete else solutions[-1].score_value - TIE
         if not solutions:
             return self._result(Status.INFEASIBLE, [], -math.inf, -math.inf)
-        return self._result(Status.OPTIMAL, solutions, solutions[0].log_energy, threshold)
+        return self._result(Status.OPTIMAL, solutions, solutions[0].score_value, threshold)
 
     def tick(self) -> None:
         """Report, and stop when time is up or the gap is small enough for the time spent."""
@@ -96,7 +96,7 @@ class GeneralRun:
         if bound == -math.inf:  # all but layouts of energy 0 are known
             bound = None
         if solutions and bound is not None:
-            bound = max(bound, solutions[0].log_energy)
+            bound = max(bound, solutions[0].score_value)
         status = Status.FEASIBLE if solutions else Status.UNKNOWN
         return self._result(status, solutions, bound, math.inf)
 
@@ -105,7 +105,7 @@ class GeneralRun:
         assert search is not None
         root = search.root
         if solutions and status is Status.OPTIMAL:
-            root = max(root, solutions[0].log_energy) if math.isfinite(root) else solutions[0].log_energy
+            root = max(root, solutions[0].score_value) if math.isfinite(root) else solutions[0].score_value
         prices = (0.0,) if search.prices is None else tuple((search.prices[0] - search.prices[1]).tolist())
         proof = None
         if bound is not None:

@@ -106,26 +106,29 @@ def _malformed(problem: Problem, result: Result) -> list[str]:
 def _number_faults(result: Result) -> list[str]:
     """Floats that are none, and counts below 0."""
     proof = result.proof
-    numbers = [solution.log_energy for solution in result.solutions]
+    numbers = [number for one in result.solutions for number in (one.score_value, one.log_energy)]
     numbers += [] if result.bound is None else [result.bound]
     numbers += [] if proof is None else [proof.threshold, proof.bound, proof.multiplier]
     faults: list[str] = []
     if any(math.isnan(number) for number in numbers):
-        faults.append("a bound, threshold, multiplier or log-energy is not a number")
+        faults.append("a bound, threshold, multiplier, score or energy is not a number")
     if result.runtime < 0 or (proof is not None and proof.labels < 0):
         faults.append("a runtime or a number of labels is negative")
     return faults
 
 
 def _solution_faults(problem: Problem, solution: Solution) -> list[str]:
-    """What a layout breaks, and whether its log-energy is the one claimed."""
+    """What a layout breaks, and whether its score and energy are those claimed."""
     layout = solution.layout
     name = format_layout(layout)
     faults = [f"{name}: {text}" for text in problem.violations(layout)]
     if len(layout) == len(problem.space) and min(layout) >= 1:
-        energy = _recounted(problem, layout)
+        score = _recounted(problem, layout)
+        if not _close(score, solution.score_value):
+            faults.append(f"{name}: score is {score}, not {solution.score_value} as claimed")
+        energy = problem.solution(layout, score).log_energy
         if not _close(energy, solution.log_energy):
-            faults.append(f"{name}: log-energy is {energy}, not {solution.log_energy} as claimed")
+            faults.append(f"{name}: log energy is {energy}, not {solution.log_energy} as claimed")
     return faults
 
 
@@ -142,12 +145,12 @@ def _close(a: float, b: float) -> bool:
 
 
 def _recounted(problem: Problem, layout: Layout) -> float:
-    """The log-energy from its exact form; from floats only where a score has no exact form."""
+    """The score from its exact form; from floats only where a score has no exact form."""
     formal = problem.terms.formal(layout)
     if formal is None:
         return -math.inf
     value = decimal_value(formal)
-    return problem.log_energy(layout) if value is None else float(value)
+    return problem.score_value(layout) if value is None else float(value)
 
 
 def _rank(problem: Problem, layout: Layout) -> tuple[Decimal, Layout]:
@@ -155,7 +158,7 @@ def _rank(problem: Problem, layout: Layout) -> tuple[Decimal, Layout]:
     if formal is None:
         return Decimal("Infinity"), layout
     value = decimal_value(formal)
-    return -DIGITS.plus(Decimal(problem.log_energy(layout)) if value is None else value), layout
+    return -DIGITS.plus(Decimal(problem.score_value(layout)) if value is None else value), layout
 
 
 def _order_faults(problem: Problem, layouts: list[Layout]) -> list[str]:
@@ -195,12 +198,12 @@ def _infeasible_faults(result: Result) -> list[str]:
 
 def _bound_faults(result: Result) -> list[str]:
     """Whether the bound lies where solutions and status put it."""
-    best = result.solutions[0].log_energy
+    best = result.solutions[0].score_value
     faults: list[str] = []
     if result.bound is not None and result.bound < best - TOLERANCE:
-        faults.append(f"the bound {result.bound} lies below the best log-energy {best}")
+        faults.append(f"the bound {result.bound} lies below the best score {best}")
     if result.status is Status.OPTIMAL and result.bound != best:
-        faults.append(f"OPTIMAL is claimed with bound {result.bound} away from the best log-energy {best}")
+        faults.append(f"OPTIMAL is claimed with bound {result.bound} away from the best score {best}")
     return faults
 
 
@@ -209,13 +212,13 @@ def _coverage_faults(result: Result) -> list[str]:
     proof = result.proof
     if result.status is not Status.OPTIMAL or proof is None:
         return []
-    best, worst = result.solutions[0].log_energy, result.solutions[-1].log_energy
+    best, worst = result.solutions[0].score_value, result.solutions[-1].score_value
     faults: list[str] = []
     is_complete = proof.threshold == -math.inf
     if not is_complete and (len(result.solutions) < result.top_k or proof.threshold > worst + TOLERANCE):
         faults.append(f"the proof covers log-energies from {proof.threshold} on, not all that is listed")
     if proof.bound < best - TOLERANCE and not math.isinf(best):
-        faults.append(f"the proof's bound {proof.bound} lies below the best log-energy {best}")
+        faults.append(f"the proof's bound {proof.bound} lies below the best score {best}")
     return faults
 
 
@@ -230,7 +233,7 @@ def _enumeration_faults(problem: Problem, result: Result, table: IntArray) -> li
         return _missing(problem, result, table, scores)
     top = float(scores.max())
     is_low = result.bound is not None and result.bound < top - TOLERANCE
-    return [f"the bound {result.bound} lies below the best log-energy {top}"] if is_low else []
+    return [f"the bound {result.bound} lies below the best score {top}"] if is_low else []
 
 
 def _missing(problem: Problem, result: Result, table: IntArray, scores: FloatArray) -> list[str]:

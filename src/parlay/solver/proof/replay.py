@@ -61,7 +61,7 @@ def replay(problem: Problem, result: Result, *, most_steps: int) -> Replayed:
     whole = rows.whole()
     if whole is None:
         return Replayed()
-    best = result.solutions[0].log_energy if result.solutions else -math.inf
+    best = result.solutions[0].score_value if result.solutions else -math.inf
     walk = _Walk(rows=rows, best=best, low=whole[0], high=whole[1], shown=best)
     try:
         for number, step in enumerate(steps):
