@@ -44,7 +44,7 @@ def require_integer(what: str, value: object, *, largest: int = 10**9) -> None:
 
 
 Layout = tuple[int, ...]
-"""Kernels per width group, first group first; printed ``35-36-37-43``."""
+"""Channels per width group, first group first; printed ``35-36-37-43``."""
 
 
 def parse_layout(text: str) -> Layout:

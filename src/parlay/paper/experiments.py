@@ -45,7 +45,7 @@ class Choice:
     """A layout of a panel.
 
     Attributes:
-        layout: kernels per width group.
+        layout: channels per width group.
         role: blue (sampled), red (learned) or neither; the paper's claims are not judged by what is not in it.
         note: what the figure writes beside it; often nothing.
         kinds: why a study trains it; what was drawn, by us or by the paper, is a sample.

@@ -31,7 +31,7 @@ class Point:
     """One layout, its seeds taken together.
 
     Attributes:
-        layout: kernels per width group.
+        layout: channels per width group.
         energy: Eq. 3.
         macs: multiply-adds for one image.
         accuracy, low, high: mean, lowest and highest test accuracy of its runs, in per cent.

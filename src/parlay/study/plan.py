@@ -50,7 +50,7 @@ class Trial:
 
     Attributes:
         network: everything but its widths.
-        layout: kernels per width group.
+        layout: channels per width group.
         data: SHA-256 of the data set.
         recipe: how it is trained; its name and its default number of steps do not count.
         steps: batches.
