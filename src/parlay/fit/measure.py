@@ -15,6 +15,7 @@ from parlay.documents import SCHEMA_VERSION, document, write_atomically
 from parlay.errors import StudyError
 from parlay.extras import Needs
 from parlay.fit.liveness import live_bytes
+from parlay.fit.order import reordered
 from parlay.fit.quantise import check_int8, export_float, logits_of, quantised, session_of, stored_bytes
 from parlay.study import Row
 from parlay.study.workspace import Workspace
@@ -31,7 +32,7 @@ __all__ = ["CALIBRATION", "Exported", "Measured", "export_trial", "export_untrai
 
 CALIBRATION = 500
 """Training images that the ranges of int8 activations are taken from; drawn with seed 0."""
-RULES = 1
+RULES = 2
 """Raised when a measurement changes its meaning, so that kept ones are made anew."""
 
 
@@ -170,11 +171,14 @@ def accuracy_of(content: bytes, images: Tensor, labels: Tensor, data: Dataset, *
 
 
 def _export(module: nn.Module, data: Dataset, *, is_int8: bool) -> Exported:
-    plain = export_float(module, tuple(data.train_images.shape[1:]))
+    plain = reordered(
+        export_float(module, tuple(data.train_images.shape[1:])), network_inputs(data.train_images[:1], data)
+    )
     if not is_int8:
         return Exported(plain=plain, int8=None)
     check_int8(plain)
-    return Exported(plain=plain, int8=quantised(plain, calibration_images(data)))
+    images = calibration_images(data)
+    return Exported(plain=plain, int8=reordered(quantised(plain, images), images[:1]))
 
 
 def _measure(
