@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import itertools
 import random
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -19,6 +20,8 @@ from torch import nn
 from parlay.errors import InputError
 from parlay.families import plain
 from parlay.fit import Arm, Standing, choose_arms, judge
+from parlay.fit.measure import Measured
+from parlay.fit.result import exceeded
 from parlay.graph import WidthGraph, trace
 from parlay.retrofit import Limits
 from parlay.retrofit.scaling import keeps_budget, largest_scaling, random_layout
@@ -104,7 +107,7 @@ def test_arms_of_one_layout_are_one(graph: WidthGraph) -> None:
 
 def test_a_budget_below_every_layout_is_refused(graph: WidthGraph) -> None:
     """The message says what cannot be kept and what could be had."""
-    with pytest.raises(InputError, match=r"budget: got .*flash <= 300 .*there is flash from 453"):
+    with pytest.raises(InputError, match=r"budget: got .*flash <= 300 .*would do: --min-ratio 0.3, or --flash 453"):
         choose_arms(graph, Limits(flash="300", max_macs="none"), time_limit=5)
 
 
@@ -179,3 +182,26 @@ def test_seeds_that_agree_on_few_images_choose_nothing() -> None:
     few = judge(arms, original="original", uniform=None, validation_images=48, test_images=48)
     many = judge(arms, original="original", uniform=None, validation_images=10_000, test_images=10_000)
     assert (few.winner, many.winner) == ("original", "random")
+
+
+def test_a_file_and_its_run_are_judged_by_what_was_stated(graph: WidthGraph) -> None:
+    """The int8 file against the flash, the run against the RAM; a default, and what is not known, is no limit."""
+    measured = Measured(
+        trial="t",
+        weights="w",
+        accuracy=0.5,
+        float_difference=0.0,
+        file_bytes=9000,
+        int8_file_bytes=5000,
+        live_bytes=3000,
+    )
+    assert exceeded(Limits(flash="4kB", ram="2kB"), graph, measured) == (
+        "int8 file of 5,000 bytes for 4,000",
+        "run of 3,000 bytes for 2,000",
+    )
+    assert exceeded(Limits(flash="5kB", ram="3kB"), graph, measured) == exceeded(Limits(), graph, measured) == ()
+    plain = replace(measured, int8_file_bytes=None, live_bytes=None)
+    assert exceeded(Limits(flash="8kB", ram="2kB", dtype="float32"), graph, plain) == (
+        "float file of 9,000 bytes for 8,000",
+    )
+    assert exceeded(Limits(flash="8kB", dtype="float16"), graph, plain) == ()

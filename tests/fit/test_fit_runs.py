@@ -33,6 +33,7 @@ from parlay.fit.measure import network_inputs
 from parlay.fit.quantise import check_int8, export_float, logits_of, quantised, session_of, stored_bytes
 from parlay.graph import trace
 from parlay.graph.specs import load_model
+from parlay.report.page.fits import arm_cells
 from parlay.study import work
 from parlay.train.norms import lagging_norm
 from parlay.train.weights import read_weights, save_weights
@@ -124,6 +125,18 @@ def test_the_end_of_a_fit(fitted: tuple[Path, dict[str, Any]]) -> None:
         assert arm["latency_ms"] > 0 and arm["float_difference"] < 1e-4
         assert (arm["difference_to_original"] is None) == ("original" in arm["names"])
     assert not found["arms"][0]["fits"] and found["winner"] != found["arms"][0]["name"]
+
+
+def test_what_does_not_fit_is_marked(fitted: tuple[Path, dict[str, Any]]) -> None:
+    """Weights of 1,400 bytes do not make a file of 1,400 bytes: verdict, table and card say so of every arm."""
+    folder, found = fitted
+    others = [arm for arm in found["arms"] if arm["predicted_to_fit"]]
+    assert others and not any(arm["fits"] for arm in found["arms"])
+    for arm in others:
+        assert arm["exceeds"] == [f"int8 file of {arm['int8_file_bytes']:,} bytes for 1,400"]
+        assert arm_cells(arm)[0] == f"{arm['name']} (does not fit: {arm['exceeds'][0]})"
+    assert "no arm's file and run fit the device, the winner's included" in found["verdict"]
+    assert "**Does not fit: int8 file of" in (folder / "winner" / "MODEL_CARD.md").read_text()
 
 
 @pytest.mark.slow

@@ -101,7 +101,13 @@ def retrofit(
         _print_tables(facts, found)
         click.echo(found.summary())
         notes = [f"note: {note}" for note in facts["unchecked"]]
-        for line in (conflict and conflict.summary(), *notes, timed, *_written_lines(written)):
+        told = _written_lines(written, found, model.spec, device, keeps=keep_weights, seed=seed)
+        for line in (
+            conflict and conflict.summary(),
+            *notes,
+            timed,
+            *told,
+        ):
             if line is not None:
                 click.echo(line)
     return exit_code(found.result.status)
@@ -186,11 +192,20 @@ def _print_tables(facts: dict[str, Any], found: Retrofit) -> None:
             click.echo(f"no. {rank}: score value {solution['score_value']:.6f}, {format_layout(solution['layout'])}")
 
 
-def _written_lines(written: Written | None) -> Iterable[str]:
+def _written_lines(
+    written: Written | None, found: Retrofit, spec: str, device: DeviceOptions, *, keeps: bool, seed: int
+) -> Iterable[str]:
+    """What was written, what it is not, and what makes it so."""
     if written is None:
         return
-    yield f"written: {', '.join(str(path) for path in written.paths)}"
+    weights = "copied where they overlap" if keeps else f"drawn from seed {seed}"
+    yield f"written, untrained and in float32 (weights {weights}): {', '.join(str(path) for path in written.paths)}"
     if written.onnx_note:
         yield f"no ONNX file: {written.onnx_note}"
     elif written.onnx_difference is not None:
         yield f"ONNX checked with onnxruntime: {written.onnx_difference:.1e} of the largest output apart"
+    limits = "".join(f" --{name} {value}" for name in ("flash", "ram") if (value := getattr(device, name)) is not None)
+    yield (
+        f"next: parlay train {format_layout(found.layout)} --model {spec} --data DATA trains it; parlay fit {spec}"
+        f" --data DATA{limits} --study DIR trains it beside today's widths and writes the int8 file"
+    )

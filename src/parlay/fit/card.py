@@ -40,6 +40,7 @@ def model_card(result: FitResult, arguments: Mapping[str, Any]) -> str:
         f"- Flash {winner.amounts['flash_bytes']:,} bytes, peak activation memory"
         f" {winner.amounts['peak_activation_bytes']:,} bytes ({plan.dtype}), both predicted by parlay's convention",
         f"- Limits: {'; '.join(plan.constraints)}",
+        *([f"- **Does not fit: {', '.join(winner.exceeds)}**"] if winner.exceeds else []),
         "",
         "## Input and output",
         f"- Images of {result.data_name}, grey levels 0 to 255, normalised channel by channel: (x - mean) / deviation,"

@@ -14,7 +14,7 @@ from parlay.fit.measure import Measured
 from parlay.fit.plan import FitPlan
 from parlay.fit.verdict import Standing, Verdict, judge
 from parlay.graph import WidthGraph
-from parlay.retrofit import Latency, compare_latency
+from parlay.retrofit import Latency, Limits, compare_latency
 from parlay.study import ModelNetwork, Planned, Row
 
 __all__ = ["FILE", "ArmResult", "FitResult", "conclude", "write_result"]
@@ -37,6 +37,7 @@ class ArmResult:
         measured: of the first seed: sizes of files and bytes of live tensors, which no seed changes (the graph's text
             in a file may differ by a few bytes).
         latency: beside the original, on this host; None for the original itself.
+        exceeds: what of the real file and its run is over a stated limit, in words; empty where nothing is.
     """
 
     arm: Arm
@@ -47,6 +48,12 @@ class ArmResult:
     validation: Sequence[float]
     measured: Measured
     latency: Latency | None
+    exceeds: tuple[str, ...] = ()
+
+    @property
+    def fits(self) -> bool:
+        """Whether the layout keeps every limit as predicted, and its file and run the stated ones."""
+        return self.arm.fits and not self.exceeds
 
     @property
     def shipped(self) -> Sequence[float]:
@@ -85,7 +92,19 @@ class FitResult:
     def sentence(self) -> str:
         """The verdict, labelled where it is a first answer only, and with what failed."""
         quick = f"quick, a first answer only ({self.plan.steps:,} steps): " if self.plan.is_quick else ""
-        return f"{quick}{self.verdict.sentence}{f'; {self.failures}' if self.failures else ''}"
+        parts = [f"{quick}{self.verdict.sentence}", self.misfits, self.failures]
+        return "; ".join(part for part in parts if part)
+
+    @property
+    def misfits(self) -> str:
+        """Which arms were predicted to fit and whose file or run does not, in one sentence; empty where all do."""
+        over = [found for found in self.arms if found.arm.fits and found.exceeds]
+        if not over:
+            return ""
+        each = "; ".join(f"{found.arm.name}: {', '.join(found.exceeds)}" for found in over)
+        if not any(found.fits for found in self.arms):
+            return f"no arm's file and run fit the device, the winner's included ({each})"
+        return f"left out, since file or run do not fit ({each})"
 
     def winner(self) -> ArmResult:
         """The arm to ship."""
@@ -122,6 +141,9 @@ class FitResult:
         latency = found.latency
         return {
             **found.arm.to_json(),
+            "fits": found.fits,
+            "predicted_to_fit": found.arm.fits,
+            "exceeds": list(found.exceeds),
             "name": name,
             **found.amounts,
             "trials": list(found.trials),
@@ -175,11 +197,13 @@ def conclude(
                 validation=[value for value in validation if value is not None],
                 measured=each[0],
                 latency=compare_latency(original, graph.build(arm.layout, seed=0), inputs),
+                exceeds=exceeded(Limits(**plan.question["limits"]), graph, each[0]),
             )
         )
+    is_any = any(one.fits for one in found)
     names = {name: arm.name for arm in plan.arms for name in arm.names}
     verdict = judge(
-        [_standing(one) for one in found],
+        [_standing(one, fits=one.fits if is_any else one.arm.fits) for one in found],
         original=names[ORIGINAL],
         uniform=names.get(UNIFORM),
         validation_images=plan.question["validation images"],
@@ -200,11 +224,32 @@ def write_result(folder: Path, result: FitResult) -> None:
     write_atomically(folder / FILE, document(result.to_json()))
 
 
-def _standing(found: ArmResult) -> Standing:
+def exceeded(limits: Limits, graph: WidthGraph, measured: Measured) -> tuple[str, ...]:
+    """What of a file and its run is over what was stated of flash and RAM, in words.
+
+    A predicted amount is weights and activations alone; a file holds its graph and scales as well, and a run keeps what
+    the order of its operators makes it keep.
+    """
+    most = {constraint.resource.name: constraint.maximum for constraint in limits.constraints(graph)}
+    is_int8 = measured.int8_file_bytes is not None
+    file = measured.int8_file_bytes if is_int8 else measured.file_bytes if limits.dtype == "float32" else None
+    is_ram_stated = limits.ram is not None or limits.max_peak_memory is not None
+    found = (
+        (f"{'int8' if is_int8 else 'float'} file of", file, most.get("flash")),
+        ("run of", measured.live_bytes, most.get("peak_activation_bytes") if is_ram_stated else None),
+    )
+    return tuple(
+        f"{words} {amount:,} bytes for {limit:,}"
+        for words, amount, limit in found
+        if amount is not None and limit is not None and amount > limit
+    )
+
+
+def _standing(found: ArmResult, *, fits: bool) -> Standing:
     costs = found.amounts
     return Standing(
         name=found.arm.name,
-        fits=found.arm.fits,
+        fits=fits,
         validation=found.validation,
         test=found.shipped,
         amounts={"RAM": costs["peak_activation_bytes"], "flash": costs["flash_bytes"], "MACs": costs["macs"]},

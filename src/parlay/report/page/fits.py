@@ -90,7 +90,7 @@ def arm_cells(arm: Mapping[str, Any]) -> tuple[str, ...]:
     """An arm's row, from its JSON values."""
     found = arm["difference_to_original"]
     return (
-        arm["name"] + ("" if arm["fits"] else " (does not fit)"),
+        arm["name"] + _misfit(arm),
         f"{arm['params']:,}",
         _bytes(arm["flash_bytes"], arm["int8_file_bytes"]),
         _bytes(arm["peak_activation_bytes"], arm["live_bytes"]),
@@ -121,6 +121,13 @@ def device_lines(content: Mapping[str, Any]) -> tuple[str, ...]:
         f"{one['file']} ({one['name']}) not written: {one['reason']}" for one in found.get("device_files_missing", [])
     ]
     return tuple(lines)
+
+
+def _misfit(arm: Mapping[str, Any]) -> str:
+    """Marks what does not fit: as predicted, or only by its file or its run."""
+    if arm["fits"]:
+        return ""
+    return " (does not fit)" if not arm.get("predicted_to_fit") else f" (does not fit: {', '.join(arm['exceeds'])})"
 
 
 def _bytes(predicted: int, counted: int | None) -> str:
