@@ -20,9 +20,9 @@ from benchmarks.pool import Pool
 from parlay.energy import get_score
 from parlay.evidence import posterior as model
 from parlay.evidence.fitting import space_of
+from parlay.evidence.population import Population, bins, read_table
 from parlay.evidence.scores import RECOMMENDED
 from parlay.evidence.statistics import spearmans
-from parlay.evidence.table import Population, bins, read_table
 from parlay.evidence.uncertainty import cluster_draws, interval, resampled_means
 
 LAYERS = (3, 1, 1, 1, 3, 1, 1)

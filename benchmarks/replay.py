@@ -24,8 +24,8 @@ from benchmarks.rivals import RIVALS, levels_of
 from parlay.energy import get_score
 from parlay.errors import InputError
 from parlay.evidence.fitting import population_space, prior_values
+from parlay.evidence.population import Population, bins
 from parlay.evidence.scores import RECOMMENDED
-from parlay.evidence.table import Population, bins
 from parlay.evidence.uncertainty import cluster_draws, interval, resampled_means
 
 FloatArray = NDArray[np.float64]

@@ -47,6 +47,36 @@ def class_definitions():
                 yield path.relative_to(PACKAGE).as_posix(), node
 
 
+ONE_OF_EACH_CLI = {"run": ["cli/paper/run.py", "cli/study/run.py"]}
+"""Modules of the command line that share a name: the last words of two commands are the same."""
+
+
+def test_one_name_is_one_module():
+    """A name stands for one module, in whatever room; a command, or its options, is called as what it calls."""
+    library, commands = {}, {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        if path.stem not in ("__init__", "__main__"):
+            place = path.relative_to(PACKAGE).as_posix()
+            (commands if place.startswith("cli/") else library).setdefault(path.stem, []).append(place)
+    assert {name: places for name, places in library.items() if len(places) > 1} == {}
+    assert {name: places for name, places in commands.items() if len(places) > 1} == ONE_OF_EACH_CLI
+
+
+def test_every_test_file_has_a_name_of_its_own():
+    """Test files are imported by their last name alone, so two of the same name end the whole run."""
+    names = [path.name for path in (ROOT / "tests").rglob("*.py")]
+    assert sorted(names) == sorted(set(names))
+
+
+def test_one_noun_is_one_class():
+    """A class name, private or public, stands for one thing in the whole package."""
+    places = {}
+    for place, node in class_definitions():
+        places.setdefault(node.name.lstrip("_"), []).append(f"{place}: {node.name}")
+    assert len(places) > 100
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}
+
+
 def test_what_becomes_json_is_a_dict_made_by_to_json():
     """to_json() is the one method that gives JSON values, always in a dict; text is made of them at the edge."""
     methods = [

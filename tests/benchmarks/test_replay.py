@@ -8,7 +8,7 @@ from benchmarks.rivals import RIVALS, levels_of
 
 from parlay import InputError, get_score
 from parlay.evidence.fitting import space_of
-from parlay.evidence.table import Population, TrainedLayout, population_from
+from parlay.evidence.population import Population, TrainedLayout, population_from
 
 NAMES, LAYERS = ("a", "b", "c"), (1, 1, 1)
 QUICK = {"least": 30, "trials": 6, "repetitions": 4}

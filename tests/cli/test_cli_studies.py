@@ -137,9 +137,9 @@ class Net(nn.Module):
     assert (again["reused"], again["trained"]) == (2, 0)
     answer(capsys, "study", "new", planned, *command[3:], "--layouts", "4-4")
     (tmp_path / "net.py").write_text(code.replace("EXTRA", "padding=2"))
-    from parlay.study import network
+    from parlay.study import trial_network
 
-    network._graph.cache_clear()
+    trial_network._graph.cache_clear()
     done = answer(capsys, "study", "run", planned, "--threads", 1, code=1)
     [failed] = [t for t in answer(capsys, "study", "export", planned)["trials"] if t["status"] == "failed"]
     assert done["failed"] == 1 and "is no longer the one that was planned" in failed["error"]

@@ -8,7 +8,7 @@ import pytest
 
 from parlay import Status, plain, solve
 from parlay.cli.main import run
-from parlay.report.pareto import plot_pareto
+from parlay.report.front import plot_pareto
 from parlay.solver import ParetoPoint
 
 FRONT = "pareto --depth 4 --kernels 4288 --level 3000000 --level 5000000".split()

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from parlay.data import Dataset, load, open_shared, save_shared
-from parlay.data import files as data_files
+from parlay.data import Dataset, load, open_shared, save_shared, streams
 from parlay.data.dataset import TENSORS, from_arrays
 from parlay.errors import InputError
 
@@ -142,7 +141,7 @@ def test_a_full_disk_leaves_nothing_and_is_one_line(data: Dataset, tmp_path: Pat
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(data_files.os, "fsync", full)
+    monkeypatch.setattr(streams.os, "fsync", full)
     with pytest.raises(InputError, match=r"train_images\.bin.*No space left"):
         save_shared(data, tmp_path)
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []

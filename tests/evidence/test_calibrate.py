@@ -12,8 +12,8 @@ from parlay.documents import document
 from parlay.evidence.calibrate import calibrate, calibrate_population
 from parlay.evidence.fitting import Sample, fit, log_log, prior_values, space_of
 from parlay.evidence.heldout import hold_out
+from parlay.evidence.population import Population, TrainedLayout, population_from
 from parlay.evidence.posterior import SCALES, SHARES, TAU, TAUS
-from parlay.evidence.table import Population, TrainedLayout, population_from
 
 NAMES, LAYERS = ("a", "b", "c", "d"), (3, 1, 1, 2)
 SPACE = space_of(NAMES, LAYERS)

@@ -30,7 +30,7 @@ from parlay.evidence import (
     read_table,
     score_values,
 )
-from parlay.evidence.verdict import verdict
+from parlay.evidence.verdict_words import verdict
 from parlay.families import plain
 from parlay.study import Kind, Row, Trial, csv_text
 from parlay.train import get_recipe

@@ -14,6 +14,7 @@ from torch import nn
 from parlay import InputError, plain, resnet, solve
 from parlay.cli.main import run
 from parlay.energy import SCORES, get_score
+from parlay.evidence.population import Population, TrainedLayout, population_from
 from parlay.evidence.scores import (
     RECOMMENDED,
     Predictor,
@@ -23,7 +24,6 @@ from parlay.evidence.scores import (
     score,
     score_values,
 )
-from parlay.evidence.table import Population, TrainedLayout, population_from
 from parlay.families import Family
 from parlay.graph import trace
 

@@ -26,10 +26,10 @@ import parlay
 from parlay.cli.main import run
 from parlay.data import load
 from parlay.errors import DivergedError, InputError
-from parlay.fit import run as fit_run
+from parlay.fit import run_fit
 from parlay.fit.devices import DeviceFile, Missing
 from parlay.fit.liveness import live_bytes
-from parlay.fit.measure import network_inputs
+from parlay.fit.measure_trials import network_inputs
 from parlay.fit.quantise import check_int8, export_float, logits_of, quantised, session_of, stored_bytes
 from parlay.graph import trace
 from parlay.graph.specs import load_model
@@ -199,7 +199,7 @@ def test_called_again_nothing_is_trained(
     """The same command ends in the same verdict from what is kept."""
     folder, before = fitted
     monkeypatch.setattr("parlay.study.runner.perform", lambda *_: pytest.fail("trained again"))
-    monkeypatch.setattr("parlay.fit.measure._measure", lambda *_, **__: pytest.fail("measured again"))
+    monkeypatch.setattr("parlay.fit.measure_trials._measure", lambda *_, **__: pytest.fail("measured again"))
     again = answer("fit", spec, *OPTIONS, "--flash", "1.4kB", "--max-macs", "none", "--study", folder)
     assert again["verdict"] == before["verdict"] and again["winner_files"] == before["winner_files"]
 
@@ -282,7 +282,7 @@ def test_wrong_budgets_are_met_before_training(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """One line, exit code 2, and no training and no study."""
-    monkeypatch.setattr(fit_run, "run_study", lambda *_, **__: pytest.fail("trained"))
+    monkeypatch.setattr(run_fit, "run_study", lambda *_, **__: pytest.fail("trained"))
     given = [option for option in OPTIONS if "--n-seeds" not in options or option not in ("--n-seeds", "2")]
     assert words in complaint(capsys, "fit", spec, *given, *options, "--study", tmp_path / "study")
     assert not (tmp_path / "study").exists()
@@ -304,7 +304,7 @@ def test_arms_are_written_before_training_and_a_stop_loses_nothing(
     """fit.json is there when the first training begins; stopped while measuring, the next call only measures."""
     folder = tmp_path / "study"
     arguments = ("fit", spec, *OPTIONS, "--quick", "--study", folder)
-    real, seen = fit_run.run_study, []
+    real, seen = run_fit.run_study, []
 
     def watched(*given: Any, **options: Any) -> Any:
         seen.append((folder / "fit.json").exists())
@@ -313,9 +313,9 @@ def test_arms_are_written_before_training_and_a_stop_loses_nothing(
     def stopped(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(fit_run, "run_study", watched)
+    monkeypatch.setattr(run_fit, "run_study", watched)
     with monkeypatch.context() as patch, contextlib.redirect_stderr(io.StringIO()):
-        patch.setattr(fit_run, "measure_trials", stopped)
+        patch.setattr(run_fit, "measure_trials", stopped)
         assert run([*map(str, arguments)]) == 130
     monkeypatch.setattr("parlay.study.runner.perform", lambda *_: pytest.fail("trained again"))
     found = answer(*arguments)

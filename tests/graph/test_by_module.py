@@ -13,7 +13,7 @@ from torch.nn import functional
 from parlay.cli.main import run
 from parlay.families import plain
 from parlay.graph import WidthGraph, trace
-from parlay.graph.measure import counting
+from parlay.graph.recount import counting
 
 
 class Nested(nn.Module):

@@ -142,7 +142,7 @@ def test_unknown_is_exit_4_and_time_is_time_waited(
     _, found = asked(capsys, *command)
     assert found["runtime"] >= 0.2
     monkeypatch.setattr(
-        "parlay.retrofit.plan.solve",
+        "parlay.retrofit.solve_retrofit.solve",
         lambda problem, **options: Result(
             problem=problem, status=Status.UNKNOWN, solutions=(), top_k=1, runtime=0.0, bound=None
         ),

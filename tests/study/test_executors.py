@@ -22,7 +22,7 @@ from parlay.study import Planned, Settings, Store, Watcher, make_executor, run_s
 from parlay.study import workspace as workspace_module
 from parlay.study.executors import processes
 from parlay.study.executors.processes import ProcessExecutor
-from parlay.study.shared import SharedArrays, SharedFile, opened
+from parlay.study.handles import SharedArrays, SharedFile, opened
 from parlay.study.workspace import Workspace
 from study_checks import Results, results, small_plan
 

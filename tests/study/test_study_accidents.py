@@ -22,7 +22,7 @@ from parlay.errors import DivergedError, InputError, StudyError
 from parlay.families import plain
 from parlay.study import DataSource, Kind, Reader, Store, make_plan, run_study
 from parlay.study import work as work_module
-from parlay.study.network import ModelNetwork
+from parlay.study.trial_network import ModelNetwork
 from parlay.study.workspace import Beat, Workspace
 from parlay.train import get_recipe
 from parlay.train.checkpoint import Checkpoints, Snapshot

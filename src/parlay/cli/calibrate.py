@@ -70,7 +70,7 @@ def calibrate(
     if as_json:
         click.echo(document(found.to_json()))
         return
-    from parlay.cli.tables import plain_console
+    from parlay.cli.terminal import plain_console
 
     console = plain_console()
     console.print(_weights(found))
@@ -81,7 +81,7 @@ def calibrate(
 
 def _weights(found: Calibration) -> Table:
     """A line a group: the weight before and after, and its 95 % interval; in bold where that leaves out the former."""
-    from parlay.cli.tables import table_of
+    from parlay.cli.terminal import table_of
 
     table = table_of("group", "layers", "before", "weight", "sd", "95 %")
     for w in found.weights:

@@ -51,7 +51,7 @@ def describe(layout: str, network: FamilyOptions, dtype: str, as_json: bool) -> 
 def _print(facts: dict[str, Any]) -> None:
     from rich.table import Table
 
-    from parlay.cli.tables import number, plain_console
+    from parlay.cli.terminal import number, plain_console
 
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="bold")

@@ -78,7 +78,7 @@ def evaluate(
     if as_json:
         click.echo(document({**found.to_json(), "next": compares}))
         return
-    from parlay.cli.tables import plain_console
+    from parlay.cli.terminal import plain_console
 
     console = plain_console()
     for panel in found.panels:
@@ -94,7 +94,7 @@ def evaluate(
 
 def _table(panel: JudgedPopulation, heading: str, columns: tuple[tuple[str, str], ...]) -> Table:
     """A line a score, highest coefficient first, then one training run and the ceiling."""
-    from parlay.cli.tables import table_of
+    from parlay.cli.terminal import table_of
     from parlay.evidence.judged import JudgedScore
 
     table = table_of(heading, *(title for title, _ in columns))

@@ -85,7 +85,7 @@ def fit(
     verdict, and the winner's files in DIR/winner. SPEC is as in 'parlay trace'.
     """
     from parlay.documents import document
-    from parlay.fit import Asked
+    from parlay.fit import FitQuestion
     from parlay.fit import fit as fit_model
     from parlay.graph.specs import parse_kwargs
     from parlay.study import ModelNetwork
@@ -99,7 +99,7 @@ def fit(
         classes=data.classes,
         kwargs=parse_kwargs(arms.model_arg),
     )
-    asked = Asked(
+    asked = FitQuestion(
         network=network,
         data=data,
         limits=limits,

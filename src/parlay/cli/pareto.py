@@ -54,7 +54,7 @@ def pareto(
     All else is kept. With --out every level is kept as it is solved; after Ctrl-C the same command goes on where it
     stopped.
     """
-    from parlay.report.pareto import conduct_pareto, pareto_table
+    from parlay.report.front import conduct_pareto, pareto_table
 
     family = network.make()
     problem = size.make(family, limits)

@@ -24,7 +24,7 @@ def solving(*, quiet: bool, stops: bool = True) -> Iterator[Callable[[Progress],
 
     Without ``stops`` already the first one ends everything. Nothing is shown where stderr is no terminal.
     """
-    from parlay.cli.tables import plain_console
+    from parlay.cli.terminal import plain_console
     from parlay.solver import StopSolvingError
 
     is_stopped = False
@@ -61,7 +61,7 @@ def counting() -> Iterator[Callable[[float], None]]:
         return
     from rich.progress import Progress
 
-    from parlay.cli.tables import plain_console
+    from parlay.cli.terminal import plain_console
 
     with Progress(console=plain_console(stderr=True), transient=True) as bar:
         task = bar.add_task("counting", total=1.0)

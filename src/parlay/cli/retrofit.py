@@ -167,7 +167,7 @@ def _latency_facts(timed: Latency) -> dict[str, Any]:
 
 def _print_tables(facts: dict[str, Any], found: Retrofit) -> None:
     """Widths and amounts today, scaled uniformly, and solved; further layouts in a line each."""
-    from parlay.cli.tables import number, table_of, wide_console
+    from parlay.cli.terminal import number, table_of, wide_console
 
     click.echo(f"{facts['spec']}: {'; '.join(facts['constraints'])}; score {facts['score']}")
     if not facts["solutions"]:

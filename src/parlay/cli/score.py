@@ -154,7 +154,7 @@ def _data(spec: str | None, data_dir: str) -> Dataset | None:
 def _print_scores(facts: dict[str, Any]) -> None:
     from rich.table import Table
 
-    from parlay.cli.tables import plain_console
+    from parlay.cli.terminal import plain_console
 
     console = plain_console()
     console.print(f"{facts['network']}, layout {format_layout(facts['layout'])}", soft_wrap=True)

@@ -121,7 +121,7 @@ def _print_solutions(solutions: list[dict[str, Any]], score: Score) -> None:
     """A line a layout, first the score where it is not the energy; long layouts below."""
     if not solutions:
         return
-    from parlay.cli.tables import number, table_of, wide_console
+    from parlay.cli.terminal import number, table_of, wide_console
 
     columns = COLUMNS if isinstance(score, EnergyGroup) else ("score_value", *COLUMNS)
     table = table_of("layout", *(name.replace("_", " ") for name in columns))

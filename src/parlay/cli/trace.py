@@ -127,7 +127,7 @@ def _times(coefficient: int, widths: str) -> str:
 def _print(graph: WidthGraph, facts: dict[str, Any]) -> None:
     from rich.table import Table
 
-    from parlay.cli.tables import wide_console
+    from parlay.cli.terminal import wide_console
 
     console = wide_console(110)
     console.print(f"{facts['model']} on {facts['input']}: {len(graph.space)} width groups")
@@ -169,7 +169,7 @@ def _print_modules(modules: list[dict[str, Any]]) -> None:
     """The modules that cost anything, as a tree."""
     from rich.table import Table
 
-    from parlay.cli.tables import wide_console
+    from parlay.cli.terminal import wide_console
 
     console = wide_console(110)
     table = Table(box=None, pad_edge=False)

@@ -121,8 +121,8 @@ def _pace(trial: Trial, pace: Pace) -> str:
 def _document(trial: Trial, history: History, data_name: str) -> str:
     """One JSON document: what was trained, on what, how, and the outcome. ``accuracy`` is a share, 0 to 1."""
     from parlay.documents import document
-    from parlay.study.network import layout_costs, network_columns
     from parlay.study.row import MEASURED
+    from parlay.study.trial_network import layout_costs, network_columns
 
     return document(
         {
@@ -144,7 +144,7 @@ def _document(trial: Trial, history: History, data_name: str) -> str:
 def _text(trial: Trial, history: History, data_name: str) -> str:
     """Two lines for people."""
     from parlay.layout import format_layout
-    from parlay.study.network import layout_costs
+    from parlay.study.trial_network import layout_costs
 
     costs = layout_costs(trial.network, trial.layout)
     energy = "no number" if costs["energy"] is None else f"{costs['energy']:.2f}"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Self
 import click
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from parlay.cli.tables import plain_console
+from parlay.cli.terminal import plain_console
 from parlay.documents import document
 from parlay.layout import format_layout
 from parlay.study import Planned, Row, Trial, Watcher
@@ -116,7 +116,7 @@ def finish(folder: Path, as_json: bool, work: Callable[[Watcher], Conducted]) ->
     if as_json:
         click.echo(document({**done.to_json(), "correlations": relation.to_json()}))
     else:
-        from parlay.cli.tables import plain_console
+        from parlay.cli.terminal import plain_console
         from parlay.report.tables import relation_table, relation_words, trials_table
 
         console = plain_console()

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from parlay.data.files import atomic_stream, make_folder
+from parlay.data.streams import atomic_stream, make_folder
 from parlay.errors import InputError
 from parlay.extras import Needs
 

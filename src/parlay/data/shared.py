@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from parlay.data.dataset import TENSORS, Dataset
-from parlay.data.files import atomic_stream, make_folder
+from parlay.data.streams import atomic_stream, make_folder
 from parlay.documents import document, write_atomically
 from parlay.errors import InputError
 from parlay.extras import Needs

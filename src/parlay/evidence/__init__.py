@@ -5,9 +5,9 @@ from parlay.evidence.judged import Binning, JudgedPopulation, JudgedScore
 from parlay.evidence.measured import Measured, MeasuredLayout, measure, populations, read_study
 from parlay.evidence.outcome import Outcome, decide, ranking
 from parlay.evidence.paired import Difference, differences
+from parlay.evidence.population import Population, TrainedLayout, bins, population_from, read_table
 from parlay.evidence.relation import Relation, relate
 from parlay.evidence.scores import score, score_values
-from parlay.evidence.table import Population, TrainedLayout, bins, population_from, read_table
 from parlay.evidence.uncertainty import Correlation, correlate, partial_correlate
 
 __all__ = [

@@ -14,10 +14,10 @@ from parlay.energy import LogLog, Score, get_score
 from parlay.errors import InputError
 from parlay.evidence.fitting import Sample, fit, population_space, prior_values
 from parlay.evidence.heldout import HeldOut, hold_out
+from parlay.evidence.population import Population, bins
 from parlay.evidence.posterior import Posterior
 from parlay.evidence.scores import RECOMMENDED
 from parlay.evidence.statistics import spearmans
-from parlay.evidence.table import Population, bins
 from parlay.layout import WidthSpace
 
 if TYPE_CHECKING:

@@ -10,11 +10,11 @@ from parlay.errors import InputError
 from parlay.evidence.judge import judge
 from parlay.evidence.judged import Binning, JudgedPopulation
 from parlay.evidence.outcome import LEAST_LAYOUTS, Outcome
+from parlay.evidence.population import Population
 from parlay.evidence.scores import RECOMMENDED, default_scores
 from parlay.evidence.statistics import holm
-from parlay.evidence.table import Population
 from parlay.evidence.uncertainty import RESAMPLES
-from parlay.evidence.verdict import too_few, verdict
+from parlay.evidence.verdict_words import too_few, verdict
 
 __all__ = ["Evaluation", "evaluate"]
 
@@ -130,7 +130,7 @@ def evaluate(
     Raises:
         InputError: for an unknown score, a table without a bin, or too few resamples.
 
-    >>> from parlay.evidence.table import TrainedLayout, population_from
+    >>> from parlay.evidence.population import TrainedLayout, population_from
     >>> networks = [TrainedLayout(widths=(8 + i, 40 - i), accuracy=(60 + i,), params=999, macs=i) for i in range(9)]
     >>> found = evaluate([population_from(networks, name="nine", group_names=("a", "b"), layers=(1, 1))])
     >>> round(found.panels[0]["energy-layer"]["spearman"], 6), found.panels[0].bins

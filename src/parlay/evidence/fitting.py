@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from parlay.energy import Score, Terms
 from parlay.errors import InputError
+from parlay.evidence.population import Population
 from parlay.evidence.posterior import Posterior, posterior
-from parlay.evidence.table import Population
 from parlay.layout import WidthGroup, WidthSpace
 
 if TYPE_CHECKING:

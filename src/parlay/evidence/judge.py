@@ -16,6 +16,7 @@ from parlay.evidence.noise import (
     true_best_gain,
 )
 from parlay.evidence.outcome import ranking
+from parlay.evidence.population import Population, bins
 from parlay.evidence.scores import score_values
 from parlay.evidence.statistics import (
     concordances,
@@ -27,7 +28,6 @@ from parlay.evidence.statistics import (
     top_gains,
     weighted_mean,
 )
-from parlay.evidence.table import Population, bins
 from parlay.evidence.uncertainty import (
     COEFFICIENTS,
     LEAST_CLUSTERS,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from parlay.documents import finite
 from parlay.errors import InputError
 from parlay.evidence.outcome import Outcome
-from parlay.evidence.table import Population, bins
+from parlay.evidence.population import Population, bins
 
 if TYPE_CHECKING:
     import numpy as np

@@ -16,7 +16,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from parlay.errors import InputError
-from parlay.evidence.table import Population, TrainedLayout, population_from
+from parlay.evidence.population import Population, TrainedLayout, population_from
 from parlay.layout import Layout
 from parlay.study import Kind, Row
 from parlay.study.reading import read_trials

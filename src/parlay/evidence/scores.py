@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from parlay.data import Dataset
-    from parlay.evidence.table import Population
+    from parlay.evidence.population import Population
 
     FloatArray = NDArray[np.float64]
     IntArray = NDArray[np.int64]
@@ -59,7 +59,7 @@ LAST_STAGE_WEIGHT = 8.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rows:
+class LayoutColumns:
     """Layouts of one network as columns.
 
     Attributes:
@@ -105,7 +105,7 @@ class Predictor:
     source: str
     summary: str
     objective: bool = False
-    values: Callable[[Rows], FloatArray] | None = None
+    values: Callable[[LayoutColumns], FloatArray] | None = None
 
     @property
     def recommended(self) -> bool:
@@ -113,7 +113,7 @@ class Predictor:
         return self.name == RECOMMENDED
 
 
-def _terms(rows: Rows, objective: Score) -> FloatArray:
+def _terms(rows: LayoutColumns, objective: Score) -> FloatArray:
     """A sum of terms at every row."""
     import numpy as np
 
@@ -128,14 +128,14 @@ def _terms(rows: Rows, objective: Score) -> FloatArray:
     return total
 
 
-def _amount(rows: Rows, name: str) -> FloatArray:
+def _amount(rows: LayoutColumns, name: str) -> FloatArray:
     """A known amount as a score."""
     import numpy as np
 
     return np.asarray(getattr(rows, name), dtype=np.float64)
 
 
-def _narrowest(rows: Rows) -> FloatArray:
+def _narrowest(rows: LayoutColumns) -> FloatArray:
     return rows.widths.min(axis=1).astype(float)
 
 
@@ -157,7 +157,7 @@ def _trunk(convolutions: Iterable[ConvolutionShape]) -> list[ConvolutionShape]:
     return kept[::-1]
 
 
-def _entropy(rows: Rows) -> FloatArray:
+def _entropy(rows: LayoutColumns) -> FloatArray:
     """Sum over stages of alpha ln(r^2 c) x the sum, over all layers from the input to its last, of ln(c k^2 / g)."""
     import numpy as np
 
@@ -172,7 +172,7 @@ def _entropy(rows: Rows) -> FloatArray:
     return total
 
 
-def _effectiveness(rows: Rows) -> FloatArray:
+def _effectiveness(rows: LayoutColumns) -> FloatArray:
     import numpy as np
 
     trunk = _trunk(rows.convolutions)
@@ -269,10 +269,10 @@ def get_predictor(name: str) -> Predictor:
     return known[name]
 
 
-def _rows_of(network: Network, layout: Layout) -> Rows:
+def _rows_of(network: Network, layout: Layout) -> LayoutColumns:
     import numpy as np
 
-    return Rows(
+    return LayoutColumns(
         widths=np.array([layout]),
         space=network.space,
         convolutions=network.convolution_shapes,
@@ -356,13 +356,13 @@ def default_scores(population: Population) -> tuple[str, ...]:
     return tuple(name for name, one in predictors().items() if one.values and not any(map(rows.lacks, one.needs)))
 
 
-def _table_rows(population: Population, network: Network | None) -> Rows:
+def _table_rows(population: Population, network: Network | None) -> LayoutColumns:
     network = network or population.network
     space = _space_of(population.group_names, population.layers) if network is None else network.space
     groups = population.widths.shape[1]
     if len(space) != groups:
         raise InputError("network", given=f"{len(space)} width groups", allowed=f"{groups}, the table's")
-    return Rows(
+    return LayoutColumns(
         widths=population.widths,
         space=space,
         convolutions=() if network is None else network.convolution_shapes,

@@ -7,21 +7,21 @@ devices.
 """
 
 from parlay.fit.arms import Arm, choose_arms
-from parlay.fit.plan import FitPlan
+from parlay.fit.fit_plan import FitPlan
+from parlay.fit.fit_verdict import FitVerdict, Standing, judge
 from parlay.fit.result import ArmResult, FitResult
-from parlay.fit.run import QUICK_SEEDS, Asked, Told, fit
-from parlay.fit.verdict import Standing, Verdict, judge
+from parlay.fit.run_fit import QUICK_SEEDS, FitQuestion, Told, fit
 
 __all__ = [
     "QUICK_SEEDS",
     "ArmResult",
     "Arm",
-    "Asked",
+    "FitQuestion",
     "FitPlan",
     "FitResult",
     "Standing",
     "Told",
-    "Verdict",
+    "FitVerdict",
     "choose_arms",
     "fit",
     "judge",

@@ -15,8 +15,8 @@ from parlay.documents import document, write_atomically
 from parlay.errors import CertificateError
 from parlay.fit.card import CARD, model_card
 from parlay.fit.devices import facts_of, write_device_files
-from parlay.fit.measure import Measured, accuracy_of, calibration_images, export_trial, sha256, trained
-from parlay.fit.plan import FitPlan
+from parlay.fit.fit_plan import FitPlan
+from parlay.fit.measure_trials import MeasuredTrial, accuracy_of, calibration_images, export_trial, sha256, trained
 from parlay.fit.result import FitResult
 from parlay.graph import WidthGraph, measure
 from parlay.graph.specs import takes
@@ -37,7 +37,7 @@ def write_artefacts(
     network: ModelNetwork,
     graph: WidthGraph,
     rows: Mapping[str, Row],
-    measured: Mapping[str, Measured],
+    measured: Mapping[str, MeasuredTrial],
     data: Dataset,
     folder: Path,
 ) -> FitResult:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from parlay.extras import Needs
-from parlay.graph.export import quiet
+from parlay.graph.programs import quiet
 
 with Needs("exporting networks", extra="train"):
     import torch

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from parlay.errors import InputError
 from parlay.extras import Needs
-from parlay.graph.export import quiet
+from parlay.graph.programs import quiet
 
 with Needs("exporting networks", extra="train"):
     import torch
@@ -134,7 +134,7 @@ def quantised(content: bytes, images: FloatArray) -> bytes:
     batch = CALIBRATION_BATCH if fixed is None else fixed
     chunks = [images[place : place + batch] for place in range(0, len(images) - batch + 1, batch)]
 
-    class Reader(quantization.CalibrationDataReader):
+    class CalibrationReader(quantization.CalibrationDataReader):
         def __init__(self) -> None:
             self.left = iter(chunks)
 
@@ -148,7 +148,7 @@ def quantised(content: bytes, images: FloatArray) -> bytes:
             quantization.quantize_static(
                 model,
                 path,
-                Reader(),
+                CalibrationReader(),
                 quant_format=quantization.QuantFormat.QDQ,
                 per_channel=True,
                 activation_type=quantization.QuantType.QInt8,

@@ -10,9 +10,9 @@ from typing import Any
 from parlay.documents import document, write_atomically
 from parlay.evidence.paired import Difference, spread
 from parlay.fit.arms import ORIGINAL, UNIFORM, Arm
-from parlay.fit.measure import Measured
-from parlay.fit.plan import FitPlan
-from parlay.fit.verdict import Standing, Verdict, judge
+from parlay.fit.fit_plan import FitPlan
+from parlay.fit.fit_verdict import FitVerdict, Standing, judge
+from parlay.fit.measure_trials import MeasuredTrial
 from parlay.graph import WidthGraph
 from parlay.retrofit import Latency, Limits, compare_latency
 from parlay.study import ModelNetwork, Planned, Row
@@ -46,7 +46,7 @@ class ArmResult:
     accuracy: Sequence[float]
     int8_accuracy: Sequence[float]
     validation: Sequence[float]
-    measured: Measured
+    measured: MeasuredTrial
     latency: Latency | None
     exceeds: tuple[str, ...] = ()
 
@@ -81,7 +81,7 @@ class FitResult:
     spec: str
     data_name: str
     arms: tuple[ArmResult, ...]
-    verdict: Verdict
+    verdict: FitVerdict
     seeds: tuple[int, ...]
     files: tuple[Path, ...] = ()
     winner_facts: Mapping[str, Any] = field(default_factory=dict)
@@ -173,7 +173,7 @@ def conclude(
     graph: WidthGraph,
     trials: Sequence[Planned],
     rows: Mapping[str, Row],
-    measured: Mapping[str, Measured],
+    measured: Mapping[str, MeasuredTrial],
     *,
     data_name: str,
     test_images: int,

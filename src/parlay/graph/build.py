@@ -11,7 +11,7 @@ from parlay.errors import InputError, TraceError
 from parlay.extras import Needs
 from parlay.graph.call import Shape
 from parlay.graph.dims import Dim
-from parlay.graph.export import canonical_names, structure_of
+from parlay.graph.programs import canonical_names, structure_of
 
 with Needs("building networks", extra="train"):
     import torch

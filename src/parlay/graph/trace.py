@@ -16,11 +16,11 @@ from parlay.graph.attributes import size_attributes
 from parlay.graph.build import STATISTICS, is_constant_along
 from parlay.graph.call import Ledger, Shape, WeightLayer
 from parlay.graph.dims import BATCH, Dim, Guess, Unknowns
-from parlay.graph.export import BATCH_SIZE, Example, canonical_names, example_of, export, undisturbed
 from parlay.graph.interpret import Interpreter
 from parlay.graph.memory import live_sets, undominated
 from parlay.graph.paths import path_shares, share_of
 from parlay.graph.polynomials import Variables, product, summed
+from parlay.graph.programs import BATCH_SIZE, Example, canonical_names, example_of, export, undisturbed
 from parlay.graph.space import TracedSpace
 from parlay.graph.verify import culprits, verify
 from parlay.graph.widthgraph import WidthGraph

@@ -7,9 +7,9 @@ from typing import Any
 
 from parlay.errors import TraceError
 from parlay.extras import Needs
-from parlay.graph.export import place_of, quiet
-from parlay.graph.measure import count_macs, record
 from parlay.graph.operators import counter
+from parlay.graph.programs import place_of, quiet
+from parlay.graph.recount import count_macs, record
 from parlay.graph.widthgraph import WidthGraph
 from parlay.layout import Layout
 

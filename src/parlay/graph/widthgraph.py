@@ -27,7 +27,7 @@ with Needs("tracing networks", extra="train"):
     from torch import Tensor, nn
 
 if TYPE_CHECKING:
-    from parlay.graph.export import Example
+    from parlay.graph.programs import Example
 
 __all__ = ["WidthGraph"]
 

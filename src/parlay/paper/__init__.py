@@ -10,7 +10,7 @@ two are known to part, and ``verdicts`` compares all three.
 
 """
 
-from parlay.paper.check_tables import Difference, PaperCheck, TableCheck, check
+from parlay.paper.check_tables import Deviation, PaperCheck, TableCheck, check
 from parlay.paper.errata import ERRATA, FACTS, Erratum, Fact
 from parlay.paper.printed import PANELS, PrintedPanel, PrintedRow, read_rows
 from parlay.paper.recompute import Enumerations, Finding, panel_findings
@@ -19,7 +19,7 @@ __all__ = [
     "ERRATA",
     "FACTS",
     "PANELS",
-    "Difference",
+    "Deviation",
     "Enumerations",
     "Erratum",
     "Fact",

@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["Block", "draw_architectures"]
+__all__ = ["DrawnBlock", "draw_architectures"]
 
 COLOURS = {"image": "#d9d9d9", "conv": BLUE, "pool": "#e0a03c", "linear": "#7a5aa8"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Block:
+class DrawnBlock:
     """One step of a network.
 
     Attributes:
@@ -37,7 +37,7 @@ class Block:
     side: int
 
 
-def draw_architectures(networks: Sequence[tuple[str, Sequence[Block]]], *, title: str, note: str) -> Figure:
+def draw_architectures(networks: Sequence[tuple[str, Sequence[DrawnBlock]]], *, title: str, note: str) -> Figure:
     """Networks one above the other, each from left to right.
 
     Args:
@@ -58,7 +58,7 @@ def draw_architectures(networks: Sequence[tuple[str, Sequence[Block]]], *, title
     return figure
 
 
-def _network(ax: Axes, name: str, blocks: Sequence[Block], longest: int) -> None:
+def _network(ax: Axes, name: str, blocks: Sequence[DrawnBlock], longest: int) -> None:
     from matplotlib.patches import FancyBboxPatch
 
     ax.set_axis_off()

@@ -10,11 +10,11 @@ from parlay.paper.errata import ERRATA, FACTS, Erratum, Fact
 from parlay.paper.printed import PANELS, PrintedRow, panel_rows, read_rows
 from parlay.paper.recompute import Enumerations, Finding, claim_findings, panel_findings
 
-__all__ = ["Difference", "Recomputed", "PaperCheck", "TableCheck", "check"]
+__all__ = ["Deviation", "Recomputed", "PaperCheck", "TableCheck", "check"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Difference:
+class Deviation:
     """Something that did not come out as expected.
 
     Attributes:
@@ -82,7 +82,7 @@ class PaperCheck:
     verdicts: tuple[TableCheck, ...]
     errata: tuple[Erratum, ...]
     facts: tuple[Recomputed, ...]
-    differences: tuple[Difference, ...]
+    differences: tuple[Deviation, ...]
     runtime: float
 
     @property
@@ -155,15 +155,15 @@ def check(
     )
 
 
-def _compare_findings(findings: list[Finding], errata: tuple[Erratum, ...]) -> list[Difference]:
+def _compare_findings(findings: list[Finding], errata: tuple[Erratum, ...]) -> list[Deviation]:
     expected = {erratum.finding for erratum in errata}
     new = [
-        Difference(where=f.where, what=f"{f.kind} finding", expected=f.printed, recomputed=f.recomputed)
+        Deviation(where=f.where, what=f"{f.kind} finding", expected=f.printed, recomputed=f.recomputed)
         for f in findings
         if f not in expected
     ]
     gone = [
-        Difference(
+        Deviation(
             where=f.where,
             what=f"{f.kind} erratum",
             expected=f"{f.printed} -> {f.recomputed}",
@@ -175,19 +175,19 @@ def _compare_findings(findings: list[Finding], errata: tuple[Erratum, ...]) -> l
     return new + gone
 
 
-def _compare_facts(recomputed: tuple[Recomputed, ...]) -> list[Difference]:
+def _compare_facts(recomputed: tuple[Recomputed, ...]) -> list[Deviation]:
     return [
-        Difference(where=r.fact.where, what=r.fact.statement, expected=r.fact.expected, recomputed=r.value)
+        Deviation(where=r.fact.where, what=r.fact.statement, expected=r.fact.expected, recomputed=r.value)
         for r in recomputed
         if r.value != r.fact.expected
     ]
 
 
-def _strays(rows: tuple[PrintedRow, ...]) -> list[Difference]:
+def _strays(rows: tuple[PrintedRow, ...]) -> list[Deviation]:
     """Rows that no panel holds would go unchecked, so they count as differences."""
     known = {(panel.table, panel.budget) for panel in PANELS}
     return [
-        Difference(
+        Deviation(
             where="the text", what="row of no table", expected="none", recomputed=f"{row.table}, {row.budget} kernels"
         )
         for row in rows
@@ -201,7 +201,7 @@ def _verdict(
     places: tuple[str, ...],
     errata: tuple[Erratum, ...],
     facts: tuple[Recomputed, ...],
-    differences: tuple[Difference, ...],
+    differences: tuple[Deviation, ...],
 ) -> TableCheck:
     return TableCheck(
         where=where,

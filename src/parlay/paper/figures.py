@@ -11,7 +11,7 @@ from parlay.evidence import Correlation, correlate, partial_correlate
 from parlay.families import Family, plain
 from parlay.families.plain import POOLED_LAYERS
 from parlay.layout import format_layout
-from parlay.paper.architecture import Block, draw_architectures
+from parlay.paper.architecture import DrawnBlock, draw_architectures
 from parlay.paper.draw import (
     Dumbbell,
     Dumbbells,
@@ -114,27 +114,31 @@ def panel_plot(panel: PanelPoints, letter: str = "") -> PanelPlot:
     )
 
 
-def architecture(family: Family) -> tuple[Block, ...]:
+def architecture(family: Family) -> tuple[DrawnBlock, ...]:
     """The blocks of a plain network, image to classifier.
 
     >>> [block.output for block in architecture(plain(3))][-2:]
     ['n₃', '10']
     """
     blocks = [
-        Block(kind="image", lines=("image",), output=f"{family.image}×{family.image}×{family.in_channels}", side=32)
+        DrawnBlock(
+            kind="image", lines=("image",), output=f"{family.image}×{family.image}×{family.in_channels}", side=32
+        )
     ]
     side = family.image
     convolutions = family.convolutions()
     for index, conv in enumerate(convolutions, start=1):
         width = NUMBERS.get(index, f"n{index}")
         lines = ("conv", f"{conv.kernel}×{conv.kernel}, {width}", "batch norm", "ReLU")
-        blocks.append(Block(kind="conv", lines=lines, output=f"{side}×{side}×{width}", side=side))
+        blocks.append(DrawnBlock(kind="conv", lines=lines, output=f"{side}×{side}×{width}", side=side))
         if index <= POOLED_LAYERS:
             side //= 2
-            blocks.append(Block(kind="pool", lines=("max", "pool", "2×2"), output=f"{side}×{side}×{width}", side=side))
+            blocks.append(
+                DrawnBlock(kind="pool", lines=("max", "pool", "2×2"), output=f"{side}×{side}×{width}", side=side)
+            )
     width = NUMBERS.get(len(convolutions), "n")
-    blocks.append(Block(kind="pool", lines=("global", "average", "pool"), output=width, side=1))
-    blocks.append(Block(kind="linear", lines=("linear", "softmax"), output=str(family.classes), side=1))
+    blocks.append(DrawnBlock(kind="pool", lines=("global", "average", "pool"), output=width, side=1))
+    blocks.append(DrawnBlock(kind="linear", lines=("linear", "softmax"), output=str(family.classes), side=1))
     return tuple(blocks)
 
 

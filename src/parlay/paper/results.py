@@ -15,7 +15,7 @@ from parlay.paper.experiments import EXPERIMENTS, Experiment
 from parlay.study import Row, csv_text
 from parlay.study.reading import read_csv
 from parlay.study.row import COMPLETE
-from parlay.study.table import TABLE
+from parlay.study.trials_csv import TABLE
 
 __all__ = ["belongs", "read_results", "write_results"]
 

@@ -12,9 +12,9 @@ from parlay.paper.experiments import Experiment, get_experiment
 from parlay.paper.results import read_results, write_results
 from parlay.study import (
     DataSource,
-    Outcome,
     Planned,
     Row,
+    RunCounts,
     Settings,
     Store,
     TrialExecutor,
@@ -64,7 +64,7 @@ class Ran:
     """
 
     panel: str
-    outcome: Outcome
+    outcome: RunCounts
     adopted: int
     kept: int
 

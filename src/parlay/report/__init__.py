@@ -1,10 +1,10 @@
 """What people look at: tables and figures. Data is gathered apart from drawing; only drawing loads matplotlib."""
 
-from parlay.report.scatter import Point, ScatterData, draw_scatter, plot_scatter, save_scatter, scatter_data
+from parlay.report.scatter import ScatterData, ScatterPoint, draw_scatter, plot_scatter, save_scatter, scatter_data
 from parlay.report.tables import relation_table, trials_table
 
 __all__ = [
-    "Point",
+    "ScatterPoint",
     "ScatterData",
     "draw_scatter",
     "plot_scatter",

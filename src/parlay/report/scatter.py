@@ -21,13 +21,21 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["Point", "ScatterData", "draw_scatter", "plot_scatter", "save_scatter", "scatter_data", "scatter_into"]
+__all__ = [
+    "ScatterPoint",
+    "ScatterData",
+    "draw_scatter",
+    "plot_scatter",
+    "save_scatter",
+    "scatter_data",
+    "scatter_into",
+]
 
 FILE = "scatter.png"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Point:
+class ScatterPoint:
     """One layout, its seeds taken together.
 
     Attributes:
@@ -55,7 +63,7 @@ class ScatterData:
 
     title: str
     subtitle: str
-    points: tuple[Point, ...]
+    points: tuple[ScatterPoint, ...]
     relation: Relation
 
 
@@ -90,7 +98,7 @@ def plot_scatter(data: ScatterData, ax: Axes | None = None, *, against: Literal[
     energy = against == "energy"
     unit, word = (1e6, "millions") if max((p.macs for p in data.points), default=0) >= 1e6 else (1e3, "thousands")
 
-    def place(point: Point) -> float:
+    def place(point: ScatterPoint) -> float:
         return point.energy if energy else point.macs / unit
 
     for top, colour, label in ((False, BLUE, "other layouts"), (True, RED, "top layouts by score")):
@@ -153,8 +161,8 @@ def scatter_into(folder: Path) -> Callable[[Sequence[Row]], None]:
     return lambda rows: save_scatter(scatter_data(rows), folder / FILE)
 
 
-def _point(one: MeasuredLayout) -> Point:
-    return Point(
+def _point(one: MeasuredLayout) -> ScatterPoint:
+    return ScatterPoint(
         layout=one.layout,
         energy=math.exp(min(one.log_energy, 700.0)),
         macs=one.macs,
@@ -166,7 +174,7 @@ def _point(one: MeasuredLayout) -> Point:
     )
 
 
-def _annotate(ax: Axes, data: ScatterData, place: Callable[[Point], float]) -> None:
+def _annotate(ax: Axes, data: ScatterData, place: Callable[[ScatterPoint], float]) -> None:
     """Name the layouts at both ends of the energies and the most accurate one, each once."""
     ends = (data.points[0], data.points[-1], max(data.points, key=lambda point: point.accuracy))
     xs = [place(point) for point in data.points]
@@ -209,7 +217,7 @@ def _title(rows: Sequence[Row]) -> str:
     return f"{networks}, {size} · {data}, {steps} steps ({recipes})"
 
 
-def _subtitle(points: Sequence[Point], failed: int) -> str:
+def _subtitle(points: Sequence[ScatterPoint], failed: int) -> str:
     counts = sorted({point.runs for point in points})
     runs = " or ".join(map(str, counts)) or "no"
     plural = "" if counts == [1] else "s"

@@ -4,7 +4,7 @@ from parlay.amounts import parse_bytes, parse_limit, parse_range
 from parlay.retrofit.files import Written, load, write_files
 from parlay.retrofit.latency import Latency, compare_latency
 from parlay.retrofit.limits import Limits
-from parlay.retrofit.plan import Retrofit, retrofit, retrofit_or_conflict
+from parlay.retrofit.solve_retrofit import Retrofit, retrofit, retrofit_or_conflict
 
 __all__ = [
     "Latency",

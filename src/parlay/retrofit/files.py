@@ -18,10 +18,10 @@ from parlay.errors import CertificateError, InputError
 from parlay.extras import Needs
 from parlay.graph import WidthGraph, measure, trace
 from parlay.graph.build import refuse_meta
-from parlay.graph.export import quiet
+from parlay.graph.programs import quiet
 from parlay.graph.specs import parse_inputs
 from parlay.layout import Layout
-from parlay.retrofit.plan import Retrofit
+from parlay.retrofit.solve_retrofit import Retrofit
 
 with Needs("building networks", extra="train"):
     import torch

@@ -8,13 +8,13 @@ a trial runs or a model is traced.
 """
 
 from parlay.study.executors import TrialExecutor, make_executor
-from parlay.study.network import ModelNetwork, TrialNetwork
 from parlay.study.plan import Kind, Planned, Trial, make_plan, strongest
 from parlay.study.row import Row
-from parlay.study.runner import Outcome, Settings, Watcher, run_study
+from parlay.study.runner import RunCounts, Settings, Watcher, run_study
 from parlay.study.selection import select
 from parlay.study.store import Added, DataSource, Reader, Store
-from parlay.study.table import COLUMNS, csv_text, table_row
+from parlay.study.trial_network import ModelNetwork, TrialNetwork
+from parlay.study.trials_csv import COLUMNS, csv_text, table_row
 
 __all__ = [
     "COLUMNS",
@@ -23,7 +23,7 @@ __all__ = [
     "Kind",
     "ModelNetwork",
     "TrialNetwork",
-    "Outcome",
+    "RunCounts",
     "Planned",
     "Reader",
     "Row",

@@ -13,9 +13,9 @@ from parlay.problem import Problem
 from parlay.study.executors import TrialExecutor
 from parlay.study.plan import Planned, Trial
 from parlay.study.row import Row
-from parlay.study.runner import Outcome, Settings, Watcher, run_study
+from parlay.study.runner import RunCounts, Settings, Watcher, run_study
 from parlay.study.store import Added, DataSource, Reader, Store
-from parlay.study.table import TABLE, table_row
+from parlay.study.trials_csv import TABLE, table_row
 
 if TYPE_CHECKING:
     from parlay.data import Dataset
@@ -35,7 +35,7 @@ class Conducted:
     """
 
     folder: Path
-    outcome: Outcome
+    outcome: RunCounts
     rows: tuple[Row, ...]
     others: int = 0
 

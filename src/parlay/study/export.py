@@ -11,7 +11,7 @@ from parlay.documents import write_atomically
 from parlay.errors import InputError
 from parlay.layout import format_layout
 from parlay.study.store import Reader
-from parlay.study.table import csv_text, table_row
+from parlay.study.trials_csv import csv_text, table_row
 
 __all__ = ["export_curves", "trials_json", "trials_text"]
 

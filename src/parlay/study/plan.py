@@ -12,7 +12,7 @@ from typing import Any
 
 from parlay.errors import InputError, unknown
 from parlay.layout import Layout
-from parlay.study.network import TrialNetwork
+from parlay.study.trial_network import TrialNetwork
 from parlay.train.recipe import Recipe
 
 __all__ = ["Kind", "Planned", "Trial", "differing", "make_plan", "strongest"]

@@ -14,12 +14,12 @@ from typing import Any, TypeVar
 
 from parlay.errors import InputError, StudyError
 from parlay.families import get_family
-from parlay.study.network import layout_costs
 from parlay.study.plan import UNRECORDED, Trial
 from parlay.study.row import COMPLETE, COSTS, KEPT, STATUSES, Row, split_kinds
 from parlay.study.schema import FILE
 from parlay.study.store import Reader
-from parlay.study.table import COLUMNS, TABLE
+from parlay.study.trial_network import layout_costs
+from parlay.study.trials_csv import COLUMNS, TABLE
 from parlay.train.recipe import Recipe
 
 __all__ = ["Trials", "read_csv", "read_trials"]

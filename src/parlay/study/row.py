@@ -10,8 +10,8 @@ from functools import cached_property
 from typing import Any
 
 from parlay.study.fields import SHARE, Field, kept, kept_fields
-from parlay.study.network import ModelNetwork, layout_costs, network_from
 from parlay.study.plan import Kind, Trial
+from parlay.study.trial_network import ModelNetwork, layout_costs, network_from
 from parlay.train.recipe import Recipe
 
 __all__ = [

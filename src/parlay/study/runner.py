@@ -20,14 +20,14 @@ from parlay.study.executors.serial import SerialExecutor
 from parlay.study.plan import Planned
 from parlay.study.row import COMPLETE, FAILED, PLANNED, RUNNING, Row
 from parlay.study.store import DataSource, Store
-from parlay.study.table import TABLE, csv_text
+from parlay.study.trials_csv import TABLE, csv_text
 from parlay.study.work import STOPPED, Task, described, now, perform
 from parlay.study.workspace import Beat, Workspace
 
 if TYPE_CHECKING:
     from parlay.data import Dataset
 
-__all__ = ["Outcome", "Settings", "Watcher", "run_study"]
+__all__ = ["RunCounts", "Settings", "Watcher", "run_study"]
 
 LISTEN_EVERY = 0.5
 """Seconds between looks at how far running trials are."""
@@ -76,7 +76,7 @@ class Settings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
+class RunCounts:
     """What a call did.
 
     Attributes:
@@ -110,7 +110,7 @@ def run_study(
     settings: Settings | None = None,
     watcher: Watcher | None = None,
     after: Callable[[list[Row]], None] | None = None,
-) -> Outcome:
+) -> RunCounts:
     """Train every trial that is not complete; keep each as it ends.
 
     A trial that raises is kept as failed, with its error, and the others go on. Trials whose data cannot be had stay
@@ -167,7 +167,7 @@ class _Driver:
     def __post_init__(self) -> None:
         self.workspace = Workspace(folder=self.store.folder)
 
-    def run(self, plan: Sequence[Planned] | None, after: Callable[[list[Row]], None] | None) -> Outcome:
+    def run(self, plan: Sequence[Planned] | None, after: Callable[[list[Row]], None] | None) -> RunCounts:
         """Everything from the plan to the last row."""
         if plan is not None:
             if not callable(self.data):
@@ -198,7 +198,7 @@ class _Driver:
             raise KeyboardInterrupt
         for error in self.missing.values():
             raise error
-        return Outcome(planned=len(rows), reused=len(kept), trained=self.trained, failed=self.failed)
+        return RunCounts(planned=len(rows), reused=len(kept), trained=self.trained, failed=self.failed)
 
     def _close(self, after: Callable[[list[Row]], None] | None) -> None:
         """Leave the study as the next call should find it."""

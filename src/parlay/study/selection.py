@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from parlay.errors import InputError, near_miss
 from parlay.layout import Layout, format_layout, parse_layout
 from parlay.problem import Problem, Result, Solution, Status
-from parlay.study.network import ModelNetwork, TrialNetwork
 from parlay.study.plan import Kind
+from parlay.study.trial_network import ModelNetwork, TrialNetwork
 
 __all__ = ["evenly", "no_answer", "overlap", "select"]
 
@@ -99,31 +99,31 @@ def evenly(solutions: Sequence[Solution], count: int) -> list[Solution]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Choice:
+class _Wanted:
     kind: Kind
     count: int = 0
     seed: int = 0
     layouts: Sequence[Layout] = ()
 
 
-def _parse(text: str, family: TrialNetwork) -> list[_Choice]:
+def _parse(text: str, family: TrialNetwork) -> list[_Wanted]:
     name, _, number = text.strip().partition(":")
     if text.strip() == Kind.ALL:
-        return [_Choice(kind=Kind.ALL)]
+        return [_Wanted(kind=Kind.ALL)]
     if name in (Kind.TOP, Kind.SPREAD, Kind.SAMPLE):
         number, _, seed = number.partition("@") if name == Kind.SAMPLE else (number, "", "")
         if not (_is_small(number) and 1 <= int(number) <= LARGEST_CHOICE and (not seed or _is_small(seed))):
             at = " or K@SEED" if name == Kind.SAMPLE else ""
             raise InputError("layouts", given=repr(text), allowed=f"{name}:K{at} with K from 1 to {LARGEST_CHOICE}")
-        return [_Choice(kind=Kind(name), count=int(number), seed=int(seed or 0))]
+        return [_Wanted(kind=Kind(name), count=int(number), seed=int(seed or 0))]
     parts = [part.strip() for part in text.split(",")]
     if not (parts[0][:1].isdigit() or parts[0] == Kind.ORIGINAL):
         kinds = [Kind.TOP, Kind.SPREAD, Kind.SAMPLE, Kind.ALL, Kind.ORIGINAL]
         raise InputError("layouts", given=repr(text), allowed=ALLOWED, remedy=near_miss(name, kinds))
     return [
-        _Choice(kind=Kind.ORIGINAL, layouts=[_today(family)])
+        _Wanted(kind=Kind.ORIGINAL, layouts=[_today(family)])
         if part == Kind.ORIGINAL
-        else _Choice(kind=Kind.GIVEN, layouts=[parse_layout(part)])
+        else _Wanted(kind=Kind.GIVEN, layouts=[parse_layout(part)])
         for part in parts
     ]
 

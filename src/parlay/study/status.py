@@ -18,7 +18,7 @@ from parlay.study.workspace import Beat, Workspace
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-__all__ = ["Running", "Status", "gather", "time_left"]
+__all__ = ["Running", "StudyStatus", "gather", "time_left"]
 
 MOST_SHOWN = 20
 SILENT = 120.0
@@ -34,7 +34,7 @@ class Running:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Status:
+class StudyStatus:
     """How a study stands.
 
     Attributes:
@@ -134,7 +134,7 @@ class Status:
         return sum(item.beat.images_per_second for item in self.running if item.beat is not None)
 
 
-def gather(folder: Path) -> Status:
+def gather(folder: Path) -> StudyStatus:
     """How a study stands now; nothing is written.
 
     Raises:
@@ -150,7 +150,7 @@ def gather(folder: Path) -> Status:
         if row.status == RUNNING and driver is not None
     )
     now = time.time()
-    return Status(
+    return StudyStatus(
         folder=folder,
         driver=driver,
         rows=rows,

@@ -25,7 +25,7 @@ from parlay.study.network import ModelNetwork, network_from
 from parlay.study.plan import Kind, Planned
 from parlay.study.row import COMPLETE, KEPT, NEEDED, PLANNED, RUNNING, Row, join_kinds, pack, split_kinds, unpack
 from parlay.study.schema import FILE, columns, connect, connect_for_reading
-from parlay.study.table import TABLE
+from parlay.study.trials_csv import TABLE
 
 __all__ = ["Added", "DataSource", "Reader", "Store"]
 

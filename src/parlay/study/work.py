@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from parlay.errors import InputError, StoppedError
+from parlay.study.handles import opened
 from parlay.study.plan import Trial
 from parlay.study.row import COMPLETE, FAILED, MEASURED
-from parlay.study.shared import opened
 from parlay.study.workspace import Beat, Workspace, stop_asked
 
 if TYPE_CHECKING:

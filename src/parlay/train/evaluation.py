@@ -13,13 +13,13 @@ with Needs("training", extra="train"):
     from torch import Tensor, nn
     from torch.nn import functional
 
-__all__ = ["Score", "evaluate", "loss_of"]
+__all__ = ["ImageResult", "evaluate", "loss_of"]
 
 EVALUATION_BATCH = 200
 
 
 @dataclass(frozen=True, kw_only=True)
-class Score:
+class ImageResult:
     """How a network did on some images.
 
     Attributes:
@@ -49,7 +49,7 @@ def loss_of(logits: Tensor, labels: Tensor) -> Tensor:
     return (each * counted).sum() / counted.sum().clamp(min=1)
 
 
-def evaluate(model: nn.Module, data: Dataset, *, part: str = "test", inputs: Inputs | None = None) -> Score:
+def evaluate(model: nn.Module, data: Dataset, *, part: str = "test", inputs: Inputs | None = None) -> ImageResult:
     """Score a model on one part of a data set, on the device its parameters are on; left in evaluation mode.
 
     Args:
@@ -68,9 +68,9 @@ def evaluate(model: nn.Module, data: Dataset, *, part: str = "test", inputs: Inp
         logits, labels = torch.cat([part.float().cpu() for part in parts]), labels.cpu()
         loss = float(loss_of(logits, labels))
         if labels.ndim == 1:
-            return Score(accuracy=int((logits.argmax(1) == labels).sum()) / len(labels), loss=loss)
+            return ImageResult(accuracy=int((logits.argmax(1) == labels).sum()) / len(labels), loss=loss)
         from parlay.data.metrics import mean_average_precision, top1
 
-        return Score(
+        return ImageResult(
             accuracy=top1(logits, labels), loss=loss, mean_average_precision=mean_average_precision(logits, labels)
         )

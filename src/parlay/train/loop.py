@@ -14,7 +14,7 @@ from parlay.extras import Needs
 from parlay.train.arithmetic import sound_arithmetic
 from parlay.train.checkpoint import Checkpoints, Snapshot
 from parlay.train.device import keep_freed_memory, set_threads
-from parlay.train.evaluation import Score, evaluate, loss_of
+from parlay.train.evaluation import ImageResult, evaluate, loss_of
 from parlay.train.inputs import Inputs
 from parlay.train.recipe import Recipe
 from parlay.train.state import Run
@@ -160,7 +160,7 @@ def train(
         test = evaluate(model, data, inputs=inputs)
         if not math.isfinite(test.loss):
             raise _diverged(f"in its {steps} steps", f"test loss is {test.loss}", inputs, recipe, recipe.lr)
-        held: Score | None = None
+        held: ImageResult | None = None
         if len(data.validation_labels):
             held = evaluate(model, data, part="validation", inputs=inputs)
     return History(

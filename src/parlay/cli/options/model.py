@@ -149,7 +149,7 @@ def traced(
     """Load and trace a model; says so on stderr where somebody looks."""
     from rich.text import Text
 
-    from parlay.cli.tables import plain_console
+    from parlay.cli.terminal import plain_console
     from parlay.graph import trace
     from parlay.graph.specs import load_model, parse_inputs, parse_kwargs
 

@@ -12,7 +12,7 @@ from parlay.errors import InputError
 
 if TYPE_CHECKING:
     from parlay.evidence.judged import Binning
-    from parlay.evidence.table import Population
+    from parlay.evidence.population import Population
 
 __all__ = ["BinOptions", "TableOptions"]
 
@@ -47,7 +47,7 @@ class TableOptions:
         """
         if source.is_dir():
             return self._study(source, judging=judging)
-        from parlay.evidence.table import read_table
+        from parlay.evidence.population import read_table
 
         if self.widths is None or self.accuracy is None or self.params is None or self.macs is None:
             needed = ("widths", "accuracy", "params", "macs")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from parlay.data import Dataset
     from parlay.layout import Layout
     from parlay.study import DataSource, Settings, TrialExecutor
-    from parlay.study.network import TrialNetwork
+    from parlay.study.trial_network import TrialNetwork
 
 __all__ = [
     "DataOptions",

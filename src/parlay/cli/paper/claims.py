@@ -6,7 +6,7 @@ import click
 
 from parlay.cli.command import command
 from parlay.cli.options import json_option, takes
-from parlay.cli.paper.trials import TrialOptions
+from parlay.cli.paper.trial_options import TrialOptions
 from parlay.documents import document
 
 __all__ = ["claims"]
@@ -31,7 +31,7 @@ def claims(trials: TrialOptions, as_json: bool) -> None:
     if as_json:
         click.echo(document({"trials": len(rows), "verdicts": dict(counts), "claims": [j.to_json() for j in judged]}))
         return
-    from parlay.cli.tables import plain_console
+    from parlay.cli.terminal import plain_console
     from parlay.paper.show_claims import claims_table
 
     plain_console().print(claims_table(judged))

@@ -51,7 +51,7 @@ def compare(folder: Path, layouts: tuple[str, ...], as_json: bool) -> None:
 
 def _accuracies(found: LayoutComparison) -> Table:
     """A line a layout: what it costs, and its accuracy in per cent, mean ± standard deviation over seeds."""
-    from parlay.cli.tables import table_of
+    from parlay.cli.terminal import table_of
 
     has_validation = any(one.validation is not None for one in found.others)
     measures = {**({"validation %": "validation_accuracy"} if has_validation else {}), "test %": "accuracy"}
@@ -66,7 +66,7 @@ def _accuracies(found: LayoutComparison) -> Table:
 
 def _differences(found: LayoutComparison) -> Table:
     """A line for each layout but the reference: its difference in points, with the interval and p after Holm."""
-    from parlay.cli.tables import table_of
+    from parlay.cli.terminal import table_of
 
     first = f"minus {format_layout(found.reference.layout)}"
     table = table_of(first, "on", "points", "95 %", "p Holm", "seeds", "verdict")

@@ -30,7 +30,7 @@ def status(folder: Path, watch: bool, as_json: bool) -> None:
         return
     from rich.live import Live
 
-    from parlay.cli.tables import plain_console
+    from parlay.cli.terminal import plain_console
 
     console = plain_console()
     if not watch:

@@ -7,6 +7,6 @@ words, ``curves``, ``fits`` and ``provenance`` add the rest; nothing of these kn
 
 from parlay.report.page.gather import Page, gather
 from parlay.report.page.render import render
-from parlay.report.page.write import Written, write_page
+from parlay.report.page.write import WrittenPage, write_page
 
-__all__ = ["Page", "Written", "gather", "render", "write_page"]
+__all__ = ["Page", "WrittenPage", "gather", "render", "write_page"]

@@ -16,12 +16,13 @@ from parlay.documents import finite
 from parlay.errors import InputError
 from parlay.evidence.measured import Measured, measure
 from parlay.evidence.outcome import LEAST_LAYOUTS
+from parlay.report.page.calibrations import Weights, read_weights
 from parlay.report.page.curves import points_for, windows
 from parlay.report.page.fits import Fit, read_fit
 from parlay.report.page.provenance import Provenance, provenance_of
 from parlay.report.page.questions import log_path_energy
 from parlay.report.page.relations import Relations, relations_of
-from parlay.report.page.sources import curves_of, find_sources
+from parlay.report.page.trial_sources import curves_of, find_sources
 from parlay.report.page.verdict import Verdict, judge
 from parlay.study import COLUMNS, Row, table_row
 from parlay.study.fields import SHARE, Field

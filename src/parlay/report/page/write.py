@@ -13,14 +13,14 @@ from parlay.report.page.gather import Page, gather
 from parlay.report.page.questions import question
 from parlay.report.page.render import GENERATOR, render
 
-__all__ = ["Written", "write_page"]
+__all__ = ["WrittenPage", "write_page"]
 
 HEAD = 4096
 """Bytes in which a page of ours says what it is."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Written:
+class WrittenPage:
     """A page that was written.
 
     Attributes:
@@ -63,7 +63,7 @@ class Written:
 
 def write_page(
     folders: Sequence[Path], path: Path, *, title: str | None = None, command: str = "", force: bool = False
-) -> Written:
+) -> WrittenPage:
     """Write a page on studies, all of it or nothing.
 
     Args:

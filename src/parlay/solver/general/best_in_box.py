@@ -84,7 +84,7 @@ def best_in_box(
     return table[general.within(table)]
 
 
-class _Step(NamedTuple):
+class _Assignment(NamedTuple):
     """The group that is fixed next, the groups its table depends on, and its bucket; -1 where it has none."""
 
     group: int
@@ -92,17 +92,17 @@ class _Step(NamedTuple):
     bucket: int
 
 
-def _steps(general: General, bound: Eliminated) -> list[_Step]:
+def _steps(general: General, bound: Eliminated) -> list[_Assignment]:
     """Groups in the reverse of the order of elimination, then those without a product kept, few widths first."""
-    steps = [_Step(bucket.group, bucket.scope, place) for place, bucket in enumerate(bound.buckets)][::-1]
+    steps = [_Assignment(bucket.group, bucket.scope, place) for place, bucket in enumerate(bound.buckets)][::-1]
     alone = [g for g in range(general.groups) if g not in set(bound.order)]
-    return steps + [_Step(g, (), -1) for g in sorted(alone, key=lambda g: general.counts[g])]
+    return steps + [_Assignment(g, (), -1) for g in sorted(alone, key=lambda g: general.counts[g])]
 
 
 def _reaching(
     general: General,
     bounds: Sequence[Eliminated],
-    step: _Step,
+    step: _Assignment,
     table: IntArray,
     reach: FloatArray,
     threshold: float,

@@ -139,7 +139,7 @@ class _Factor(NamedTuple):
     source: int | None
 
 
-class _Step(NamedTuple):
+class _Joined(NamedTuple):
     """One group's elimination: all factors that had it in one table, the group itself on the first axis."""
 
     scope: tuple[int, ...]
@@ -154,7 +154,7 @@ def _eliminated(
 
     One group after the other is taken at its best, seen from the groups it is still tied to; then back again.
     """
-    steps: dict[int, _Step] = {}
+    steps: dict[int, _Joined] = {}
     factors = _factors(rows, dual, kept, gains)
     rest = set(range(len(gains))) - set(dual.order)
     total = math.fsum(float(gains[g].max()) for g in sorted(rest))
@@ -181,7 +181,7 @@ def _factors(rows: ProofRows, dual: Dual, kept: dict[tuple[int, int], float], ga
     return factors
 
 
-def _joined(factors: list[_Factor], order: tuple[int, ...]) -> _Step:
+def _joined(factors: list[_Factor], order: tuple[int, ...]) -> _Joined:
     """The sum of some factors as one table, its axes in the order of elimination."""
     sizes = {g: size for scope, values, _ in factors for g, size in zip(scope, values.shape, strict=True)}
     scope = tuple(sorted(sizes, key=order.index))
@@ -189,10 +189,10 @@ def _joined(factors: list[_Factor], order: tuple[int, ...]) -> _Step:
     for factor in factors:
         axes = sorted(range(len(factor.scope)), key=lambda axis, factor=factor: order.index(factor.scope[axis]))
         table += factor.values.transpose(axes).reshape([sizes[g] if g in factor.scope else 1 for g in scope])
-    return _Step(scope, table, [factor.source for factor in factors if factor.source is not None])
+    return _Joined(scope, table, [factor.source for factor in factors if factor.source is not None])
 
 
-def _best_through(steps: dict[int, _Step]) -> dict[int, FloatArray]:
+def _best_through(steps: dict[int, _Joined]) -> dict[int, FloatArray]:
     """For every width of the groups eliminated, the best sum with it: from the last group back to the first."""
     best: dict[int, FloatArray] = {}
     outside: dict[int, FloatArray] = {}  # what the rest adds, seen from the groups that a step is tied to

@@ -322,7 +322,7 @@ def _advanced(lattice: Lattice, g: int, states: _States, plan: tuple[IntArray, I
         return _by_widths(lattice, g, states, *plan)
     merged: _States | None = None
     for rows in _chunks(lattice, g, states):
-        made = _Made(lattice, g, states, rows).merged()
+        made = _Successors(lattice, g, states, rows).merged()
         merged = made if merged is None else _union(lattice, merged, made)
     assert merged is not None
     return merged
@@ -337,7 +337,7 @@ def _too_large(needed: int, memory: int) -> InputError:
     )
 
 
-class _Made:
+class _Successors:
     """The successors in group g + 1 of some states of group g, each counted as often as its parent."""
 
     def __init__(self, lattice: Lattice, g: int, states: _States, rows: tuple[IntArray, IntArray, IntArray]) -> None:
@@ -402,7 +402,7 @@ def _passed_through(lattice: Lattice, g: int, states: _States, tick: Callable[[f
     total = 0
     for rows in _chunks(lattice, g, states):
         tick((g + int(rows[0][0]) / len(states.choice)) / (g + 2))
-        total += _Made(lattice, g, states, rows).last_ways().total()
+        total += _Successors(lattice, g, states, rows).last_ways().total()
     return total
 
 

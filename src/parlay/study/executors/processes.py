@@ -41,7 +41,7 @@ STARTING = 30.0
 
 
 @dataclass(kw_only=True, eq=False)
-class _Call:
+class _Submitted:
     """A submitted call."""
 
     fn: Callable[..., Any]
@@ -57,7 +57,7 @@ class _Worker:
 
     pool: ProcessPoolExecutor
     pid: Future[int]
-    call: _Call | None = None
+    call: _Submitted | None = None
 
 
 class ProcessExecutor(Executor):
@@ -82,7 +82,7 @@ class ProcessExecutor(Executor):
         self.workers = workers
         self.threads = 1 if threads is None else threads
         self._events: SimpleQueue[tuple[Callable[..., None], tuple[Any, ...]]] = SimpleQueue()
-        self._waiting: deque[_Call] = deque()
+        self._waiting: deque[_Submitted] = deque()
         self._busy: list[_Worker] = []
         self._idle: list[_Worker] = []
         self._retired: list[ProcessPoolExecutor] = []
@@ -96,14 +96,14 @@ class ProcessExecutor(Executor):
 
     def share(self, data: Dataset, folder: Path) -> Any:
         """A file that every worker maps, so that the data is in memory once."""
-        from parlay.study.shared import SharedFile
+        from parlay.study.handles import SharedFile
 
         return SharedFile.write(data, folder)
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         if self._ending:
             raise RuntimeError("cannot schedule new futures after shutdown")
-        call = _Call(fn=fn, args=args, kwargs=kwargs)
+        call = _Submitted(fn=fn, args=args, kwargs=kwargs)
         self._events.put((self._accept, (call,)))
         return call.future
 
@@ -131,7 +131,7 @@ class ProcessExecutor(Executor):
         for pool in (*self._retired, *(worker.pool for worker in self._idle)):
             pool.shutdown(wait=True)
 
-    def _accept(self, call: _Call) -> None:
+    def _accept(self, call: _Submitted) -> None:
         if call.future.set_running_or_notify_cancel():
             self._waiting.append(call)
             self._assign()

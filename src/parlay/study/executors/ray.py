@@ -73,7 +73,7 @@ class RayExecutor(Executor):
 
     def share(self, data: Dataset, folder: Path) -> Any:
         """A reference to the data's arrays in the object store; Ray gives the call the arrays themselves, unmoved."""
-        from parlay.study.shared import SharedArrays
+        from parlay.study.handles import SharedArrays
 
         return self._ray.put(SharedArrays.of(data))
 

@@ -28,7 +28,15 @@ with Needs("measuring networks", extra="train"):
 if TYPE_CHECKING:
     from parlay.data import Dataset
 
-__all__ = ["CALIBRATION", "Exported", "Measured", "export_trial", "export_untrained", "measure_trials", "trained"]
+__all__ = [
+    "CALIBRATION",
+    "ExportedFiles",
+    "MeasuredTrial",
+    "export_trial",
+    "export_untrained",
+    "measure_trials",
+    "trained",
+]
 
 CALIBRATION = 500
 """Training images that the ranges of int8 activations are taken from; drawn with seed 0."""
@@ -37,7 +45,7 @@ RULES = 2
 
 
 @dataclass(frozen=True, kw_only=True)
-class Exported:
+class ExportedFiles:
     """A network's files.
 
     Attributes:
@@ -50,7 +58,7 @@ class Exported:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Measured:
+class MeasuredTrial:
     """One trial's files, measured. Accuracies are shares of images, 0 to 1.
 
     Attributes:
@@ -77,7 +85,7 @@ class Measured:
     live_apart_bytes: int | None = None
 
 
-def export_untrained(module: nn.Module, data: Dataset, *, is_int8: bool) -> Exported:
+def export_untrained(module: nn.Module, data: Dataset, *, is_int8: bool) -> ExportedFiles:
     """Export, and quantise, a network before it is trained, so that what cannot be is met at once.
 
     Raises:
@@ -86,7 +94,7 @@ def export_untrained(module: nn.Module, data: Dataset, *, is_int8: bool) -> Expo
     return _export(module, data, is_int8=is_int8)
 
 
-def export_trial(row: Row, folder: Path, data: Dataset, *, is_int8: bool) -> Exported:
+def export_trial(row: Row, folder: Path, data: Dataset, *, is_int8: bool) -> ExportedFiles:
     """The files of a complete trial, from the weights that the study keeps; the same ones every time.
 
     Raises:
@@ -117,7 +125,7 @@ def measure_trials(
     is_int8: bool,
     threads: int | None = None,
     told: Callable[[int, int], None] = lambda _done, _all: None,
-) -> dict[str, Measured]:
+) -> dict[str, MeasuredTrial]:
     """Measure every trial; what was measured before, of the same weights, is read from ``measured/``.
 
     Args:
@@ -131,7 +139,7 @@ def measure_trials(
     Returns:
         identity -> measurement.
     """
-    found: dict[str, Measured] = {}
+    found: dict[str, MeasuredTrial] = {}
     for place, row in enumerate(rows):
         told(place, len(rows))
         identity = row.trial.identity
@@ -175,7 +183,7 @@ def _export(module: nn.Module, data: Dataset, *, is_int8: bool) -> Exported:
         export_float(module, tuple(data.train_images.shape[1:])), network_inputs(data.train_images[:1], data)
     )
     if not is_int8:
-        return Exported(plain=plain, int8=None)
+        return ExportedFiles(plain=plain, int8=None)
     check_int8(plain)
     images = calibration_images(data)
     return Exported(plain=plain, int8=reordered(quantised(plain, images), images[:1]))
@@ -183,7 +191,7 @@ def _export(module: nn.Module, data: Dataset, *, is_int8: bool) -> Exported:
 
 def _measure(
     identity: str, weights: str, module: nn.Module, data: Dataset, *, is_int8: bool, threads: int | None
-) -> Measured:
+) -> MeasuredTrial:
     files = _export(module, data, is_int8=is_int8)
     some = network_inputs(data.test_images[:100], data)
     with torch.inference_mode():
@@ -207,10 +215,10 @@ def _measure(
             "live_bytes": live.in_place,
             "live_apart_bytes": live.apart,
         }
-    return Measured(**facts)
+    return MeasuredTrial(**facts)
 
 
-def _kept(path: Path, identity: str, weights: str, is_int8: bool) -> Measured | None:
+def _kept(path: Path, identity: str, weights: str, is_int8: bool) -> MeasuredTrial | None:
     try:
         facts = json.loads(path.read_bytes())
         if (facts.pop("schema_version"), facts.pop("kind"), facts.pop("rules")) != (
@@ -219,7 +227,7 @@ def _kept(path: Path, identity: str, weights: str, is_int8: bool) -> Measured | 
             RULES,
         ):
             return None
-        found = Measured(**facts)
+        found = MeasuredTrial(**facts)
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
     is_same = (found.trial, found.weights, found.int8_accuracy is not None) == (identity, weights, is_int8)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from parlay.errors import InputError, StudyError
 from parlay.fit.arms import choose_arms
 from parlay.fit.artefacts import write_artefacts
-from parlay.fit.measure import export_untrained, measure_trials, network_inputs
-from parlay.fit.plan import FitPlan, read_plan, refuse_others, trials_of, write_plan
+from parlay.fit.fit_plan import FitPlan, read_plan, refuse_others, trials_of, write_plan
+from parlay.fit.measure_trials import export_untrained, measure_trials, network_inputs
 from parlay.fit.quantise import logits_of, session_of
 from parlay.fit.result import FitResult, conclude, write_result
 from parlay.graph import WidthGraph
@@ -42,7 +42,7 @@ from parlay.train.weights import read_weights
 if TYPE_CHECKING:
     from parlay.data import Dataset
 
-__all__ = ["QUICK_SEEDS", "QUICK_SECONDS", "Asked", "Told", "fit"]
+__all__ = ["QUICK_SEEDS", "QUICK_SECONDS", "FitQuestion", "Told", "fit"]
 
 QUICK_SECONDS = 600.0
 QUICK_SEEDS = 3
@@ -55,7 +55,7 @@ QUICK_LEAST = 30
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
+class FitQuestion:
     """The question of a fit.
 
     Attributes:
@@ -135,7 +135,7 @@ class Told:
 
 def fit(
     folder: Path,
-    asked: Asked,
+    asked: FitQuestion,
     *,
     source: DataSource,
     executor: TrialExecutor,
@@ -222,7 +222,7 @@ def fit(
 
 
 def _planned(
-    asked: Asked,
+    asked: FitQuestion,
     graph: WidthGraph,
     data: Dataset,
     executor: TrialExecutor,

@@ -24,7 +24,7 @@ with Needs("measuring networks", extra="train"):
     from torch.utils._pytree import tree_leaves
 
 __all__ = [
-    "Measured",
+    "Recounted",
     "Recorder",
     "count_macs",
     "count_params",
@@ -39,7 +39,7 @@ FUSED = ("native_", "_native_", "_softmax", "_log_softmax", "_to_copy")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Measured:
+class Recounted:
     """What a run of a module showed, for one image in evaluation mode."""
 
     params: int
@@ -47,14 +47,14 @@ class Measured:
     peak_activation_bytes: int
 
 
-def measure(module: nn.Module, inputs: Sequence[Any], *, dtype: str = "int8") -> Measured:
+def measure(module: nn.Module, inputs: Sequence[Any], *, dtype: str = "int8") -> Recounted:
     """Count a module on inputs that hold one image.
 
     >>> from parlay.families import plain
     >>> measure(plain(depth=2, image=8).build((4, 6)), [torch.zeros(1, 3, 8, 8)])
-    Measured(params=414, macs=10428, peak_activation_bytes=448)
+    Recounted(params=414, macs=10428, peak_activation_bytes=448)
     """
-    return Measured(
+    return Recounted(
         params=count_params(module),
         macs=count_macs(module, inputs),
         peak_activation_bytes=measure_peak_activation_bytes(module, inputs, dtype=dtype),

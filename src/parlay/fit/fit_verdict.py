@@ -13,7 +13,7 @@ from parlay.errors import InputError
 from parlay.evidence.outcome import Outcome
 from parlay.evidence.paired import Difference, differences, spread
 
-__all__ = ["Standing", "Verdict", "judge"]
+__all__ = ["Standing", "FitVerdict", "judge"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +35,7 @@ class Standing:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verdict:
+class FitVerdict:
     """What comes of a fit.
 
     Attributes:
@@ -66,7 +66,7 @@ def judge(
     uniform: str | None,
     validation_images: int | None = None,
     test_images: int | None = None,
-) -> Verdict:
+) -> FitVerdict:
     """The verdict.
 
     1. The reference is the original; where it keeps not every limit, uniform scaling; where that is not there, the arm
@@ -98,7 +98,7 @@ def judge(
     confirmed = chosen is not reference and test[chosen.name].is_better
     winner = chosen if confirmed else reference
     sentence = _sentence(reference, chosen, ranked, test, is_original=reference.name == original)
-    return Verdict(
+    return FitVerdict(
         sentence=sentence,
         reference=reference.name,
         chosen=chosen.name,

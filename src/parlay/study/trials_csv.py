@@ -9,9 +9,9 @@ from typing import Any
 
 from parlay.documents import SCHEMA_VERSION
 from parlay.study.fields import Field
-from parlay.study.network import network_columns
 from parlay.study.plan import Kind, strongest
 from parlay.study.row import COSTS, KEPT, Row
+from parlay.study.trial_network import network_columns
 
 __all__ = ["COLUMNS", "TABLE", "csv_text", "table_row"]
 

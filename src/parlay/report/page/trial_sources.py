@@ -9,7 +9,7 @@ from parlay.report.page.curves import thin
 from parlay.study import Reader
 from parlay.study.reading import Trials, read_trials
 from parlay.study.schema import FILE
-from parlay.study.table import TABLE
+from parlay.study.trials_csv import TABLE
 
 __all__ = ["curves_of", "find_sources"]
 
