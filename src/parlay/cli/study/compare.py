@@ -40,7 +40,7 @@ def compare(folder: Path, layouts: tuple[str, ...], as_json: bool) -> None:
     if as_json:
         click.echo(document(found.to_json()))
         return
-    from parlay.cli.tables import plain_console
+    from parlay.cli.terminal import plain_console
 
     console = plain_console()
     for table in (_accuracies(found), _differences(found)):
