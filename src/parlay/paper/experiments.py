@@ -21,7 +21,7 @@ from parlay.paper.recompute import repairs
 from parlay.problem import Status
 from parlay.study import Kind
 
-__all__ = ["EXPERIMENTS", "Choice", "Experiment", "Role", "corrected", "get_experiment", "learned"]
+__all__ = ["EXPERIMENTS", "PanelLayout", "Experiment", "Role", "corrected", "get_experiment", "learned"]
 
 LEARNED = 6
 SAMPLED_FREE = 24
@@ -41,7 +41,7 @@ class Role(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Choice:
+class PanelLayout:
     """A layout of a panel.
 
     Attributes:
@@ -79,18 +79,18 @@ class Experiment:
     data: str
     family: Family
     kernels: int
-    choose: Callable[[], tuple[Choice, ...]]
+    choose: Callable[[], tuple[PanelLayout, ...]]
     first: int | None = None
     seeds: int = 1
 
     @cached_property
-    def choices(self) -> tuple[Choice, ...]:
+    def choices(self) -> tuple[PanelLayout, ...]:
         """The layouts, each once, those to train first before the others; what is in two lists has the kinds of both.
 
         >>> [choice.layout for choice in get_experiment("3b").choices[:2]], len(get_experiment("3b").choices)
         ([(35, 36, 37, 43), (33, 35, 37, 47)], 38)
         """
-        found: dict[Layout, Choice] = {}
+        found: dict[Layout, PanelLayout] = {}
         for choice in self.choose():
             first = found.setdefault(choice.layout, choice)
             found[choice.layout] = replace(first, kinds=first.kinds | choice.kinds)
@@ -101,7 +101,7 @@ class Experiment:
         """The layouts, for telling whether one is among them."""
         return frozenset(choice.layout for choice in self.choices)
 
-    def pick(self, count: int | None = None, *, extremes: int | None = None) -> tuple[Choice, ...]:
+    def pick(self, count: int | None = None, *, extremes: int | None = None) -> tuple[PanelLayout, ...]:
         """What a run is to train.
 
         Args:
@@ -192,39 +192,41 @@ def _spread(family: Family, layouts: Sequence[Layout]) -> list[Layout]:
     return order
 
 
-def _printed(family: Family, table: str, kernels: int, *, narrow: bool = False) -> Callable[[], tuple[Choice, ...]]:
+def _printed(
+    family: Family, table: str, kernels: int, *, narrow: bool = False
+) -> Callable[[], tuple[PanelLayout, ...]]:
     """The six best, then the paper's list and, where asked for, the strict layouts that it leaves out (n_1 < 8)."""
 
-    def choose() -> tuple[Choice, ...]:
+    def choose() -> tuple[PanelLayout, ...]:
         from parlay.solver import list_layouts
 
         best = learned(len(family.group_names), kernels)
-        red = tuple(Choice(layout=layout, role=Role.LEARNED, kinds=TOP) for layout in best)
+        red = tuple(PanelLayout(layout=layout, role=Role.LEARNED, kinds=TOP) for layout in best)
         blue = _spread(family, corrected(table, kernels))
         every = list_layouts(family.problem(kernels=kernels)) if narrow else []
         extra = [solution.layout for solution in every if solution.layout[0] < LEAST_WIDTH]
         return (
             *red,
-            *(Choice(layout=layout, role=Role.SAMPLED) for layout in blue),
-            *(Choice(layout=layout, role=Role.EXTRA, kinds=GIVEN) for layout in extra),
+            *(PanelLayout(layout=layout, role=Role.SAMPLED) for layout in blue),
+            *(PanelLayout(layout=layout, role=Role.EXTRA, kinds=GIVEN) for layout in extra),
         )
 
     return choose
 
 
-def _residual(family: Family) -> Callable[[], tuple[Choice, ...]]:
-    def choose() -> tuple[Choice, ...]:
+def _residual(family: Family) -> Callable[[], tuple[PanelLayout, ...]]:
+    def choose() -> tuple[PanelLayout, ...]:
         return tuple(
-            Choice(layout=layout, role=Role.SAMPLED) for layout in _spread(family, corrected("table4", 51_248))
+            PanelLayout(layout=layout, role=Role.SAMPLED) for layout in _spread(family, corrected("table4", 51_248))
         )
 
     return choose
 
 
-def _free(family: Family, kernels: int) -> Callable[[], tuple[Choice, ...]]:
+def _free(family: Family, kernels: int) -> Callable[[], tuple[PanelLayout, ...]]:
     """The optimum of every score, in free order and increasing, then 24 layouts drawn uniformly in free order."""
 
-    def choose() -> tuple[Choice, ...]:
+    def choose() -> tuple[PanelLayout, ...]:
         from parlay.solver import Sampler
 
         optima: dict[Layout, list[str]] = {}
@@ -237,7 +239,7 @@ def _free(family: Family, kernels: int) -> Callable[[], tuple[Choice, ...]]:
         drawn = sampler.draw(SAMPLED_FREE, seed=SAMPLE_SEED)
         return (
             *(
-                Choice(
+                PanelLayout(
                     layout=layout,
                     role=Role.LEARNED if layout == energy else Role.OTHER,
                     note=_shortened(notes),
@@ -245,7 +247,7 @@ def _free(family: Family, kernels: int) -> Callable[[], tuple[Choice, ...]]:
                 )
                 for layout, notes in optima.items()
             ),
-            *(Choice(layout=layout, role=Role.SAMPLED) for layout in drawn),
+            *(PanelLayout(layout=layout, role=Role.SAMPLED) for layout in drawn),
         )
 
     return choose
@@ -257,7 +259,7 @@ def _shortened(notes: Sequence[str]) -> str:
     return "; ".join(names or notes)
 
 
-def _pairs() -> tuple[Choice, ...]:
+def _pairs() -> tuple[PanelLayout, ...]:
     """Both layouts of each pair; of each sort of pairs the cheap ones first, for a run that is cut short."""
     family = plain(depth=4)
 
@@ -266,7 +268,9 @@ def _pairs() -> tuple[Choice, ...]:
 
     ordered = sorted(matched_pairs(), key=cost)
     return tuple(
-        Choice(layout=layout, role=Role.SAMPLED, kinds=GIVEN) for pair in ordered for layout in (pair.high, pair.low)
+        PanelLayout(layout=layout, role=Role.SAMPLED, kinds=GIVEN)
+        for pair in ordered
+        for layout in (pair.high, pair.low)
     )
 
 

@@ -9,7 +9,7 @@ import click
 from parlay.cli.command import command
 from parlay.cli.options import json_option, takes
 from parlay.cli.options.kinds import Choice
-from parlay.cli.paper.trials import TrialOptions
+from parlay.cli.paper.trial_options import TrialOptions
 from parlay.documents import document
 
 __all__ = ["figures"]
