@@ -13,7 +13,7 @@ from parlay.errors import StudyError
 from parlay.fit.arms import ENERGY, ORIGINAL, RANDOM, UNIFORM, Arm
 from parlay.layout import Layout
 from parlay.study import Kind, ModelNetwork, Planned, Trial
-from parlay.study.network import file_and_factory
+from parlay.study.trial_network import file_and_factory
 from parlay.train.recipe import Recipe
 
 __all__ = ["FILE", "FitPlan", "read_plan", "refuse_others", "trials_of", "write_plan"]

@@ -30,8 +30,8 @@ from parlay.study import (
     Watcher,
     run_study,
 )
-from parlay.study.network import as_known
 from parlay.study.row import COMPLETE, PLANNED
+from parlay.study.trial_network import as_known
 from parlay.study.workspace import Workspace
 from parlay.train.device import available_cores, resolve_device
 from parlay.train.norms import lagging_norm

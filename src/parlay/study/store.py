@@ -21,10 +21,10 @@ from types import TracebackType
 from typing import Any, Self
 
 from parlay.errors import StudyError
-from parlay.study.network import ModelNetwork, network_from
 from parlay.study.plan import Kind, Planned
 from parlay.study.row import COMPLETE, KEPT, NEEDED, PLANNED, RUNNING, Row, join_kinds, pack, split_kinds, unpack
 from parlay.study.schema import FILE, columns, connect, connect_for_reading
+from parlay.study.trial_network import ModelNetwork, network_from
 from parlay.study.trials_csv import TABLE
 
 __all__ = ["Added", "DataSource", "Reader", "Store"]

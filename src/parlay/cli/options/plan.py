@@ -96,8 +96,8 @@ class PlanOptions:
                 without the command line saying so.
         """
         from parlay.study import Reader, make_plan, select
-        from parlay.study.network import as_known
         from parlay.study.selection import overlap
+        from parlay.study.trial_network import as_known
 
         seeds = self.seeds.make()
         recipe = self.recipe.make(self.data.data, family=self.network.family.family)
