@@ -167,7 +167,7 @@ def _teller(bar: ProgressBar) -> Told:
 
 def _print(result: FitResult, folder: Path) -> None:
     """The verdict, the arms, the files; what the numbers mean stands in the card."""
-    from parlay.cli.tables import plain_console
+    from parlay.cli.terminal import plain_console
     from parlay.fit.card import CARD
     from parlay.report.page.fits import device_lines
 

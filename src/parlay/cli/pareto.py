@@ -86,7 +86,7 @@ def pareto(
         for line in csv_lines(point.to_json() for point in points):
             click.echo(line)
         return
-    from parlay.cli.tables import wide_console
+    from parlay.cli.terminal import wide_console
 
     click.echo(title)
     wide_console(120).print(pareto_table(points, resource.name))

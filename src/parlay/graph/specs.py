@@ -23,7 +23,7 @@ from typing import Any
 
 from parlay.errors import InputError, ParlayError, near_miss
 from parlay.extras import Needs
-from parlay.graph.export import BATCH_SIZE, OTHERS, OWN_ERRORS, OWN_REMEDY, run_copied
+from parlay.graph.programs import BATCH_SIZE, OTHERS, OWN_ERRORS, OWN_REMEDY, run_copied
 
 with Needs("loading networks", extra="train"):
     import torch

@@ -81,7 +81,7 @@ def write_page(
     page = gather(folders, title=title, command=command)
     text = render(page)
     write_atomically(path, text)
-    return Written(path=path, size=path.stat().st_size, page=page)
+    return WrittenPage(path=path, size=path.stat().st_size, page=page)
 
 
 def _check(path: Path, force: bool) -> None:
