@@ -7,7 +7,7 @@ import pytest
 
 from parlay import plain
 from parlay.cli.main import run
-from parlay.cli.tables import number
+from parlay.cli.terminal import number
 from parlay.documents import finite
 from parlay.energy import energy_of
 from parlay.layout import parse_layout

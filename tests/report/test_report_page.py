@@ -22,7 +22,6 @@ from parlay.errors import InputError, StudyError
 from parlay.evidence import Measured, Outcome, measure
 from parlay.families import plain
 from parlay.report.page import gather, render, write_page
-from parlay.report.page.calibrations import read_weights
 from parlay.report.page.curves import points_for, thin, windows
 from parlay.report.page.questions import question
 from parlay.report.page.relations import relations_of

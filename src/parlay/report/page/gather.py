@@ -16,7 +16,6 @@ from parlay.documents import finite
 from parlay.errors import InputError
 from parlay.evidence.measured import Measured, measure
 from parlay.evidence.outcome import LEAST_LAYOUTS
-from parlay.report.page.calibrations import Weights, read_weights
 from parlay.report.page.curves import points_for, windows
 from parlay.report.page.fits import Fit, read_fit
 from parlay.report.page.provenance import Provenance, provenance_of

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from parlay.calibrated import CalibratedScore
 from parlay.evidence import Correlation, Outcome
 from parlay.evidence.outcome import LEAST_LAYOUTS
-from parlay.report.page.calibrations import Weights
 from parlay.report.page.fits import HEADS, Fit
 from parlay.report.page.gather import Page, Question
 from parlay.report.page.markup import Html, element, joined
