@@ -20,7 +20,7 @@ from torch import nn
 from parlay.errors import InputError
 from parlay.families import plain
 from parlay.fit import Arm, Standing, choose_arms, judge
-from parlay.fit.measure import Measured
+from parlay.fit.measure_trials import Measured
 from parlay.fit.result import exceeded
 from parlay.graph import WidthGraph, trace
 from parlay.retrofit import Limits

@@ -178,7 +178,7 @@ def accuracy_of(content: bytes, images: Tensor, labels: Tensor, data: Dataset, *
     return right / len(labels)
 
 
-def _export(module: nn.Module, data: Dataset, *, is_int8: bool) -> Exported:
+def _export(module: nn.Module, data: Dataset, *, is_int8: bool) -> ExportedFiles:
     plain = reordered(
         export_float(module, tuple(data.train_images.shape[1:])), network_inputs(data.train_images[:1], data)
     )
@@ -186,7 +186,7 @@ def _export(module: nn.Module, data: Dataset, *, is_int8: bool) -> Exported:
         return ExportedFiles(plain=plain, int8=None)
     check_int8(plain)
     images = calibration_images(data)
-    return Exported(plain=plain, int8=reordered(quantised(plain, images), images[:1]))
+    return ExportedFiles(plain=plain, int8=reordered(quantised(plain, images), images[:1]))
 
 
 def _measure(

@@ -224,7 +224,7 @@ def write_result(folder: Path, result: FitResult) -> None:
     write_atomically(folder / FILE, document(result.to_json()))
 
 
-def exceeded(limits: Limits, graph: WidthGraph, measured: Measured) -> tuple[str, ...]:
+def exceeded(limits: Limits, graph: WidthGraph, measured: MeasuredTrial) -> tuple[str, ...]:
     """What of a file and its run is over what was stated of flash and RAM, in words.
 
     A predicted amount is weights and activations alone; a file holds its graph and scales as well, and a run keeps what
