@@ -17,28 +17,28 @@ import onnx
 from torch import Tensor, nn
 
 from parlay.fit import order
-from parlay.fit.liveness import Flow, Step, live_bytes, peak_of
+from parlay.fit.liveness import FileFlow, FileStep, live_bytes, peak_of
 from parlay.fit.order import lowest_peak, reordered
 from parlay.fit.quantise import export_float, logits_of, quantised, session_of
 
 KINDS = ("Conv", "Add", "Relu", "MaxPool", "Concat")
 
 
-def drawn(draw: random.Random, count: int) -> Flow:
+def drawn(draw: random.Random, count: int) -> FileFlow:
     """A flow of so many operators, each reading one to three tensors made before it."""
     tensors, steps = ["image"], []
     for place in range(count):
         reads = draw.sample(tensors, min(len(tensors), draw.randint(1, 3)))
         made = f"t{place}"
-        steps.append(Step(kind=draw.choice(KINDS), node=place, reads=frozenset(reads), writes=frozenset([made])))
+        steps.append(FileStep(kind=draw.choice(KINDS), node=place, reads=frozenset(reads), writes=frozenset([made])))
         tensors.append(made)
     sizes = {name: draw.randint(1, 100) for name in tensors}
     read = {name for step in steps for name in step.reads}
     outputs = frozenset(name for name in tensors if name not in read)
-    return Flow(steps=tuple(steps), sizes=sizes, given="image", outputs=outputs)
+    return FileFlow(steps=tuple(steps), sizes=sizes, given="image", outputs=outputs)
 
 
-def is_possible(steps: list[Step], given: str) -> bool:
+def is_possible(steps: list[FileStep], given: str) -> bool:
     """Whether every step comes after what it reads."""
     there = {given}
     for step in steps:
@@ -72,11 +72,11 @@ def test_thirty_operators_are_searched_to_the_end():
             ("Conv", [before], short),
             ("Add", [short, second], total),
         ):
-            steps.append(Step(kind=kind, node=len(steps), reads=frozenset(reads), writes=frozenset([made])))
+            steps.append(FileStep(kind=kind, node=len(steps), reads=frozenset(reads), writes=frozenset([made])))
         out = 60 + 20 * block  # wider from block to block
         sizes |= {short: out, first: 90, second: out, total: out}
         before = total
-    flow = Flow(steps=tuple(steps), sizes=sizes, given="image", outputs=frozenset([before]))
+    flow = FileFlow(steps=tuple(steps), sizes=sizes, given="image", outputs=frozenset([before]))
     found = [flow.steps[place] for place in lowest_peak(flow)]
     assert peak_of(flow, found, writes_over=True) < peak_of(flow, flow.steps, writes_over=True)
 

@@ -18,7 +18,7 @@ with Needs("ONNX files", extra="onnx"):
     import numpy as np
     import onnx
 
-__all__ = ["Flow", "Live", "Step", "flow_of", "live_bytes", "needed", "peak_of"]
+__all__ = ["FileFlow", "Live", "FileStep", "flow_of", "live_bytes", "needed", "peak_of"]
 
 SAME = frozenset({"DequantizeLinear", "Flatten", "Identity", "QuantizeLinear", "Reshape", "Squeeze", "Unsqueeze"})
 """Operators whose output is their input."""
@@ -44,7 +44,7 @@ class Live:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Step:
+class FileStep:
     """An operator that makes tensors of its own.
 
     Attributes:
@@ -60,7 +60,7 @@ class Step:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Flow:
+class FileFlow:
     """The tensors of a file's run, for one image.
 
     Attributes:
@@ -70,7 +70,7 @@ class Flow:
         outputs: what is there at the end.
     """
 
-    steps: tuple[Step, ...]
+    steps: tuple[FileStep, ...]
     sizes: Mapping[str, int]
     given: str
     outputs: frozenset[str]
@@ -89,12 +89,12 @@ def live_bytes(content: bytes, image: np.ndarray) -> Live:
     )
 
 
-def flow_of(model: onnx.ModelProto, image: np.ndarray) -> Flow:
+def flow_of(model: onnx.ModelProto, image: np.ndarray) -> FileFlow:
     """What every operator reads and writes, and how large that is."""
     graph = model.graph
     [given] = graph.input
     storage: dict[str, str] = {given.name: given.name}
-    steps: list[Step] = []
+    steps: list[FileStep] = []
     for place, node in enumerate(graph.node):
         reads = frozenset(storage[name] for name in node.input if name in storage)
         if not reads or node.op_type in ("Shape", "Size"):
@@ -104,14 +104,14 @@ def flow_of(model: onnx.ModelProto, image: np.ndarray) -> Flow:
             continue
         writes = frozenset(name for name in node.output if name)
         storage |= {name: name for name in writes}
-        steps.append(Step(kind=node.op_type, node=place, reads=reads, writes=writes))
+        steps.append(FileStep(kind=node.op_type, node=place, reads=reads, writes=writes))
     sizes = _elements(model, sorted(set(storage.values()) - {given.name}), image)
     sizes[given.name] = int(np.prod(image.shape[1:]))
     outputs = frozenset(storage[found.name] for found in graph.output if found.name in storage)
-    return Flow(steps=tuple(steps), sizes=sizes, given=given.name, outputs=outputs)
+    return FileFlow(steps=tuple(steps), sizes=sizes, given=given.name, outputs=outputs)
 
 
-def needed(flow: Flow, step: Step, live: Set[str], left: Set[str], *, writes_over: bool) -> int:
+def needed(flow: FileFlow, step: FileStep, live: Set[str], left: Set[str], *, writes_over: bool) -> int:
     """Elements that are there while a step runs.
 
     Args:
@@ -125,7 +125,7 @@ def needed(flow: Flow, step: Step, live: Set[str], left: Set[str], *, writes_ove
     return sum(flow.sizes[name] for name in beside | step.writes)
 
 
-def peak_of(flow: Flow, steps: Sequence[Step], *, writes_over: bool) -> int:
+def peak_of(flow: FileFlow, steps: Sequence[FileStep], *, writes_over: bool) -> int:
     """Most elements that are there at once when the steps run in this order."""
     last = {name: place for place, step in enumerate(steps) for name in step.reads}
     last |= dict.fromkeys(flow.outputs, len(steps))

@@ -12,7 +12,7 @@ import heapq
 from collections.abc import Mapping, Sequence
 
 from parlay.extras import Needs
-from parlay.fit.liveness import Flow, flow_of, needed, peak_of
+from parlay.fit.liveness import FileFlow, flow_of, needed, peak_of
 
 with Needs("ONNX files", extra="onnx"):
     import numpy as np
@@ -45,7 +45,7 @@ def reordered(content: bytes, image: np.ndarray) -> bytes:
     return model.SerializeToString()
 
 
-def lowest_peak(flow: Flow) -> list[int]:
+def lowest_peak(flow: FileFlow) -> list[int]:
     """Places of a flow's steps in an order of the lowest peak; as they are where the search was too large."""
     count = len(flow.steps)
     maker = {name: place for place, step in enumerate(flow.steps) for name in step.writes}
@@ -80,7 +80,7 @@ def lowest_peak(flow: Flow) -> list[int]:
     return list(range(count))
 
 
-def _live(flow: Flow, done: int, readers: Mapping[str, int], maker: Mapping[str, int]) -> set[str]:
+def _live(flow: FileFlow, done: int, readers: Mapping[str, int], maker: Mapping[str, int]) -> set[str]:
     """Tensors that are there and still to be read, after a set of steps."""
     made = {flow.given} | {name for name, place in maker.items() if done >> place & 1}
     return {name for name in made if name in flow.outputs or readers.get(name, 0) & ~done}
