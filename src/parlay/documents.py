@@ -36,7 +36,7 @@ def document(content: Mapping[str, Any]) -> str:
 def portable(path: Path | str) -> str:
     """A path as a page or a card names it: a relative one as it is, of an absolute one the last name alone.
 
-    >>> portable("results/free4"), portable("/home/me/runs/free4")
+    >>> portable("results/free4"), portable("/mnt/me/runs/free4")
     ('results/free4', 'free4')
     """
     return Path(path).name if Path(path).expanduser().is_absolute() or ".." in Path(path).parts else str(path)

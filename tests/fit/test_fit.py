@@ -20,7 +20,7 @@ from torch import nn
 from parlay.errors import InputError
 from parlay.families import plain
 from parlay.fit import Arm, Standing, choose_arms, judge
-from parlay.fit.measure_trials import Measured
+from parlay.fit.measure_trials import MeasuredTrial
 from parlay.fit.result import exceeded
 from parlay.graph import WidthGraph, trace
 from parlay.retrofit import Limits
@@ -186,7 +186,7 @@ def test_seeds_that_agree_on_few_images_choose_nothing() -> None:
 
 def test_a_file_and_its_run_are_judged_by_what_was_stated(graph: WidthGraph) -> None:
     """The int8 file against the flash, the run against the RAM; a default, and what is not known, is no limit."""
-    measured = Measured(
+    measured = MeasuredTrial(
         trial="t",
         weights="w",
         accuracy=0.5,

@@ -277,8 +277,8 @@ def layout_costs(network: TrialNetwork, layout: Layout) -> dict[str, Any]:
 def file_and_factory(spec: str) -> tuple[str, str]:
     """Folder of a model's file, and the file's name with the factory; no folder of anything else.
 
-    >>> file_and_factory("/home/me/nets/wake.py:WakeNet"), file_and_factory("torchvision/resnet18")
-    (('/home/me/nets', 'wake.py:WakeNet'), ('', 'torchvision/resnet18'))
+    >>> file_and_factory("/mnt/me/nets/wake.py:WakeNet"), file_and_factory("torchvision/resnet18")
+    (('/mnt/me/nets', 'wake.py:WakeNet'), ('', 'torchvision/resnet18'))
     """
     place, colon, factory = spec.rpartition(":")
     path = Path(place)

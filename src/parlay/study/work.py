@@ -188,7 +188,7 @@ def check_fits(trial: Trial, data: Dataset, *, device: str) -> int:
 def described(error: BaseException) -> str:
     """An error in one line, without the folders of this machine: the line stands in trials.csv and on pages.
 
-    >>> described(OSError("no room in /home/me/runs/x.bin: 3/4 used"))
+    >>> described(OSError("no room in /mnt/me/runs/x.bin: 3/4 used"))
     'OSError: no room in x.bin: 3/4 used'
     """
     return f"{type(error).__name__}: {FOLDERS.sub('', ' '.join(str(error).split()))}"[:500]
