@@ -44,17 +44,17 @@ class GroupTerm(ABC):
         """The term at every width; same shape as ``widths``."""
 
     def upper(self, low: IntArray, high: IntArray) -> FloatArray:
-        """An upper bound over each range low..high; as it stands, right for functions monotone either way."""
+        """An upper bound over each range low..high; this one is right for functions monotone either way."""
         import numpy as np
 
         return np.maximum(self.values(low), self.values(high))
 
     def slopes(self, width: float) -> tuple[float, float] | None:
-        """First and second derivative in ln width, where a solver may begin its search; None, as it stands: unknown."""
+        """First and second derivative in ln width, where a solver may begin its search; None, here: unknown."""
         return None
 
     def formal(self, width: int) -> FormalSum | None:
-        """The exact value for ties, None for -inf; as it stands, equal only to itself at the same width."""
+        """The exact value for ties, None for -inf; here equal only to itself at the same width."""
         return {(repr(self), width): 1}
 
 
@@ -66,7 +66,7 @@ class PairTerm(ABC):
         """The term at pairs of widths; the two shapes broadcast."""
 
     def upper(self, first: tuple[IntArray, IntArray], second: tuple[IntArray, IntArray]) -> FloatArray:
-        """An upper bound over boxes (low, high) x (low, high); as it stands, right when monotone in each width."""
+        """An upper bound over boxes (low, high) x (low, high); this one is right when monotone in each width."""
         import numpy as np
 
         corners = [self.values(a, b) for a in first for b in second]

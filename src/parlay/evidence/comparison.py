@@ -82,7 +82,7 @@ class LayoutComparison:
         others: the others, in order.
         chosen: why the reference is it, in words.
         notes: what else the study holds that is not compared, a sentence each.
-        is_study: whether the study can be gone on with, or is a trials.csv alone.
+        is_study: whether the study can be resumed, or is a trials.csv alone.
     """
 
     folder: Path

@@ -227,7 +227,7 @@ def _made(kind: DeviceFormat, folder: Path, path: Path) -> Mapping[str, Any]:
     try:
         return json.loads(answer.read_bytes())
     except (OSError, ValueError):
-        lines = done.stderr.decode(errors="replace").strip().splitlines() or ["without a word"]
+        lines = done.stderr.decode(errors="replace").strip().splitlines() or ["no message"]
         return {"error": f"its process ended with {done.returncode} ({lines[-1].strip()[:200]})"}
 
 

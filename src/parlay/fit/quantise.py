@@ -169,7 +169,7 @@ def session_of(content: bytes, *, threads: int | None = None, is_plain: bool = F
     Args:
         content: ONNX.
         threads: CPU threads; onnxruntime's choice if None.
-        is_plain: run the graph as it stands in the file.
+        is_plain: run the file's graph unchanged.
     """
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3

@@ -1,6 +1,6 @@
 """Counting a module by running it: parameters, multiply-adds, and peak activation memory.
 
-Nothing here knows the tracer's polynomials; the numbers are what the predictions are held against.
+Nothing here knows the tracer's polynomials; its numbers are what the predictions are compared with.
 """
 
 from __future__ import annotations

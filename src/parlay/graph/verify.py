@@ -41,7 +41,7 @@ def verify(graph: WidthGraph) -> tuple[str, ...]:
     """Build two random layouts, run them in both modes, and hold shapes, work and memory against the prediction.
 
     Returns:
-        What could not be held against a run, because the two differ at today's widths already; empty as a rule.
+        What could not be compared with a run, because the two differ at today's widths already; empty as a rule.
 
     Raises:
         TraceError: when the model fails there though it ran at today's widths: forward holds a width as a number.

@@ -123,7 +123,7 @@ def check(
     """Recompute every number of Tables 1, 2, 4 and 5 and compare it with print and with the known errata.
 
     Args:
-        rows: the printed rows; as it stands those of the paper.
+        rows: the printed rows; those of the paper by default.
         errata: findings to expect.
         facts: numbers to expect.
         solved: lists and optima worked out before, to save doing it again.

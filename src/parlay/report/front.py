@@ -39,7 +39,7 @@ def conduct_pareto(
         folder: where the front is kept; None to keep nothing.
         problem: the question without a level.
         resource: what is levelled.
-        question: what the folder must agree with to be gone on with, by JSON key.
+        question: what the folder must agree with to be resumed, by JSON key.
         levels: amounts, or how many to choose.
         time_limit: seconds a level.
         watch: called with every point.

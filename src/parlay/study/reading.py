@@ -69,7 +69,7 @@ class Trials:
 
     @property
     def is_study(self) -> bool:
-        """Whether it is a study, which can be gone on with and knows learning curves; a table does not."""
+        """Whether it is a study, which can be resumed and knows learning curves; a table does not."""
         return self.path.name == FILE
 
 

@@ -70,7 +70,7 @@ class StudyStatus:
 
     @property
     def command(self) -> str | None:
-        """What goes on with a study that nobody works on; None where somebody does, or nothing is left."""
+        """What resumes a study that nobody works on; None where somebody does, or nothing is left."""
         is_left = any(row.status != COMPLETE for row in self.rows)
         return f"parlay study run {shlex.quote(str(self.folder))}" if self.driver is None and is_left else None
 

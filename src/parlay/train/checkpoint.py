@@ -36,7 +36,7 @@ class Snapshot:
     Attributes:
         step: steps done.
         tensors: everything that the steps to come depend on, and what the steps done have left.
-        run: what is trained and how, as one line; a snapshot of another run is never gone on with.
+        run: what is trained and how, as one line; a run never resumes from a snapshot of another.
     """
 
     step: int

@@ -104,7 +104,7 @@ def train(
     """Train a model where it stands, and test it once, at the end.
 
     The same model, data, recipe, seed, number of steps and precision give the same bits again on one machine with one
-    number of threads, in one go or interrupted and gone on with. Images are normalised by the training set's mean and
+    number of threads, in one go or interrupted and resumed. Images are normalised by the training set's mean and
     deviation of each channel. Weights and their updates are fp32 throughout.
 
     Args:

@@ -19,7 +19,7 @@ class Run:
     """The parts of a running training.
 
     Attributes:
-        model, optimizer, generator: as they stand; the generator draws batches and augmentation.
+        model, optimizer, generator: what is kept; the generator draws batches and augmentation.
         images: uint8 (N, C, H, W), all training images, on the device.
         labels: (N,) or (N, classes), on the device.
         batch: images in a batch.

@@ -194,7 +194,7 @@ class SeedOptions:
     given: tuple[int, ...] = option("--seed", type=int, multiple=True, help="A seed of its own choice; repeatable.")
 
     def make(self, count: int = 1) -> tuple[int, ...]:
-        """The seeds; so many without a word."""
+        """The seeds; so many unless told otherwise."""
         return seeds_from(count if self.seeds is None and not self.given else self.seeds, self.given)
 
 

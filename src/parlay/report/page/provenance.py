@@ -28,7 +28,7 @@ class Provenance:
         study: its name.
         facts: what and how, in order.
         recipes: name of a recipe -> its numbers.
-        commands: what goes on with the study, or judges what is kept of it.
+        commands: what resumes the study, or judges what is kept of it.
     """
 
     study: str
@@ -42,7 +42,7 @@ def provenance_of(study: str, source: Trials, groups: Sequence[Measured]) -> Pro
 
     Args:
         study: its name.
-        source: where they come from; a study can be gone on with, a trials.csv alone can be judged.
+        source: where they come from; a study can be resumed, a trials.csv alone can be judged.
         groups: its trials.
     """
     folder = source.path.parent
@@ -80,7 +80,7 @@ def provenance_of(study: str, source: Trials, groups: Sequence[Measured]) -> Pro
 
 
 def _commands(source: Trials, groups: Sequence[Measured]) -> tuple[str, ...]:
-    """What goes on with a study, or judges a table; too few layouts to rank are compared."""
+    """What resumes a study, or judges a table; too few layouts to rank are compared."""
     few = any(len(group.layouts) > 1 and len(group.judging) < LEAST_LAYOUTS for group in groups)
     return (
         *(("study compare",) if few else ()),

@@ -18,7 +18,7 @@ class Line:
 
     Attributes:
         key: of the quantity on the horizontal axis, where the coefficient is one of accuracy with a quantity drawn.
-        label: what is set against what.
+        label: which two quantities.
         method: Spearman, Pearson or partial.
         correlation: value, interval, n and p.
     """
