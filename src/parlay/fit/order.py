@@ -1,9 +1,9 @@
 """The order of operators in a file whose run needs the least activation memory.
 
-Engines of microcontrollers run a file's operators in the order of the file; where a network branches, the order decides what is
-alive at once. The order is searched as a path through the sets of operators that can be done first: what is alive
-depends on the set alone, so the path whose largest set of live tensors is smallest is found as shortest paths are
-(Dijkstra with a maximum for the sum), and it is proven when the search ends.
+Engines of microcontrollers run a file's operators in the order of the file; where a network branches, the order
+decides what is alive at once. The order is searched as a path through the sets of operators that can be done first:
+what is alive depends on the set alone, so the path whose largest set of live tensors is smallest is found as shortest
+paths are (Dijkstra with a maximum for the sum), and it is proven when the search ends.
 """
 
 from __future__ import annotations
