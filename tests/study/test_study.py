@@ -55,6 +55,7 @@ HISTORY: dict[str, Any] = {
     "mean_average_precision": None,
     "validation_accuracy": 0.5,
     "validation_loss": 1.5,
+    "test_images": 901,
     "train_loss": 0.9,
     "losses": (2.0, 1.0, 0.5),
     "seconds": 0.1,
@@ -421,6 +422,7 @@ def test_kill_9_loses_only_the_running_trial(tmp_path: Path):
             return SimpleNamespace(
                 accuracy=0.5, loss=1.0, train_loss=1.0, seconds=0.1, threads=1, losses=(1.0,), device="cpu",
                 images_per_second=1.0, validation_accuracy=None, validation_loss=None, mean_average_precision=None,
+                test_images=9,
             )
 
         work.train_trial = train_trial
