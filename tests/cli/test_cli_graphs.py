@@ -101,7 +101,7 @@ MISTAKES = {
     ("torchvison/resnet18", "3x8x8"): "did you mean torchvision/resnet18?",
     ("resnet18", "3x8x8"): "allowed: torchvision/NAME",
     ("nets_of_mine.py:smal", "3x8x8"): "did you mean small?",
-    ("nets_of_mine.py:broken", "3x8x8"): "RuntimeError: no luck; allowed",
+    ("nets_of_mine.py:broken", "3x8x8"): "RuntimeError: no luck at ",
     ("nets_of_mine.py:number", "3x8x8"): "number, a int; allowed: a function or class",
     ("missing.py:small", "3x8x8"): "allowed: a Python file that exists",
     ("no_such_module:small", "3x8x8"): "No module named 'no_such_module'",

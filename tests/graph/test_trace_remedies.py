@@ -119,7 +119,7 @@ def targets_wanted(m: Net, y: Tensor) -> Tensor:
 
 ILLNESSES: list[tuple[nn.Module, list[str], str]] = [
     (ending(lambda _, y: Answer(y)), ["Answer", "register_dataclass"], "depends on the data"),
-    (ending(sampled), ["test_remedies.py", "return y * 2 if", "depends on the data"], "--input"),
+    (ending(sampled), ["test_trace_remedies.py", "return y * 2 if", "depends on the data"], "--input"),
     (ending(targets_wanted), ["targets", "--part a"], "change the input"),
     (nn.Conv2d(4, 8, 3), ["channels", "--input 3x224x224"], "--part"),
     (nn.Sequential(nn.Linear(8, 4), nn.Embedding(9, 4)), ["--input tokens:20"], "3x224x224"),
