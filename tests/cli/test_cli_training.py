@@ -230,3 +230,10 @@ def test_the_demo_in_full(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     assert max(energies) > 3 * min(energies)
     assert max(accuracies) < 0.99 and max(accuracies) - min(accuracies) > 0.03
     assert found["correlations"]["energy_accuracy"]["value"] > 0.5
+
+
+def test_one_line_says_what_a_training_takes(capsys: pytest.CaptureFixture[str]):
+    """Before it begins: parameters, least memory and, where steps were timed, about how long; all in one line."""
+    assert run(["train", "4-6", "--data", "digits", "--steps", "2", "--precision", "fp32"]) == 0
+    [line] = capsys.readouterr().err.strip().splitlines()
+    assert line.startswith("4-6: 342 parameters, at least ") and "2 steps: about " in line

@@ -77,14 +77,15 @@ def train(
     )
     least = check_fits(planned.trial, data, device=device)
     with ProgressBar() as bar:
-        bar.say(_before(planned.trial, least))
+        size = _before(planned.trial, least)
         if threads is None or len(possible) > 1:
             model = network.build(planned.trial.layout, seed=seed)
             pace = time_steps(model, data, recipe, precision=how.precision, threads=threads, device=device)
             del model
             set_threads(pace.threads)
             planned = replace(planned, trial=replace(planned.trial, precision=pace.precision))
-            bar.say(_pace(planned.trial, pace))
+            size = f"{size}; {_pace(planned.trial, pace)}"
+        bar.say(size)
         trial = planned.trial
         bar.begin(planned, 1, 1)
         history = train_model(
@@ -101,7 +102,7 @@ def train(
 
 
 def _before(trial: Trial, least: int) -> str:
-    """One line before anything is built: how large the network is, and the least that its training takes."""
+    """How large the network is, and the least that its training takes."""
     from parlay.layout import format_layout
 
     params = trial.network.params(trial.layout)
@@ -109,7 +110,7 @@ def _before(trial: Trial, least: int) -> str:
 
 
 def _pace(trial: Trial, pace: Pace) -> str:
-    """One line before a training: how long it will take, by the time of a few steps."""
+    """How long a training will take, by the time of a few steps."""
     seconds = trial.steps * pace.seconds
     whole = f"{seconds:,.0f} s" if seconds < 120 else f"{seconds / 60:,.0f} min"
     if seconds >= 7200:
