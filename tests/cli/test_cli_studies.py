@@ -64,8 +64,12 @@ def test_plan_then_run_then_export(planned: Path, tmp_path: Path, capsys: pytest
     assert [trial["status"] for trial in exported["trials"]] == ["complete"] * 4
     with np.load(tmp_path / "curves.npz") as curves:
         assert {len(curves[trial["trial"]]) for trial in exported["trials"]} == {4}
+    assert run(["study", "export", str(planned), "--csv", str(tmp_path / "all.csv")]) == 0
+    assert capsys.readouterr().out == ""
     assert run(["study", "export", str(planned), "--csv"]) == 0
-    table = list(csv.DictReader(capsys.readouterr().out.splitlines()))
+    text = capsys.readouterr().out
+    assert (tmp_path / "all.csv").read_text() == text
+    table = list(csv.DictReader(text.splitlines()))
     assert run(["study", "export", str(planned), "--curves", str(tmp_path / "curves.csv")]) == 0
     assert capsys.readouterr().out == ""
     assert {line["seed"] for line in table} == {"0", "1"} and {line["network"] for line in table} == {
