@@ -6,9 +6,9 @@ short trials in free order existed. One rule serves all: a claim has one number 
 on the other side, and everything else, no interval at all included, is **not enough data**.
 
 * ``rises``: Spearman of energy and accuracy over the layouts of a panel that were drawn, above 0.3: those of the
-  paper's tables, in free order the random ones. Not judged by: layouts with n_1 < 8, which Table 1 leaves out, and since
-  28 November 2026 the learned ones that are in no table, which the energy itself chose.
-  The paper says "proportional" and "an obvious trend"; 0.3, a medium effect, is a lenient reading.
+  paper's tables, in free order the random ones. Not judged by: layouts with n_1 < 8, which Table 1 leaves out, and
+  since 28 November 2026 the learned ones that are in no table, which the energy itself chose. The paper says
+  "proportional" and "an obvious trend"; 0.3, a medium effect, is a lenient reading.
 * ``given-macs``: the same with multiply-adds taken out, above 0.3. The paper does not look at them, since it takes
   computation for proportional to parameters; where this does not hold, computation explains the trend as well.
 * ``ends``: accuracy of the paper's layout of highest energy minus that of lowest, above half of what the paper states.
