@@ -96,16 +96,28 @@ def random_graph(seed: int) -> Problem:
     return Problem(space=space, score=score, constraints=tuple(constraints))
 
 
-@pytest.mark.parametrize("seed", range(120))
-def test_agrees_with_brute_force(seed: int) -> None:
-    """Layouts, their order, ties, energy 0 and infeasibility, for the best one, a few, or all there are."""
+def check_against_brute_force(seed: int) -> None:
     problem = random_graph(seed)
     top_k = random.Random(seed).choice([1, 1, 3, 10, 200])
     result = solve(problem, top_k=top_k)
     truth = brute_force(problem)
-    assert [solution.layout for solution in result.solutions] == [layout for layout, _ in truth[:top_k]]
-    assert result.status is (Status.OPTIMAL if truth else Status.INFEASIBLE)
-    assert certify(problem, result).holds
+    assert [solution.layout for solution in result.solutions] == [layout for layout, _ in truth[:top_k]], seed
+    assert result.status is (Status.OPTIMAL if truth else Status.INFEASIBLE), seed
+    assert certify(problem, result).holds, seed
+
+
+@pytest.mark.parametrize("seed", range(120))
+def test_agrees_with_brute_force(seed: int) -> None:
+    """Layouts, their order, ties, energy 0 and infeasibility, for the best one, a few, or all there are."""
+    check_against_brute_force(seed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("block", range(100))
+def test_agrees_with_brute_force_at_length(block: int) -> None:
+    """The same for 5,000 problems more; ``test_solve`` has as many on chains."""
+    for seed in range(1000 + 50 * block, 1000 + 50 * block + 50):
+        check_against_brute_force(seed)
 
 
 def small_net(groups: int = 6, *, equal: bool = False) -> Problem:
