@@ -42,7 +42,7 @@ def same_size() -> None:
         )
         ax.set_xticks(range(1, 5), [f"layer {i}" for i in range(1, 5)])
         ax.spines[["top", "right"]].set_visible(False)
-    axes[0].set(ylabel="kernels in the layer", ylim=(0, 88))
+    axes[0].set(ylabel="channels of the layer", ylim=(0, 88))
     _save(figure, "same-size")
 
 
