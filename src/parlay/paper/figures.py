@@ -37,7 +37,7 @@ BARS = " Bars: lowest to highest seed."
 ABOVE = (
     "\nAbove each chart: rank correlation with accuracy, 95 % interval; second line: with the other quantity taken out."
 )
-PRINTED = " Over the paper's layouts."
+PRINTED = " Over the layouts that were drawn."
 RANDOM = " Over the random layouts alone; letters are optima."
 SEEDS = " Dots: mean over seeds; thin lines: lowest to highest seed."
 FREE = {"sampled": "random", "learned": "the energy's optimum", "other optima": "other scores' optima"}

@@ -14,7 +14,7 @@ def question(measured: Measured) -> str:
     row = measured.first
     return (
         f"Among layouts of {row.trial.network.title} with {size_words(measured.rows)}, does a higher energy go with a"
-        f" higher test accuracy on {row.data_name} after {measured.training}?"
+        f" higher test accuracy on {row.data_name}, trained with recipe {measured.training}?"
     )
 
 
