@@ -214,3 +214,16 @@ def test_every_command_has_help(arguments, capsys):
     text = capsys.readouterr().out
     assert text.startswith("Usage: parlay")
     assert len(text.splitlines()) > 4
+
+
+SHELVES = ("evidence", "fit", "paper", "solver", "study")
+"""Packages whose docstring is a list of what they hold."""
+
+
+@pytest.mark.parametrize("name", SHELVES)
+def test_what_a_package_says_it_holds_is_there(name: str):
+    """Every name in the docstring of such a package is a module of it, or something that it exports."""
+    module = importlib.import_module(f"parlay.{name}")
+    named = re.findall(r"``([a-z_]+)``", module.__doc__ or "")
+    inside = {path.stem for path in (PACKAGE / name).iterdir()}
+    assert [word for word in named if word not in inside and not hasattr(module, word)] == []

@@ -170,6 +170,16 @@ def test_command_line_starts_without_heavy_imports():
     assert outcome.stdout.splitlines()[-1] == "0 []"
 
 
+def test_conflicts_are_told_without_torch():
+    """An infeasible size names the options at fault and what would do, where there is no torch."""
+    code = (
+        "import sys; sys.modules['torch'] = None; from parlay.cli.main import run;"
+        "print(run(['solve', '--depth', '3', '--max-kernels', '400', '--max-params', '10']))"
+    )
+    outcome = run(sys.executable, "-c", code)
+    assert outcome.stdout.splitlines()[-1] == "1" and "would do: " in outcome.stdout
+
+
 @pytest.mark.parametrize("path", ["pyproject.toml", "CITATION.cff", "CHANGELOG.md"])
 def test_one_version_everywhere(path):
     """The version is the same in the package, its metadata, the citation file and the changelog."""

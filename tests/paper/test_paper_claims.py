@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -170,6 +171,35 @@ def test_short_and_long_recipe_are_compared_over_the_layouts_of_both():
     assert judge(claim, gather(rows)).estimate.value == pytest.approx(1.0)
     few = [*trials("3a", rising), *trials("3a", rising, layouts=4, recipe="paper")]
     assert judge(claim, gather(few)).verdict is Outcome.OPEN
+
+
+def test_protocols_are_not_mixed_on_voc_either():
+    """Two recipes that say opposite things are not averaged: the one with most runs of both layouts decides."""
+    [claim] = [c for c in claims() if c.panel == "voc"]
+    assert claim.layouts is not None
+
+    def runs(steps, seeds, gap):
+        found = trials(
+            "3b", lambda p, layout, s: 60 + gap * (layout == claim.layouts[0]) + 0.1 * s, steps=steps, seeds=seeds
+        )
+        [low] = {row.trial.layout for row in found} & {claim.layouts[0]}
+        other = [
+            replace(row, trial=replace(row.trial, layout=claim.layouts[1]), accuracy=row.accuracy - gap / 100)
+            for row in found
+            if row.trial.layout == low
+        ]
+        return [replace(row, data_name="voc2007") for row in (*(r for r in found if r.trial.layout == low), *other)]
+
+    rows = [*runs(10, (0, 1, 2), 10.0), *runs(20, (0, 1), -10.0)]
+    judged = judge(claim, gather(rows), rows)
+    assert (judged.estimate.value, judged.estimate.n) == (pytest.approx(10.0), 6)
+
+
+def test_agreement_asks_for_the_papers_own_steps():
+    """A run of 140,000 steps is no run of 40,000, whatever its words contain."""
+    [claim] = [c for c in claims() if c.rule == "agreement"]
+    rows = [*trials("3a", rising, layouts=8), *trials("3a", rising, layouts=8, recipe="paper", steps=140_000)]
+    assert "no run yet under the paper's recipe" in judge(claim, gather(rows)).reason
 
 
 def test_voc_is_judged_by_its_two_layouts_alone():

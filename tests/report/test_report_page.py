@@ -269,7 +269,7 @@ def test_trials_kept_as_text_have_a_page(tmp_path: Path, folder: Path, capsys: p
     [line] = capsys.readouterr().err.strip().splitlines()
     assert "two/trials.csv" in line and "a trials.csv of parlay's" in line
     (tmp_path / "kept" / "two" / "trials.csv").write_text(text.splitlines()[0] + "\n", encoding="utf-8")
-    with pytest.raises(StudyError, match="holds no complete trial"):
+    with pytest.raises(StudyError, match="holds no trial"):
         gather([tmp_path / "kept"])
 
 
@@ -308,16 +308,18 @@ def test_a_table_that_was_cut_short_is_refused(tmp_path: Path, folder: Path):
 
 
 def test_a_folder_of_studies_and_tables_is_a_page_of_all(tmp_path: Path, folder: Path):
-    """Studies and tables inside a folder are all read; what a table leaves out is told."""
+    """Studies and tables inside a folder are all read; a table tells of incomplete trials as a study does."""
     make_study(tmp_path / "b", LAYOUTS[:6], data_name="other", seeds=(0,))
     with Reader(folder) as reader:
         (tmp_path / "a").mkdir()
         (tmp_path / "a" / "trials.csv").write_text(csv_text(reader.rows()), encoding="utf-8")
     page = gather([tmp_path])
-    assert [(found.study, dict(found.facts).get("Left out", "")) for found in page.provenance] == [
-        ("a", "lines of the table: 4 not complete"),
-        ("b", ""),
+    assert [(found.study, dict(found.facts)["Trials"]) for found in page.provenance] == [
+        ("a", "12 complete, 2 failed, 2 planned"),
+        ("b", "6 complete"),
     ]
+    study, table = (gather([place]).judged[0].verdict for place in (folder, tmp_path / "a"))
+    assert study == table
 
 
 def test_chosen_layouts_beside_random_ones_do_not_judge(tmp_path: Path):

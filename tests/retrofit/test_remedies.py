@@ -12,8 +12,8 @@ import pytest
 
 from parlay import plain
 from parlay.cli.main import run
-from parlay.retrofit.remedies import MILDER
 from parlay.solver import conflict
+from parlay.solver.remedies import MILDER
 
 NET = """
 from torch import nn
@@ -163,3 +163,12 @@ def test_milder_values_are_milder_one_after_the_other():
             for layout in ((9, 18, 27), (12, 24, 36), (4, 8, 12), (2, 4, 6)):
                 assert stricter.violation(layout) is not None or milder.violation(layout) is None
     assert conflict(net.problem(kernels=400, max_macs=390_000)).remedies == ()
+
+
+def test_ratios_are_read_as_the_options_take_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """0.5x is 0.5: what cannot be had is told with its remedies, however the fence was written."""
+    (tmp_path / "net.py").write_text(NET)
+    command = ["retrofit", tmp_path / "net.py:net", "--input", "3x8x8", "--max-params", "900"]
+    for ratio in ("0.5", "0.5x"):
+        code, found = asked(capsys, *command, "--min-ratio", ratio)
+        assert code == 1 and "--min-ratio 0.3" in found["conflict"]["remedies"]

@@ -120,7 +120,7 @@ def test_a_cell_that_cannot_be_is_named(tmp_path: Path, change: dict[str, str | 
 
 
 def test_lines_left_out_are_counted(tmp_path: Path):
-    """Failed and planned trials, and trials of traced models, are no rows; how many and why is told."""
+    """Failed and planned trials are rows as in the study; those of traced models are not, and how many is told."""
     first, second, *rest = rows_of()
     model = ModelNetwork(
         spec="net.py:net",
@@ -146,8 +146,19 @@ def test_lines_left_out_are_counted(tmp_path: Path):
     planned = Row(trial=second.trial, kinds=second.kinds, data_name="cifar10")
     (tmp_path / "trials.csv").write_text(csv_text([failed, planned, traced, *rest]), encoding="utf-8")
     found = read_trials(tmp_path)
-    assert [row.trial for row in found.rows] == [row.trial for row in rest] and not found.is_study
-    assert found.left_out == {"not complete": 2, "of a model, which only the study itself knows": 1}
+    assert [row.trial for row in found.rows] == [row.trial for row in (failed, planned, *rest)] and not found.is_study
+    assert [(row.status, row.error, row.accuracy) for row in found.rows[:2]] == [
+        ("failed", "no luck", None),
+        ("planned", None, None),
+    ]
+    assert found.left_out == {"of a model, which only the study itself knows": 1}
+
+
+def test_a_trial_without_a_reason_is_refused(tmp_path: Path):
+    """An empty cell of kinds would let a layout that a score chose judge it."""
+    (tmp_path / "trials.csv").write_text(changed(rows_of(), {"kinds": ""}), encoding="utf-8")
+    with pytest.raises(InputError, match="line 2, column kinds: got nothing; allowed: reasons joined by"):
+        read_trials(tmp_path)
 
 
 def test_a_study_comes_before_its_table(tmp_path: Path):

@@ -109,12 +109,15 @@ def finish(folder: Path, as_json: bool, work: Callable[[Watcher], Conducted]) ->
             bar.say(f"stopped: every trial that ended is kept in {folder}; run the same command again to go on")
             return INTERRUPTED
         bar.say(done.summary())
-    from parlay.evidence import Measured, relate
+    from parlay.evidence import largest, relate
+    from parlay.report.scatter import FILE
+    from parlay.study.trials_csv import TABLE
 
-    measured = Measured(rows=done.rows)
+    measured = largest(done.rows)
     relation = relate(measured)
     if as_json:
-        click.echo(document({**done.to_json(), "correlations": relation.to_json()}))
+        picture = {"scatter_png": str(folder / FILE)}
+        click.echo(document({**done.to_json(), **picture, "correlations": relation.to_json()}))
     else:
         from parlay.cli.terminal import plain_console
         from parlay.report.tables import relation_table, relation_words, trials_table
@@ -124,5 +127,8 @@ def finish(folder: Path, as_json: bool, work: Callable[[Watcher], Conducted]) ->
             console.print(table)
             console.print()
         click.echo(relation_words(measured, relation))
-        click.echo(f"{folder / 'trials.csv'}\n{folder / 'scatter.png'}")
+        if len(measured.rows) < len(done.rows):
+            others = f"{len(done.rows) - len(measured.rows)} trials of other sizes are judged apart"
+            click.echo(f"over {measured.title}; {others}: parlay evaluate {folder}")
+        click.echo(f"{folder / TABLE}\n{folder / FILE}")
     return 1 if done.outcome.failed else 0

@@ -2,7 +2,7 @@
 
 from parlay.evidence.evaluate import Evaluation, evaluate
 from parlay.evidence.judged import Binning, JudgedPopulation, JudgedScore
-from parlay.evidence.measured import Measured, MeasuredLayout, measure, populations, read_study
+from parlay.evidence.measured import Measured, MeasuredLayout, largest, measure, populations, read_study
 from parlay.evidence.outcome import Outcome, decide, ranking
 from parlay.evidence.paired import Difference, differences
 from parlay.evidence.population import Population, TrainedLayout, bins, population_from, read_table
@@ -28,6 +28,7 @@ __all__ = [
     "decide",
     "differences",
     "evaluate",
+    "largest",
     "measure",
     "partial_correlate",
     "population_from",

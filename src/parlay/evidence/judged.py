@@ -22,7 +22,7 @@ __all__ = ["Binning", "JudgedPopulation", "JudgedScore"]
 LEAST_BIN, LEAST_SMALL_BIN = 30, 5
 """Networks from which a coefficient is worth averaging, and those that must do where no bin has as many."""
 LEAST_OF_STUDY = 3
-"""Two layouts have no rank correlation; a verdict needs more (``verdict.LEAST_LAYOUTS``)."""
+"""Two layouts have no rank correlation; a verdict needs more (``outcome.LEAST_LAYOUTS``)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +73,7 @@ class JudgedScore:
     Attributes:
         name: of the score.
         numbers: by their names in the JSON document, which ``evaluate`` lists.
-        outcome: whether it ranks the networks, by the rule of ``verdict.ranking``.
+        outcome: whether it ranks the networks, by the rule of ``outcome.ranking``.
     """
 
     name: str

@@ -21,7 +21,7 @@ from parlay.layout import Layout
 from parlay.study import Kind, Row
 from parlay.study.reading import read_trials
 
-__all__ = ["Measured", "MeasuredLayout", "measure", "populations", "read_study", "size_words"]
+__all__ = ["Measured", "MeasuredLayout", "largest", "measure", "populations", "read_study", "size_words"]
 
 SIZE_STEP = 1.05
 """Sizes are sorted; where the next is larger by more than this factor, another group begins. Studies hold one size
@@ -190,6 +190,15 @@ def measure(rows: Iterable[Row], *, study: str = "", any_size: bool = False) -> 
         groups.setdefault(row.trial.protocol, []).append(row)
     parts = (some for group in groups.values() for some in ([group] if any_size else _by_size(group)))
     return [Measured(rows=tuple(some), study=study) for some in parts]
+
+
+def largest(rows: Iterable[Row]) -> Measured:
+    """The group of comparable trials that has most layouts to judge by, of equally many the first planned.
+
+    >>> largest([]).layouts
+    ()
+    """
+    return max(measure(rows), key=lambda group: len(group.judging), default=Measured(rows=()))
 
 
 def _size(row: Row) -> int:

@@ -1,9 +1,9 @@
 """From a device's budget to a verdict: arms, trainings as one study, int8 files, an honest comparison, the winner.
 
-``arms`` chooses layouts, ``scaling`` has those along a ray, ``plan`` writes down what is compared, ``run`` trains it as
-a study, ``quantise`` makes ONNX files, ``liveness`` and ``measure`` measure them, ``verdict`` judges, ``result``
-gathers, ``artefacts`` and ``card`` write the winner's files, ``devices`` and ``device_exports`` those for engines of
-devices.
+``arms`` chooses layouts, ``fit_plan`` writes down what is compared, ``run_fit`` trains it as a study, ``quantise``
+makes ONNX files, ``order`` arranges their operators, ``liveness`` and ``measure_trials`` measure them,
+``fit_verdict`` judges, ``result`` gathers, ``artefacts`` and ``card`` write the winner's files, ``devices`` and
+``device_exports`` those for engines of devices.
 """
 
 from parlay.fit.arms import Arm, choose_arms

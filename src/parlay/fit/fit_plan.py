@@ -51,10 +51,6 @@ class FitPlan:
         """The seeds of every arm."""
         return tuple(self.question["seeds"])
 
-    def arm(self, name: str) -> Arm | None:
-        """The arm that has this name among its names."""
-        return next((arm for arm in self.arms if name in arm.names), None)
-
     def arm_of(self, layout: Layout) -> Arm:
         """The arm that has this layout."""
         return next(arm for arm in self.arms if arm.layout == layout)

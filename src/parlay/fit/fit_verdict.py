@@ -90,9 +90,8 @@ def judge(
     ranked = sorted(fitting, key=lambda arm: -spread(arm.validation)[0])
     first = [arm for name in (original, uniform) for arm in fitting if arm.name == name]
     reference = (first or ranked)[0]
-    compared = fitting if reference.fits else standings
-    validation = _to({arm.name: arm.validation for arm in compared}, reference.name, validation_images)
-    test = _to({arm.name: arm.test for arm in compared}, reference.name, test_images)
+    validation = _to({arm.name: arm.validation for arm in fitting}, reference.name, validation_images)
+    test = _to({arm.name: arm.test for arm in fitting}, reference.name, test_images)
     better = [arm for arm in ranked if arm is not reference and validation[arm.name].is_better]
     chosen = better[0] if better else reference
     confirmed = chosen is not reference and test[chosen.name].is_better

@@ -1,8 +1,8 @@
 """The paper's tables as data, what recomputes each, and the errata.
 
 Liao et al. (2017), "Finding the Secret of CNN Parameter Layout under Strict Size Constraint", ACM Multimedia.
-``tables`` holds what is printed, ``recompute`` works everything out again by exact means, ``errata`` lists where the
-two are known to part, and ``verdicts`` compares all three.
+``printed`` holds what is printed, ``recompute`` works everything out again by exact means, ``errata`` lists where the
+two are known to part, and ``check_tables`` compares all three.
 
 >>> from parlay.paper import ERRATA
 >>> next(erratum.note for erratum in ERRATA if erratum.finding.printed == "36-43-58")

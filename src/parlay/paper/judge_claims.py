@@ -191,9 +191,9 @@ def _matched(claim: Claim, panel: PanelPoints) -> Estimate:
 
 def _agreement(_: Claim, panel: PanelPoints) -> Estimate:
     every = [panel, *panel.others] if panel.points else []
-    full = 40_000
-    long = [p for p in every if p.protocol.startswith("paper-") and f"{full:,} steps" in p.protocol]
-    short = [p for p in every if p.protocol.startswith("fast,")]
+    trained = [(p, p.measured.first.trial) for p in every if p.measured]
+    long = [p for p, trial in trained if trial.recipe.name.startswith("paper-") and trial.steps == PAPER_STEPS]
+    short = [p for p, trial in trained if trial.recipe.name == "fast"]
     if not long or not short:
         return Estimate(note="no run yet under " + ("the paper's recipe" if short else "the two recipes"))
     return agreement(short[0].points, long[0].points)
@@ -213,6 +213,8 @@ RULES: dict[str, Callable[[Claim, PanelPoints], Estimate]] = {
     "agreement": _agreement,
 }
 """Rule -> what works its number out; the head of ``parlay.paper.claims`` says each in words."""
+PAPER_STEPS = 40_000
+"""Of the paper's recipe for plain networks, which the claim on agreement is about."""
 TRENDS = ("rises", "given-macs", "near")
 """Rules over the layouts that judge; the others compare layouts that were chosen with those that were not."""
 
@@ -220,15 +222,18 @@ TRENDS = ("rises", "given-macs", "near")
 def _voc(claim: Claim, rows: Sequence[Row]) -> Estimate:
     """The two layouts on VOC 2007; accuracy, or mean average precision where an image has several labels."""
     assert claim.layouts is not None
-    runs: dict[Layout, list[float]] = {layout: [] for layout in claim.layouts}
+    protocols: dict[str, dict[Layout, list[float]]] = {}
     for row in rows:
         value = row.accuracy if row.mean_average_precision is None else row.mean_average_precision
-        if row.data_name.startswith("voc2007") and row.trial.layout in runs and value is not None:
+        if row.data_name.startswith("voc2007") and row.trial.layout in claim.layouts and value is not None:
+            runs = protocols.setdefault(row.trial.protocol, {layout: [] for layout in claim.layouts})
             runs[row.trial.layout].append(100 * value)
-    if not all(runs.values()):
+    whole = [runs for runs in protocols.values() if all(runs.values())]
+    if not whole:
         return Estimate(note="no run on VOC 2007 (its images are not part of this repository)")
+    most = max(whole, key=lambda runs: min(map(len, runs.values())))  # protocols are never mixed
     points = [
         PanelPoint(layout=layout, role=Role.OTHER, note="", log_energy=0.0, macs=0, accuracies=tuple(values))
-        for layout, values in runs.items()
+        for layout, values in most.items()
     ]
     return difference_of_two(points[0], points[1], points)

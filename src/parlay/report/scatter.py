@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from parlay.evidence import Correlation, Measured, MeasuredLayout, Relation, relate
+from parlay.evidence import Correlation, Measured, MeasuredLayout, Relation, largest, relate
 from parlay.layout import Layout, format_layout
 from parlay.report.figure import BLUE, GREY, RED, clear_axes, need_matplotlib, new_figure, save_figure
 from parlay.study import Kind, Row
@@ -70,15 +70,16 @@ class ScatterData:
 def scatter_data(rows: Iterable[Row]) -> ScatterData:
     """Gather complete trials by layout; failed ones are counted in the subtitle and not drawn.
 
-    The rows should answer one question: one size, one recipe, one number of steps. What differs is said in the title.
+    The rows should answer one question: one recipe, one number of steps. What differs is said in the title; of several
+    sizes the coefficients are those of the size that has most layouts to judge by.
     """
-    measured = Measured(rows=tuple(rows))
-    points = sorted(map(_point, measured.layouts), key=lambda point: point.energy)
+    whole = Measured(rows=tuple(rows))
+    points = sorted(map(_point, whole.layouts), key=lambda point: point.energy)
     return ScatterData(
-        title=_title(measured.rows),
-        subtitle=_subtitle(points, sum(row.accuracy is None for row in measured.rows)),
+        title=_title(whole.rows),
+        subtitle=_subtitle(points, sum(row.accuracy is None for row in whole.rows)),
         points=tuple(points),
-        relation=relate(measured),
+        relation=relate(largest(whole.rows)),
     )
 
 

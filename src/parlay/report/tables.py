@@ -35,7 +35,7 @@ def trials_table(rows: Iterable[Row]) -> Table:
     for row in sorted(rows, key=lambda row: (-row.log_energy, row.trial.seed)):
         layout, weights = row.trial.layout, row.costs["weights"]
         kind = strongest(row.kinds)
-        figures = (
+        costs = (
             display_energy(row.log_energy),
             "-" if weights is None else f"{weights:,}",
             f"{row.costs['macs']:,}",
@@ -50,7 +50,7 @@ def trials_table(rows: Iterable[Row]) -> Table:
         table.add_row(
             name,
             Text(kind, style=style),
-            *figures,
+            *costs,
             str(row.trial.seed),
             *((held,) if has_validation else ()),
             *result,

@@ -14,7 +14,7 @@ from parlay.graph import WidthGraph
 from parlay.network import element_bytes
 from parlay.problem import Constraint
 from parlay.resources import PeakResource, Resource
-from parlay.retrofit.remedies import limit_words
+from parlay.solver.remedies import limit_words
 
 __all__ = ["Limits"]
 

@@ -17,9 +17,9 @@ from parlay.graph import WidthGraph
 from parlay.layout import Layout, Order, WidthGroup
 from parlay.problem import Problem, Result, Solution, Status
 from parlay.retrofit.limits import Limits
-from parlay.retrofit.remedies import wider_fences
 from parlay.retrofit.scaling import Scaled, largest_scaling
 from parlay.solver import Conflict, Progress, conflict, solve
+from parlay.solver.remedies import wider_fences
 
 __all__ = ["DEFAULT_SCORE", "Retrofit", "retrofit", "retrofit_or_conflict", "retrofit_problem"]
 

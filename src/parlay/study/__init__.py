@@ -1,10 +1,10 @@
 """Studies: many networks trained the same way, one row kept for each from the moment it is planned.
 
-``selection`` chooses layouts, ``network`` says what they are layouts of, ``plan`` makes trials of them, ``store`` keeps
-them, ``runner`` runs what is left on one of the ``executors``, ``work`` is what a worker does, ``workspace`` where the
-two talk. ``row`` and ``fields`` say what is kept of a trial, ``table`` writes it as trials.csv, ``reading`` reads
-either, ``conduct``, ``status`` and ``export`` are what is done with a study as a whole. Nothing here loads torch until
-a trial runs or a model is traced.
+``selection`` chooses layouts, ``trial_network`` says what they are layouts of, ``plan`` makes trials of them,
+``store`` keeps them, ``runner`` runs what is left on one of the ``executors``, ``work`` is what a worker does,
+``workspace`` where the two talk. ``row`` and ``fields`` say what is kept of a trial, ``trials_csv`` writes it as
+text, ``reading`` reads either, ``conduct``, ``status`` and ``export`` are what is done with a study as a whole.
+Nothing here loads torch until a trial runs or a model is traced.
 """
 
 from parlay.study.executors import TrialExecutor, make_executor

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from parlay.errors import StudyError
-from parlay.families import Family
 from parlay.problem import Problem
 from parlay.study.executors import TrialExecutor
 from parlay.study.plan import Planned, Trial
 from parlay.study.row import Row
 from parlay.study.runner import RunCounts, Settings, Watcher, run_study
 from parlay.study.store import Added, DataSource, Reader, Store
+from parlay.study.trial_network import ModelNetwork
 from parlay.study.trials_csv import TABLE, table_row
 
 if TYPE_CHECKING:
@@ -52,7 +52,6 @@ class Conducted:
         return {
             "study": str(self.folder),
             "trials_csv": str(self.folder / TABLE),
-            "scatter_png": str(self.folder / "scatter.png"),
             "planned": did.planned,
             "reused": did.reused,
             "trained": did.trained,
@@ -104,7 +103,11 @@ def changed_models(folder: Path) -> tuple[str, ...]:
         StudyError: when there is no study.
     """
     with Reader(folder) as study:
-        changed = [row.trial for row in study.rows() if getattr(row.trial.network, "is_changed", False)]
+        changed = [
+            row.trial
+            for row in study.rows()
+            if isinstance(row.trial.network, ModelNetwork) and row.trial.network.is_changed
+        ]
     names = dict.fromkeys(trial.network.title for trial in changed)
     return tuple(
         f"the code of {name} is no longer the one that"
@@ -129,8 +132,8 @@ def conduct(
     """Train what is not complete, and write trials.csv into the study's folder.
 
     trials.csv has every trial of the folder that ended; drawn and returned are only those that answer one question:
-    trained the same way on the same data, and of the same size within the same fences. It is the question asked now,
-    or, without a plan, the one with most trials.
+    trained the same way on the same data and, where a problem is given, of its size within its fences. It is the
+    question asked now, or, without a plan, the one with most trials.
 
     Args:
         folder: the study's.
@@ -176,8 +179,7 @@ def conduct(
 
 def alike(trial: Trial, other: Trial, problem: Problem | None) -> bool:
     """Whether a trial was trained like another and, where a problem is given, answers it."""
-    fits = problem is None or not isinstance(trial.network, Family) or not problem.violations(trial.layout)
-    return trial.protocol == other.protocol and fits
+    return trial.protocol == other.protocol and (problem is None or not problem.violations(trial.layout))
 
 
 def _largest(rows: Sequence[Row]) -> list[Row]:

@@ -1,7 +1,8 @@
 """The fields of a trial: what each is called, of which kind and unit, what it means, and how it is text.
 
-``Row`` declares what is kept of a trial (``kept``), ``table`` lists what its configuration and its layout decide. The
-file's tables, trials.csv, its reader, the page's table and the table in docs/studies.md are made from these.
+``Row`` declares what is kept of a trial (``kept``), ``trials_csv`` lists what its configuration and its layout
+decide. The file's tables, trials.csv, its reader, the page's table and the table in docs/studies.md are made from
+these.
 """
 
 from __future__ import annotations

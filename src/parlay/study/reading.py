@@ -34,7 +34,6 @@ NEEDED = (
 SAME = 1e-9
 """Relative difference up to which two energies are one: the logarithms of two machines differ in their last bits."""
 
-NOT_COMPLETE = "not complete"
 OF_A_MODEL = "of a model, which only the study itself knows"
 
 Value = TypeVar("Value")
@@ -46,7 +45,7 @@ class Trials:
 
     Attributes:
         path: the file that was read: a study.sqlite or a trials.csv.
-        rows: every trial of a study; of a table the complete ones of the paper's families.
+        rows: every trial of a study; of a table those of the paper's families.
         left_out: why a line of a table is not among them -> how many such lines.
     """
 
@@ -65,7 +64,7 @@ class Trials:
         if self.is_study:
             raise StudyError(f"study {self.path.parent} holds no trial; 'parlay study new' plans some")
         why = "; ".join(f"{count:,} {reason}" for reason, count in self.left_out.items()) or "no line"
-        raise StudyError(f"{self.path} holds no complete trial that can be read back ({why})")
+        raise StudyError(f"{self.path} holds no trial that can be read back ({why})")
 
     @property
     def is_study(self) -> bool:
@@ -107,7 +106,7 @@ def read_trials(folder: Path) -> Trials:
 
 
 def read_csv(path: Path, *, precision: str = UNRECORDED, note: str = "") -> Trials:
-    """The complete trials of a trials.csv, of networks of a family; what is left out is counted.
+    """The trials of a trials.csv, of networks of a family; what is left out is counted.
 
     Every trial's identity is computed again and must be the one in the file, and what its layout costs is counted
     again. Tables written before precision was a column are read too; the identity that they state was made in another
@@ -130,9 +129,6 @@ def read_csv(path: Path, *, precision: str = UNRECORDED, note: str = "") -> Tria
     for record in records:
         if record.cells["status"] not in STATUSES:
             raise record.wrong("status", ", ".join(STATUSES))
-        if record.cells["status"] != COMPLETE:
-            left_out[NOT_COMPLETE] += 1
-            continue
         if not record.cells["family"]:
             left_out[OF_A_MODEL] += 1
             continue
@@ -240,14 +236,15 @@ def _records(path: Path) -> list[_Record]:
 
 
 def _row(record: _Record, precision: str, note: str) -> Row:
-    """A complete trial, its costs counted again."""
+    """A trial, its costs counted again."""
     trial = _trial(record, precision)
     costs = layout_costs(trial.network, trial.layout)
     for item in COSTS:
         if item.name in record.cells:
             _check_cost(record, item.name, costs[item.name])
     kept = {item.name: record.known(item.name) for item in KEPT if item.is_exported}
-    if kept["accuracy"] is None and kept["mean_average_precision"] is None:
+    is_complete = kept["status"] == COMPLETE
+    if is_complete and kept["accuracy"] is None and kept["mean_average_precision"] is None:
         raise record.wrong("accuracy", "a number in a complete trial")
     return Row(
         trial=trial,
@@ -255,7 +252,7 @@ def _row(record: _Record, precision: str, note: str) -> Row:
         data_name=record.cells["data"],
         counted=costs,
         versions={**_versions(record.cells.get("versions", "")), **({"note": note} if note else {})},
-        **{**kept, "attempts": kept["attempts"] or 1},
+        **{**kept, "attempts": kept["attempts"] or int(is_complete)},
     )
 
 

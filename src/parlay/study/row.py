@@ -199,8 +199,6 @@ class Row:
         if not is_whole or not isinstance(versions, dict) or None in (costs["params"], costs["macs"]):
             raise ValueError(f"trial {values['trial'][:12]} has no costs or versions")
         kinds = split_kinds(values["kinds"])
-        if not kinds:
-            raise ValueError(f"trial {values['trial'][:12]} has no reason")
         kept: dict[str, Any] = {item.name: values.get(item.name) for item in KEPT}
         return cls(
             trial=trial,
@@ -233,9 +231,9 @@ def split_kinds(text: str) -> frozenset[Kind]:
     [<Kind.GIVEN: 'given'>, <Kind.TOP: 'top'>]
 
     Raises:
-        ValueError: for a reason that there is not and never was.
+        ValueError: for a reason that there is not and never was, or none at all.
     """
-    return frozenset(Kind(RETIRED.get(part, part)) for part in text.split("+") if part)
+    return frozenset(Kind(RETIRED.get(part, part)) for part in text.split("+"))
 
 
 RETIRED = {"search": Kind.GIVEN, "control": Kind.GIVEN}

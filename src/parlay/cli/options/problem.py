@@ -141,7 +141,7 @@ class ProblemOptions:
         self, family: Family, limits: LimitOptions, problem: Problem
     ) -> tuple[Callable[[int, Constraint], str], list[list[Wider]]]:
         """What ``conflict`` asks for: the option of a milder limit, and milder values of the fences."""
-        from parlay.retrofit.remedies import limit_words, wider_fences
+        from parlay.solver.remedies import limit_words, wider_fences
 
         def limit(place: int, new: Constraint) -> str:
             old = problem.constraints[place]

@@ -82,12 +82,8 @@ class Chain:
             total = total + term.values(widths)
         return total
 
-    def score_upper(self, group: int, low: IntArray, high: IntArray) -> FloatArray:
-        """An upper bound of the group's terms over each range."""
-        return self._upper(self.group_terms[group], low, high)
-
     def scores_upper(self, low: IntArray, high: IntArray, counts: Sequence[int]) -> FloatArray:
-        """``score_upper`` of the ranges of all groups, one after the other; ``counts[g]`` of them belong to group g."""
+        """Upper bounds of the groups' terms over ranges, group after group; ``counts[g]`` of them belong to group g."""
         if len(set(self.group_terms)) > 1:
             lows = np.split(low, np.cumsum(counts)[:-1])
             highs = lows if low is high else np.split(high, np.cumsum(counts)[:-1])

@@ -231,7 +231,7 @@ class Search:
             if not is_left(work):
                 return []
         if self.climbs < CLIMBS or not self.pool or self.boxes % 10 == 0:
-            self._seek(work.general, work.relaxed, ())
+            self._seek(work.relaxed, ())
         return self._cut(work)
 
     def _narrow(self, work: Work) -> bool:
@@ -248,7 +248,7 @@ class Search:
                 return False
             work.start = work.relaxed.widths
             if not self.climbs:
-                self._seek(work.general, work.relaxed, self.starts)
+                self._seek(work.relaxed, self.starts)
             if self.threshold == -math.inf:
                 break
             windows = work.separated.windows(self.threshold)
@@ -443,7 +443,7 @@ class Search:
         node.duals.append(recorded(general, farkas, weight=0))
         return True
 
-    def _seek(self, general: General, relaxed: Relaxed, starts: Iterable[Layout]) -> None:
+    def _seek(self, relaxed: Relaxed, starts: Iterable[Layout]) -> None:
         """Climb from the relaxation, and from layouts given, to layouts that keep everything."""
         assert self.climber is not None
         climber = self.climber

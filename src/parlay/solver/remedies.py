@@ -8,7 +8,7 @@ from typing import Any
 
 from parlay.layout import Order
 from parlay.problem import Constraint, Problem
-from parlay.solver import Wider
+from parlay.solver.explain import Wider
 
 __all__ = ["limit_words", "wider_fences"]
 
@@ -25,10 +25,15 @@ def _multiples(value: Any) -> Sequence[str]:
     return [str(step) for step in found[1:]]
 
 
+def _ratio(value: Any) -> Fraction:
+    """A ratio as the options take it: 0.5, 1/2 or 0.5x."""
+    return Fraction(str(value).strip().removesuffix("x"))
+
+
 MILDER: Mapping[str, Callable[[Any], Sequence[str]]] = {
-    "min_ratio": lambda value: [text for text in LOW if Fraction(text) < Fraction(value)],
-    "max_ratio": lambda value: [text for text in HIGH if Fraction(text) > Fraction(value)],
-    "max_step": lambda value: [text for text in HIGH if Fraction(text) > Fraction(value)],
+    "min_ratio": lambda value: [text for text in LOW if Fraction(text) < _ratio(value)],
+    "max_ratio": lambda value: [text for text in HIGH if Fraction(text) > _ratio(value)],
+    "max_step": lambda value: [text for text in HIGH if Fraction(text) > _ratio(value)],
     "order": lambda value: [] if str(value) == Order.FREE else [str(Order.FREE)],
     "multiple_of": _multiples,
     "min_width": lambda value: [str(int(value) >> times) for times in range(1, int(value).bit_length())],
