@@ -111,8 +111,9 @@ def convolutions(*, full: bool) -> list[tuple[str, Callable[..., Tensor], tuple[
         found.append((name, convolution(2, **options), (image, (after, before, kernel, kernel))))
         depthwise = convolution(2, groups=before, **options)
         found.append((f"depthwise {name}", depthwise, (image, (before, 1, kernel, kernel))))
-        upward = convolution(2, is_transposed=True, **options)
-        found.append((f"transposed {name}", upward, (image, (before, after, kernel, kernel))))
+        if kernel % 2 or side > 1:  # an even kernel with this padding leaves no pixel of one
+            upward = convolution(2, is_transposed=True, **options)
+            found.append((f"transposed {name}", upward, (image, (before, after, kernel, kernel))))
     for kernel, stride, side in itertools.product((3, 5), (2, 4), (1, 2, 3)):
         options = {"stride": stride, "padding": kernel // 2}
         found.append((f"1-d {kernel} {stride} {side}", convolution(1, **options), ((8, 6, side), (16, 6, kernel))))
