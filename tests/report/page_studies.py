@@ -43,6 +43,7 @@ def make_study(
     data_name: str = "toy",
     failed: dict[Layout, str] | None = None,
     planned: Sequence[Layout] = (),
+    validation: Callable[[Row], float] | None = None,
 ) -> Path:
     """A study in which every layout is trained with every seed, but for those that failed or are to come.
 
@@ -56,6 +57,7 @@ def make_study(
         data_name: what the data is called.
         failed: layout -> error of its trials.
         planned: layouts whose trials have not run.
+        validation: accuracy of a row on 40 images that were set aside; none were without it.
     """
     errors = failed or {}
     chosen = {
@@ -68,6 +70,7 @@ def make_study(
         recipe=get_recipe("digits"),
         seeds=seeds,
         steps=steps,
+        validation=40 if validation else 0,
     )
     with Store(folder) as store:
         store.add(plan, data_name=data_name)
@@ -81,6 +84,7 @@ def make_study(
             elif layout not in planned:
                 ended |= {"status": "complete", "accuracy": accuracy(row), "loss": 1.0, "train_loss": 0.5}
                 ended |= {"seconds": 2.0, "threads": 1, "device": "cpu"}
+                ended |= {"validation_accuracy": validation(row)} if validation else {}
                 losses = [2.0 * 0.7**step for step in range(steps)]
                 store.write(Row(**{**begun, **ended}), losses)
     return folder

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from doc_blocks import ROOT
-from page_studies import LAYOUTS, make_model_study, make_study
+from page_studies import LAYOUTS, make_model_study, make_study, rising
 from parlay.evidence import Measured
 from parlay.report.page import Page, gather, render
 from parlay.report.page.gather import Question
@@ -313,7 +313,7 @@ return arguments[0].map((selector) => {
 def test_light_and_dark(show: Callable[..., Any], dark: bool):
     """The page follows the system, the button turns it round, and text has a contrast of 4.5 and marks one of 3."""
     driver = show(dark=dark)
-    texts = [".about", ".badge.holds", ".cautions", "h3", "svg text", "svg .title", "thead th", "a[href]", "button"]
+    texts = [".about", ".badge", ".cautions", "h3", "svg text", "svg .title", "thead th", "a[href]", "button"]
     for expected in (dark, not dark):
         ground = driver.execute_script("return getComputedStyle(document.body).backgroundColor")
         red = int(ground.partition("(")[2].partition(",")[0])
@@ -331,6 +331,20 @@ def test_what_users_named_is_never_run(show: Callable[..., Any]):
     assert NASTY in driver.find_element("css selector", ".cards").text
     assert NASTY in driver.find_element("css selector", "#scatters").text
     assert NASTY in driver.find_element("id", "table").text
+
+
+def test_validation_chooses_where_images_were_set_aside(show: Callable[..., Any], tmp_path: Path):
+    """Figure, table and widths open on validation accuracy where every question has it; on the test's elsewhere."""
+    opposite = make_study(tmp_path / "held", LAYOUTS[:4], validation=lambda row: 0.9 - rising(row) / 10)
+    driver = show(content=gather([opposite]))
+    for place, expected in (("y", "validation_accuracy"), ("x", "energy")):
+        assert driver.find_element("id", place).get_attribute("value") == expected
+    assert "validation accuracy (%)" in found(driver, "#scatters svg")[0].text
+    assert found(driver, "#table th[aria-sort]")[0].text.startswith("Validation")
+    best = found(driver, "#layouts figcaption")[0].text
+    assert best.startswith("6-13-32") and "on validation" in best
+    mixed = show(content=gather([opposite, make_study(tmp_path / "plain", LAYOUTS[:4])]))
+    assert mixed.find_element("id", "y").get_attribute("value") == "accuracy"
 
 
 def test_large_studies_stay_usable(show: Callable[..., Any], page: Page):

@@ -10,7 +10,7 @@ for (const trial of TRIALS) {
   trial.question = `${panel.name}, ${panel.training}`;
 }
 
-const chosen = { panel: "all", x: "energy", y: "accuracy", seed: "all", each: "layout", statuses: new Set(TRIALS.map((trial) => trial.status)) };
+const chosen = { panel: "all", x: "energy", y: CHOOSES, seed: "all", each: "layout", statuses: new Set(TRIALS.map((trial) => trial.status)) };
 
 function isShown(trial) {
   return (
@@ -85,7 +85,7 @@ function drawEnds(holder, panel, order, title) {
   const grid = html("div", { class: "layouts" });
   holder.append(grid);
   for (const [kind, name, entry] of entries) {
-    const runs = `${percent(entry.accuracy)}, ${entry.runs} run${entry.runs === 1 ? "" : "s"}`;
+    const runs = `${percent(entry.accuracy)}${CHOOSES === "accuracy" ? "" : " on validation"}, ${entry.runs} run${entry.runs === 1 ? "" : "s"}`;
     const figure = html("figure", { class: kind }, html("figcaption", {}, entry.layout, html("small", {}, `${name}: ${runs}`)));
     grid.append(figure);
   }

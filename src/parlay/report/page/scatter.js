@@ -8,8 +8,8 @@ const ACROSS = {
   peak_activation_bytes: { title: "peak activation memory (bytes, int8)", text: compact },
 };
 const UP = {
-  accuracy: "test accuracy (%)",
   validation_accuracy: "validation accuracy (%)",
+  accuracy: "test accuracy (%)",
   mean_average_precision: "mean average precision (%)",
 };
 

@@ -3,6 +3,8 @@
 const PORTION = 25;
 const MORE = 100;
 const DATA = JSON.parse(byId("data").textContent);
+// What layouts are chosen by: validation where every trial with an accuracy has it, else the test.
+const CHOOSES = DATA.trials.validation_accuracy.some((value) => value !== null) && DATA.trials.accuracy.every((value, row) => value === null || DATA.trials.validation_accuracy[row] !== null) ? "validation_accuracy" : "accuracy";
 const OWN = [["study", "Study", "text"], ["question", "Question", "text"]];
 const ENERGIES = [["energy", "Energy", "2"], ["path_energy", "Path energy", "3"]]; // of the logarithms that a trial has
 const COLUMNS = [...OWN, ...DATA.columns.flatMap((column) => (column[0] === "log_energy" ? ENERGIES : [column]))].filter(([, heading]) => heading);
@@ -36,7 +38,7 @@ function csvOf(trials) {
 
 const table = {
   trials: [],
-  key: "accuracy",
+  key: CHOOSES,
   falling: true,
   length: PORTION,
 

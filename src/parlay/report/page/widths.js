@@ -23,13 +23,13 @@ function drawWidths(panel, entry, most, name, width) {
   return root;
 }
 
-// Mean accuracy of every layout with one, best first.
+// Mean accuracy of every layout with one, the test's or validation's where that chooses, best first.
 function ranked(trials) {
   const found = new Map();
   for (const trial of trials) {
-    if (trial.accuracy === null) continue;
+    if (trial[CHOOSES] === null) continue;
     if (!found.has(trial.layout)) found.set(trial.layout, []);
-    found.get(trial.layout).push(trial.accuracy);
+    found.get(trial.layout).push(trial[CHOOSES]);
   }
   return [...found].map(([layout, values]) => ({ layout, runs: values.length, accuracy: mean(values) })).sort((a, b) => b.accuracy - a.accuracy);
 }
