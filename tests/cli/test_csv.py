@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +17,7 @@ COMMANDS = {
     "pareto --depth 3 --kernels 400 --levels 2": "points",
 }
 """Command -> key of its rows in the JSON document."""
+RESULTS = Path(__file__).resolve().parents[2] / "results"
 
 
 def cell(value: object) -> str:
@@ -32,6 +34,22 @@ def test_the_table_has_the_rows_of_the_document(command: str, capsys: pytest.Cap
     rows = json.loads(capsys.readouterr().out)[COMMANDS[command]]
     assert run([*command.split(), "--csv"]) == 0
     table = list(csv.DictReader(capsys.readouterr().out.splitlines()))
+    assert rows and table == [{key: cell(value) for key, value in row.items()} for row in rows]
+
+
+def test_the_differences_of_layouts_are_a_table(capsys: pytest.CaptureFixture[str]) -> None:
+    """`study compare` has a line for each difference of its document, under the same names."""
+    command = ["study", "compare", str(RESULTS / "3a"), "36-38-74", "8-8-525"]
+    assert run([*command, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert run([*command, "--csv"]) == 0
+    table = list(csv.DictReader(capsys.readouterr().out.splitlines()))
+    rows = [
+        {"layout": one["layout"], "minus": found["reference"], "on": on, **one[on]}
+        for one in found["comparisons"]
+        for on in ("validation", "test")
+        if one[on] is not None
+    ]
     assert rows and table == [{key: cell(value) for key, value in row.items()} for row in rows]
 
 

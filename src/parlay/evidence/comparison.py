@@ -149,6 +149,15 @@ class LayoutComparison:
         ]
         return "\n".join(lines)
 
+    def rows(self) -> list[dict[str, Any]]:
+        """The differences as the rows of one table, a layout's on validation before its on the test images."""
+        return [
+            {"layout": list(one.layout.layout), "minus": list(self.reference.layout), "on": on, **facts}
+            for one in self.others
+            for on, found in (("validation", one.validation), ("test", one.test))
+            if (facts := _difference(found)) is not None
+        ]
+
     def to_json(self) -> dict[str, Any]:
         """As JSON values; accuracies and differences are shares, 0 to 1."""
         first = self.measured.first

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from parlay.cli.command import command
-from parlay.cli.options import json_option
-from parlay.documents import document
+from parlay.cli.options import csv_option, json_option
+from parlay.documents import csv_lines, document
 from parlay.layout import format_layout
 
 if TYPE_CHECKING:
@@ -26,7 +26,8 @@ __all__ = ["compare"]
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.argument("layouts", nargs=-1, metavar="[A B ...]")
 @json_option
-def compare(folder: Path, layouts: tuple[str, ...], as_json: bool) -> None:
+@csv_option
+def compare(folder: Path, layouts: tuple[str, ...], as_json: bool, as_csv: bool) -> None:
     """Which layout is better, with the seeds at hand.
 
     And how many more seeds would decide it. A B ... are layouts such as 35-36-37-43 (or 'original'), each compared
@@ -39,6 +40,10 @@ def compare(folder: Path, layouts: tuple[str, ...], as_json: bool) -> None:
     found = compare_layouts(read_trials(folder), layouts)
     if as_json:
         click.echo(document(found.to_json()))
+        return
+    if as_csv:
+        for line in csv_lines(found.rows()):
+            click.echo(line)
         return
     from parlay.cli.terminal import plain_console
 
