@@ -453,6 +453,25 @@ def test_a_table_knows_what_its_study_knows(tmp_path: Path):
     assert [one.missing for one in populations(measure(rows))] == [one.missing for one in read_study(tmp_path)] == [1]
 
 
+def test_groups_without_a_complete_trial_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """Trials of another protocol, of which none is complete or all others were chosen, are counted under its name."""
+    done = study_rows(lambda width, seed: width / 30)
+    waiting = study_rows(lambda width, seed: None, steps=200)
+    chosen = study_rows(lambda width, seed: width / 30 if seed else None, steps=300)
+    (tmp_path / "trials.csv").write_text(csv_text([*done, *waiting, *kinds_of(chosen, {Kind.TOP})]))
+    assert run(["evaluate", str(tmp_path), "--score", "macs", "--json", "--resamples", "100"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["networks"], found["trials_missing"]) == (13, 26 + 13)
+    assert "panels" not in found and "too_small" not in found
+    assert run(["evaluate", str(tmp_path), "--score", "macs", "--resamples", "100"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    for steps, trials in ((200, 26), (300, 13)):
+        assert f"{steps} steps, fp32: {trials} trials are not complete" in said
+    (tmp_path / "trials.csv").write_text(csv_text(waiting))
+    assert run(["evaluate", str(tmp_path)]) == 2
+    assert "without a complete trial, of 26;" in capsys.readouterr().err
+
+
 def test_sizes_are_judged_apart_everywhere(tmp_path: Path):
     """Layouts of many sizes, larger ones better: the figure and the study's summary find no trend either."""
     rows = [trial_row((width, width), 0, width / 100) for width in range(4, 60, 2)]

@@ -121,7 +121,8 @@ def evaluate(
     The reference is the recommended score where it is among those asked for, else the first.
 
     Args:
-        populations: each is judged by itself, only Holm's correction sees all. One without a bin is left out.
+        populations: each is judged by itself, only Holm's correction sees all. One without a bin is left out, of one
+            without a network only the trials that are not complete are told.
         scores: names; all that the populations have the numbers for where empty.
         binning: which networks are compared with each other.
         resamples: bootstrap samples, and permutations.
@@ -163,7 +164,7 @@ def evaluate(
 def _by_bins(
     populations: Sequence[Population], binning: Binning
 ) -> tuple[list[Population], tuple[tuple[str, int], ...]]:
-    """The populations that have a bin, and name and size of the others.
+    """The populations that have a bin, and name and size of the others that have a network.
 
     Raises:
         InputError: when none has, and it is the bins that were asked for, not the number of trials, that leaves none.
@@ -171,7 +172,7 @@ def _by_bins(
     large: list[Population] = []
     small: list[tuple[str, int]] = []
     refused: InputError | None = None
-    for population in populations:
+    for population in filter(len, populations):
         try:
             binning.of(population)
         except InputError as error:

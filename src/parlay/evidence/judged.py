@@ -60,7 +60,7 @@ class Binning:
                 return found
         raise InputError(
             "bins",
-            given=f"none with {leasts[-1]} networks (the largest of {population.name} has {max(map(len, every))})",
+            given=f"none with {leasts[-1]} networks (the largest of {population.name} has {max(map(len, every), default=0)})",
             allowed=f"at least one of {leasts[-1]} networks of one size",
             remedy="try a wider --bin or a smaller --min-bin",
         )

@@ -250,6 +250,8 @@ def read_study(folder: Path | str, *, judging: bool = True) -> list[Population]:
 def populations(groups: Iterable[Measured], *, name: str = "study", judging: bool = True) -> list[Population]:
     """Measured layouts as columns for scores: one population a group, the largest first.
 
+    A group without a layout to judge by is among them, without a network, where some of its trials are not complete.
+
     Runs of a layout are its seeds, in order. Each population is of one size, whatever the few parameters are in which
     its layouts differ. Accuracies are shares, 0 to 1, on the test images.
 
@@ -261,12 +263,14 @@ def populations(groups: Iterable[Measured], *, name: str = "study", judging: boo
     Raises:
         InputError: when no trial is complete, or every layout was chosen by a score.
     """
-    whole = [group for group in groups if group.layouts]
-    if not whole:
-        raise InputError("study", given=f"{name} without a complete trial", allowed="at least one complete trial")
-    measured = [(group, group.judging if judging else group.layouts) for group in whole]
-    measured = [(group, layouts) for group, layouts in measured if layouts]
-    if not measured:
+    every = list(groups)
+    if not any(group.layouts for group in every):
+        trials = sum(len(group.rows) for group in every)
+        given = f"{name} without a complete trial, of {trials:,}"
+        raise InputError("study", given=given, allowed="at least one complete trial")
+    measured = [(group, group.judging if judging else group.layouts) for group in every]
+    measured = [(group, layouts) for group, layouts in measured if layouts or len(group.complete) < len(group.rows)]
+    if not any(layouts for _, layouts in measured):
         raise InputError(
             "study",
             given=f"{name}, whose layouts were all chosen by a score",

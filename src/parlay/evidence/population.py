@@ -182,10 +182,10 @@ def population_from(
     """Networks as one population; those of the same widths and costs become one network with all their runs.
 
     Runs keep their order; a network with fewer runs than others has NaN for the rest. Networks without any run are
-    counted in ``left_out``.
+    counted in ``left_out``. No network at all makes a population without one, whose other fields still say something.
 
     Raises:
-        InputError: when nothing is left, or numbers of groups differ.
+        InputError: when no network has a run, or numbers of groups differ.
     """
     import numpy as np
 
@@ -200,9 +200,10 @@ def population_from(
         else:
             first[key], runs[key] = one, list(one.accuracy)
     kept = [key for key, values in runs.items() if not all(math.isnan(value) for value in values)]
-    if not kept:
+    if runs and not kept:
         raise InputError(name, given="no network with an accuracy", allowed="at least one")
-    most = max(len(runs[key]) for key in kept)
+    most = max((len(runs[key]) for key in kept), default=0)
+    accuracy = [runs[key] + [math.nan] * (most - len(runs[key])) for key in kept]
     ones = [first[key] for key in kept]
     peaks = [one.peak_memory for one in ones]
     sizes = [one.size for one in ones]
@@ -210,8 +211,8 @@ def population_from(
         name=name,
         group_names=tuple(group_names),
         layers=tuple(layers),
-        widths=np.array([one.widths for one in ones], dtype=np.int64),
-        accuracy=np.array([runs[key] + [math.nan] * (most - len(runs[key])) for key in kept], dtype=np.float64),
+        widths=np.array([one.widths for one in ones], dtype=np.int64).reshape(len(kept), len(group_names)),
+        accuracy=np.array(accuracy, dtype=np.float64).reshape(len(kept), most),
         params=np.array([one.params for one in ones], dtype=np.int64),
         macs=np.array([one.macs for one in ones], dtype=np.int64),
         peak_memory=None if None in peaks else np.array(peaks, dtype=np.int64),
