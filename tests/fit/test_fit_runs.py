@@ -204,6 +204,22 @@ def test_called_again_nothing_is_trained(
     assert again["verdict"] == before["verdict"] and again["winner_files"] == before["winner_files"]
 
 
+def test_other_code_of_the_model_is_told(
+    fitted: tuple[Path, dict[str, Any]], spec: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A file that is another than the trainings had is said once on the way, and stands in the result and the card."""
+    folder, place = tmp_path / "copy", tmp_path / Path(spec.partition(":")[0]).name
+    shutil.copytree(fitted[0], folder)
+    place.write_text(MODEL + "# widths as before\n")
+    options = ["--flash", "1400", "--max-macs", "none", "--study", str(folder), "--json"]
+    assert run(["fit", f"{place}:tiny", *OPTIONS, *options]) == 0
+    out, err = capsys.readouterr()
+    trials = 2 * len(fitted[1]["arms"])
+    said = f"the code of {place.name}:tiny is no longer the one that {trials} trials were planned with"
+    assert err.count(said) == 1 and said in json.loads(out)["caveats"][-1]
+    assert f"- T{said[1:]}" in (folder / "winner" / "MODEL_CARD.md").read_text()
+
+
 def test_device_files_are_files_of_the_winner(
     fitted: tuple[Path, dict[str, Any]], spec: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

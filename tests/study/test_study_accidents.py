@@ -160,11 +160,14 @@ def test_other_code_of_the_same_structure_is_told(tmp_path: Path, capsys: pytest
     path, folder = tmp_path / "net.py", tmp_path / "study"
     path.write_text(code)
     plan = ["study", "new", str(folder), "--model", f"{path}:make", "--layouts", "original", "--data", "digits"]
-    assert run([*plan, "--precision", "fp32"]) == 0
+    assert run([*plan, "--steps", "2", "--precision", "fp32"]) == 0
     assert "note" not in capsys.readouterr().err
     path.write_text(code.replace("ReLU", "Tanh"))
     assert run(["study", "new", str(folder), "--n-seeds", "2"]) == 0
-    assert "the code of net.py:make is no longer the one that 2 trials were planned with" in capsys.readouterr().err
+    said = "note: the code of net.py:make is no longer the one that 2 trials were planned with"
+    assert said in capsys.readouterr().err
+    assert run(["study", "run", str(folder), "--threads", "1"]) == 0
+    assert capsys.readouterr().err.count(said) == 1
 
 
 def test_a_model_of_an_earlier_parlay_goes_on_under_its_old_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

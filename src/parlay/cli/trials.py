@@ -53,6 +53,10 @@ class ProgressBar(Watcher):
     ) -> None:
         self._progress.stop()
 
+    def noticed(self, text: str) -> None:
+        """A line of its own."""
+        self.say(f"note: {text}")
+
     def begin(self, planned: Planned, place: int, total: int) -> None:
         """Name the trial and start its bar."""
         identity = planned.trial.identity

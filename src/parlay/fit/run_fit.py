@@ -214,7 +214,7 @@ def fit(
             data_name=asked.data.name,
             test_images=len(data.test_labels),
         )
-        result = replace(result, caveats=caveats, failures=failures)
+        result = replace(result, caveats=(*caveats, *store.changed_models()), failures=failures)
         told.stage("writing the winner's files")
         result = write_artefacts(result, plan, asked.network, graph, rows, measured, data, folder)
         write_result(folder, result)

@@ -188,6 +188,9 @@ class _Keeper(Watcher):
             self.results.mkdir(parents=True, exist_ok=True)
             self.kept = write_results(self.results, self.store.rows(), [self.panel]).get(self.panel, 0)
 
+    def noticed(self, text: str) -> None:
+        self.inner.noticed(text)
+
     def begin(self, planned: Planned, place: int, total: int) -> None:
         self.inner.begin(planned, place, total)
 

@@ -14,13 +14,12 @@ from parlay.study.plan import Planned, Trial
 from parlay.study.row import Row
 from parlay.study.runner import RunCounts, Settings, Watcher, run_study
 from parlay.study.store import Added, DataSource, Reader, Store
-from parlay.study.trial_network import ModelNetwork
 from parlay.study.trials_csv import TABLE, table_row
 
 if TYPE_CHECKING:
     from parlay.data import Dataset
 
-__all__ = ["Conducted", "add_seeds", "alike", "changed_models", "conduct", "plan_into"]
+__all__ = ["Conducted", "add_seeds", "alike", "conduct", "plan_into"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,27 +93,6 @@ def add_seeds(folder: Path, seeds: Sequence[int]) -> Added:
     with Store(folder) as store:
         added = [store.add(list(plan.values()), data_name=name) for name, plan in plans.items()]
     return Added(new=sum(one.new for one in added), known=sum(one.known for one in added))
-
-
-def changed_models(folder: Path) -> tuple[str, ...]:
-    """A sentence on every model of a study whose file is no longer the one that some of its trials were planned with.
-
-    Raises:
-        StudyError: when there is no study.
-    """
-    with Reader(folder) as study:
-        changed = [
-            row.trial
-            for row in study.rows()
-            if isinstance(row.trial.network, ModelNetwork) and row.trial.network.is_changed
-        ]
-    names = dict.fromkeys(trial.network.title for trial in changed)
-    return tuple(
-        f"the code of {name} is no longer the one that"
-        f" {sum(trial.network.title == name for trial in changed):,} trials were planned with; its widths and counts"
-        " decide whether it is the same network"
-        for name in names
-    )
 
 
 def conduct(

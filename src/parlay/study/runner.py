@@ -39,6 +39,9 @@ RESULT_PATIENCE = 10.0
 class Watcher:
     """Told how a study goes; every method does nothing until it is overridden."""
 
+    def noticed(self, text: str) -> None:
+        """What should be known before anything is trained, such as that a model's code is another."""
+
     def begin(self, planned: Planned, place: int, total: int) -> None:
         """A trial begins, the ``place``-th (from 1) of ``total`` that are left."""
 
@@ -177,6 +180,8 @@ class _Driver:
                 name = sources[fingerprint].name if fingerprint in sources else fingerprint[:12]
                 self.store.add([p for p in plan if p.trial.data == fingerprint], data_name=name)
         self.store.recover()
+        for note in self.store.changed_models():
+            self.watcher.noticed(note)
         asked = None if plan is None else {planned.trial.identity for planned in plan}
         rows = [row for row in self.store.rows() if asked is None or row.trial.identity in asked]
         order = {} if plan is None else {p.trial.identity: place for place, p in enumerate(plan)}

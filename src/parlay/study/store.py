@@ -24,7 +24,7 @@ from parlay.errors import StudyError
 from parlay.study.plan import Kind, Planned
 from parlay.study.row import COMPLETE, KEPT, NEEDED, PLANNED, RUNNING, Row, join_kinds, pack, split_kinds, unpack
 from parlay.study.schema import FILE, columns, connect, connect_for_reading
-from parlay.study.trial_network import ModelNetwork, network_from
+from parlay.study.trial_network import ModelNetwork, changed_models, network_from
 from parlay.study.trials_csv import TABLE
 
 __all__ = ["Added", "DataSource", "Reader", "Store"]
@@ -103,6 +103,10 @@ class Reader:
             found = self._connection.execute("SELECT trial, losses FROM trials WHERE losses NOT NULL ORDER BY place")
             for identity, blob in found:
                 yield identity, unpack(blob)
+
+    def changed_models(self) -> tuple[str, ...]:
+        """What should be known of the study's models: a sentence on each whose code is another than trials had."""
+        return changed_models(row.trial.network for row in self.rows())
 
     def complete(self) -> set[str]:
         """Identities of the trials that need not be run again."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -29,6 +30,7 @@ __all__ = [
     "ModelNetwork",
     "TrialNetwork",
     "as_known",
+    "changed_models",
     "file_and_factory",
     "layout_costs",
     "network_columns",
@@ -111,12 +113,6 @@ class ModelNetwork(Network):
     def place(self) -> str:
         """What loads it here: the file's path with the factory, or its name."""
         return str(Path(self.folder) / self.spec) if self.folder else self.spec
-
-    @property
-    def is_changed(self) -> bool:
-        """Whether the file's content is no longer the one that it was planned with; False where either is unknown."""
-        here = _code(self.place)
-        return bool(self.code and here) and here != self.code
 
     @property
     def config(self) -> dict[str, Any]:
@@ -205,6 +201,27 @@ def as_known(network: Family | ModelNetwork, others: Iterable[Family | ModelNetw
             if isinstance(other, ModelNetwork) and replace(other, known_as="") == replace(network, known_as=""):
                 return replace(network, known_as=other.known_as)
     return network
+
+
+def changed_models(networks: Iterable[Family | ModelNetwork]) -> tuple[str, ...]:
+    """A sentence on every model whose file is no longer the one that some trials were planned with.
+
+    A file that is not there, or was not kept, is no finding.
+
+    Args:
+        networks: one a trial.
+    """
+    trials = Counter((one.title, one.place, one.code) for one in networks if isinstance(one, ModelNetwork))
+    changed: Counter[str] = Counter()
+    for (title, place, code), count in trials.items():
+        here = _code(place)
+        changed[title] += count if code and here and here != code else 0
+    return tuple(
+        f"the code of {title} is no longer the one that {count:,} trials were planned with; its widths and counts"
+        " decide whether it is the same network"
+        for title, count in changed.items()
+        if count
+    )
 
 
 TrialNetwork = Family | ModelNetwork

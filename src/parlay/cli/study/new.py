@@ -24,7 +24,8 @@ def new(folder: Path, planned: PlanOptions, as_json: bool) -> None:
     study holds.
     """
     from parlay.documents import document
-    from parlay.study.conduct import add_seeds, changed_models, plan_into
+    from parlay.study import Reader
+    from parlay.study.conduct import add_seeds, plan_into
 
     if planned.adds_seeds():
         added = add_seeds(folder, planned.seeds.make())
@@ -35,8 +36,9 @@ def new(folder: Path, planned: PlanOptions, as_json: bool) -> None:
         added = plan_into(folder, asked.plan, asked.source)
     else:
         raise click.UsageError("Missing option '--layouts', such as --layouts top:6: a plan needs it.")
-    for note in changed_models(folder):
-        click.echo(f"note: {note}", err=True)
+    with Reader(folder) as study:
+        for note in study.changed_models():
+            click.echo(f"note: {note}", err=True)
     if as_json:
         trials = added.new + added.known
         click.echo(document({"study": str(folder), "planned": trials, "new": added.new, "known": added.known}))

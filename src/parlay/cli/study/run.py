@@ -27,7 +27,7 @@ def run(folder: Path | None, named: Path | None, running: RunningOptions, planne
     """
     from parlay.cli.trials import finish
     from parlay.report.scatter import scatter_into
-    from parlay.study.conduct import add_seeds, changed_models, conduct
+    from parlay.study.conduct import add_seeds, conduct
 
     if (folder is None) == (named is None):
         raise click.UsageError("Missing argument 'FOLDER', such as runs/cifar (or --study runs/cifar, one of the two).")
@@ -45,8 +45,6 @@ def run(folder: Path | None, named: Path | None, running: RunningOptions, planne
         add_seeds(place, planned.seeds.make())
     elif not (place / "study.sqlite").exists():
         raise click.UsageError(f"Missing option '--layouts': there is no study in {place} yet.")
-    for note in changed_models(place) if (place / "study.sqlite").exists() else ():
-        click.echo(f"note: {note}", err=True)
     executor = running.executor()
     try:
         return finish(
