@@ -58,9 +58,10 @@ class Binning:
         for least in leasts:
             if found := [rows for rows in every if len(rows) >= least]:
                 return found
+        largest = max(map(len, every), default=0)
         raise InputError(
             "bins",
-            given=f"none with {leasts[-1]} networks (the largest of {population.name} has {max(map(len, every), default=0)})",
+            given=f"none with {leasts[-1]} networks (the largest of {population.name} has {largest})",
             allowed=f"at least one of {leasts[-1]} networks of one size",
             remedy="try a wider --bin or a smaller --min-bin",
         )
