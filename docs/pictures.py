@@ -20,10 +20,12 @@ mpl.use("Agg")
 import matplotlib.pyplot as plt
 
 from parlay import format_layout, plain
+from parlay.report.figure import BLUE, RED
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "docs" / "pictures"
-BLUE, RED, GREY = "#2a6db0", "#c0392b", "0.78"
+TODAY = "0.78"
+"""The grey of a network as it is."""
 
 
 def same_size() -> None:
@@ -58,7 +60,7 @@ def resnet8() -> None:
     found = retrofit(trace(model, torch.zeros(1, 3, 32, 32)), Limits(params="same"))
     names = [group.name for group in found.graph.space.groups]
     figure, ax = plt.subplots(figsize=(8, 2.8), layout="constrained")
-    for shift, layout, colour, label in ((0.2, found.graph.layout, GREY, "today"), (-0.2, found.layout, RED, "after")):
+    for shift, layout, colour, label in ((0.2, found.graph.layout, TODAY, "today"), (-0.2, found.layout, RED, "after")):
         places = [len(names) - place + shift for place in range(len(names))]
         ax.barh(places, layout, height=0.38, color=colour, label=label)
         for place, width in zip(places, layout, strict=True):
@@ -107,15 +109,15 @@ def front() -> None:
     panels = gather(read_results(ROOT / "results"))
     note = (
         "Left against energy, right against multiply-adds. Bars: seeds.\n"
-        "Above: rank correlation; then the same, the other taken out."
+        "Above: rank correlation; then the same, the other taken out. Red: the energy's choice."
     )
-    plots: list[list[PanelPlot]] = []
+    plots: list[PanelPlot] = []
     for name in ("3a", "3b"):
         panel = replace(panels[name], points=panels[name].judging, others=())
         plot = panel_plot(panel)
         subtitle = f"{panel.protocol}: the paper's {len(panel.points)} layouts, {panel.runs} runs"
-        plots.append([replace(plot, subtitle=subtitle)])
-    figure = draw_grid(plots, title="One size, 4,288 kernels: does energy rank?", note=note)
+        plots.append(replace(plot, subtitle=subtitle))
+    figure = draw_grid(plots, title="One size, 4,288 kernels: does energy rank?", note=note, columns=1)
     save_figure(figure, FOLDER / "paper-front.png", dpi=DPI)
 
 
@@ -134,11 +136,12 @@ def _save(figure: plt.Figure, name: str) -> None:
 
 
 def _shrunk(source: Path, target: Path, width: int) -> None:
-    """Writes a picture as wide as said."""
+    """Writes a picture as wide as said, or as it is where that is less."""
     from PIL import Image
 
     with Image.open(source) as read:
         picture = read.convert("RGB")
+    width = min(width, picture.width)
     height = round(picture.height * width / picture.width)
     picture.resize((width, height), Image.Resampling.LANCZOS).save(target, optimize=True)
 

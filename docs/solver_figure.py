@@ -12,6 +12,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from parlay import plain, solve
+from parlay.report.figure import BLUE, RED
 from parlay.solver.chain.bounds import bounded_windows
 from parlay.solver.chain.cells import Grid
 from parlay.solver.chain.chain import compile_chain
@@ -33,17 +34,17 @@ def main() -> None:
     for g, ax in enumerate(axes):
         kept = bounds[g] >= windows.bound - SLACK
         ax.plot(choices[g], bounds[g], color="0.7", linewidth=1)
-        ax.plot(choices[g][kept], bounds[g][kept], ".", color="#2a6db0", markersize=4)
+        ax.plot(choices[g][kept], bounds[g][kept], ".", color=BLUE, markersize=4)
         ax.axhline(windows.bound, color="0.3", linewidth=0.8)
-        ax.axhline(windows.bound - SLACK, color="#c0392b", linewidth=0.8, linestyle="--")
-        ax.plot(best.layout[g], best.log_energy, "o", color="#c0392b", markersize=6)
+        ax.axhline(windows.bound - SLACK, color="0.3", linewidth=0.8, linestyle="--")
+        ax.plot(best.layout[g], best.log_energy, "o", color=RED, markersize=6)
         ax.set(xscale="log", xlim=(2, 2_000), ylim=(windows.bound - 0.6, windows.bound + 0.06))
         ax.set_title(f"layer {g + 1}: {int(np.sum(kept))} of {len(choices[g]):,} widths kept", fontsize=10)
         ax.set_xlabel("width")
         ax.spines[["top", "right"]].set_visible(False)
     axes[0].set_ylabel("bound on log-energy")
     axes[0].annotate("root", (2.2, windows.bound + 0.01), fontsize=9, color="0.3")
-    axes[0].annotate(f"root - {SLACK}", (2.2, windows.bound - SLACK - 0.035), fontsize=9, color="#c0392b")
+    axes[0].annotate(f"root - {SLACK}", (2.2, windows.bound - SLACK - 0.035), fontsize=9, color="0.3")
     energy = math.exp(best.log_energy)
     figure.suptitle(
         f"4,288 kernels, free order: best {'-'.join(map(str, best.layout))} (red), energy {energy:.1f}", fontsize=11

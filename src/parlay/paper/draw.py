@@ -1,4 +1,4 @@
-"""Figures of many panels: accuracy against energy, blue sampled and red learned, each beside the same against macs.
+"""Figures of many panels: accuracy against energy, red what the energy chose, each beside the same against macs.
 
 What is drawn is plain data, gathered elsewhere; only the functions that draw load matplotlib.
 """
@@ -10,9 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from parlay.report.figure import BLUE, GREY, INK, RED, clear_axes, new_figure
+from parlay.report.labels import Mark, NamedMarks, write_names
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,6 +30,8 @@ STYLES = {
     "other optima": (GREEN, "D", 30),
     EXTRA: ("#9a9a9a", "s", 24),
 }
+NOTE_NARROW, NOTE_WIDE = 92, 150
+"""Letters in a line of the note over one column of panels, and over two beside the legend."""
 LEAST_MARGIN = 2.0
 """Points of accuracy by which a grey point may lie below all others and still be drawn."""
 
@@ -64,13 +68,13 @@ class PanelPlot:
     Attributes:
         title: such as ``(a) three layers, CIFAR-10``.
         subtitle: how its networks were trained, and how many.
-        points: what is drawn; nothing draws "no runs yet".
+        points: what is drawn; at least one.
         energy_caption, macs_caption: above each chart.
     """
 
     title: str
+    points: tuple[PlotPoint, ...]
     subtitle: str = ""
-    points: tuple[PlotPoint, ...] = ()
     energy_caption: str = ""
     macs_caption: str = ""
 
@@ -93,7 +97,7 @@ class Dumbbells:
         title: what agrees and what differs.
         low_label, high_label: what the two colours mean.
         caption: the mean difference and its interval.
-        pairs: top to bottom.
+        pairs: top to bottom, each with one trained layout at least; at least one.
     """
 
     title: str
@@ -104,38 +108,44 @@ class Dumbbells:
 
 
 def draw_grid(
-    rows: Sequence[Sequence[PanelPlot]], *, title: str, note: str, names: Mapping[str, str] | None = None
+    panels: Sequence[PanelPlot], *, title: str, note: str, names: Mapping[str, str] | None = None, columns: int = 2
 ) -> Figure:
-    """Panels in rows and columns, each of two charts on one accuracy scale: against energy and against multiply-adds.
+    """Panels row by row, each of two charts on one accuracy scale: against energy and against multiply-adds.
 
     Args:
-        rows: the panels; every row has as many.
+        panels: what is drawn, each with points; at least one.
         title: of the figure.
         note: what the reader has to know, under the title.
         names: role -> what the legend calls it here, where that is not its name.
+        columns: panels in a row, at most.
 
     Raises:
         MissingExtraError: when matplotlib is not installed.
     """
-    columns = len(rows[0])
-    figure = new_figure(7.6 * columns, 4.0 * len(rows) + 0.95)
-    whole = figure.subfigures(2, 1, squeeze=False, height_ratios=[0.95, 4.0 * len(rows)])[:, 0]
+    columns = min(columns, len(panels))
+    rows = -(-len(panels) // columns)
+    roles = {point.role for panel in panels for point in panel.points}
+    is_narrow = columns == 1
+    lines = [line for part in note.splitlines() for line in wrap(part, NOTE_NARROW if is_narrow else NOTE_WIDE)]
+    above = 0.5 + 0.2 * len(lines) + (0.3 if is_narrow else 0.05)
+    figure = new_figure(7.6 * columns, 4.0 * rows + above)
+    whole = figure.subfigures(2, 1, squeeze=False, height_ratios=[above, 4.0 * rows])[:, 0]
     head, body = whole[0], whole[1]
-    head.text(0.012, 0.80, title, fontsize=15, fontweight="bold", va="center", color=INK)
-    head.text(0.012, 0.42, note, fontsize=10.5, va="center", color=GREY)
-    _legend(head, {point.role for row in rows for panel in row for point in panel.points}, names or {})
-    cells = body.subfigures(len(rows), columns, squeeze=False, wspace=0.03, hspace=0.03)
-    for r, row in enumerate(rows):
-        for c, panel in enumerate(row):
-            cell = cells[r][c]
-            left, right = cell.subplots(1, 2, sharey=True)
-            cell.suptitle(f"{panel.title}\n", fontsize=12, fontweight="bold", x=0.02, ha="left", color=INK)
-            cell.text(0.02, 0.925, panel.subtitle, fontsize=9, color=GREY, va="top")
-            below = "\n".join(part for part in (_key(_framed(panel.points)[0]), _left_out(panel.points)) if part)
-            if below:
-                cell.supxlabel(below, fontsize=8.5, x=0.03, ha="left", color=INK)
-            _chart(left, panel, against_energy=True)
-            _chart(right, panel, against_energy=False)
+    left = 0.012 * 2 / columns
+    head.text(left, 1 - 0.12 / above, title, fontsize=15, fontweight="bold", va="top", color=INK)
+    head.text(left, 1 - 0.48 / above, "\n".join(lines), fontsize=10.5, va="top", color=GREY, linespacing=1.25)
+    _legend(head, roles, names or {}, is_below=is_narrow)
+    cells = body.subfigures(rows, columns, squeeze=False, wspace=0.03, hspace=0.03).ravel()
+    charts: list[NamedMarks] = []
+    for cell, panel in zip(cells, panels, strict=False):  # the last row may be short
+        left, right = cell.subplots(1, 2, sharey=True)
+        cell.suptitle(f"{panel.title}\n", fontsize=12, fontweight="bold", x=0.02, ha="left", color=INK)
+        cell.text(0.02, 0.925, panel.subtitle, fontsize=9, color=GREY, va="top")
+        below = "\n".join(part for part in (_key(_framed(panel.points)[0]), _left_out(panel.points)) if part)
+        if below:
+            cell.supxlabel(below, fontsize=8.5, x=0.03, ha="left", color=INK)
+        charts += [_chart(left, panel, against_energy=True), _chart(right, panel, against_energy=False)]
+    write_names(figure, charts)
     return figure
 
 
@@ -145,7 +155,7 @@ def draw_dumbbells(charts: Sequence[Dumbbells], *, title: str, note: str) -> Fig
     Raises:
         MissingExtraError: when matplotlib is not installed.
     """
-    figure = new_figure(15.2, 5.3)
+    figure = new_figure(7.6 * len(charts), 5.3)
     whole = figure.subfigures(2, 1, squeeze=False, height_ratios=[0.95, 4.35])[:, 0]
     head, body = whole[0], whole[1]
     head.text(0.012, 0.80, title, fontsize=15, fontweight="bold", va="center", color=INK)
@@ -155,7 +165,7 @@ def draw_dumbbells(charts: Sequence[Dumbbells], *, title: str, note: str) -> Fig
     return figure
 
 
-def _legend(head: object, roles: set[str], names: Mapping[str, str]) -> None:
+def _legend(head: object, roles: set[str], names: Mapping[str, str], *, is_below: bool) -> None:
     from matplotlib.figure import SubFigure
     from matplotlib.lines import Line2D
 
@@ -165,9 +175,9 @@ def _legend(head: object, roles: set[str], names: Mapping[str, str]) -> None:
         for role, (colour, marker, _) in STYLES.items()
         if role in roles
     ]
-    if handles:
-        labels = [names.get(role, role) for role in STYLES if role in roles]
-        head.legend(handles, labels, loc="center right", ncols=len(labels), frameon=False, fontsize=11)
+    labels = [names.get(role, role) for role in STYLES if role in roles]
+    place = "lower left" if is_below else "upper right"
+    head.legend(handles, labels, loc=place, ncols=len(labels), frameon=False, fontsize=11)
 
 
 def _framed(points: Sequence[PlotPoint]) -> tuple[tuple[PlotPoint, ...], tuple[PlotPoint, ...]]:
@@ -197,18 +207,13 @@ def _left_out(points: Sequence[PlotPoint]) -> str:
     return f"below the frame, grey: {listed}" if listed else ""
 
 
-def _chart(ax: Axes, panel: PanelPlot, *, against_energy: bool) -> None:
+def _chart(ax: Axes, panel: PanelPlot, *, against_energy: bool) -> NamedMarks:
     points = _framed(panel.points)[0]
     clear_axes(ax)
-    unit, word = (1e6, "millions") if max((p.macs for p in points), default=10**6) >= 10**6 else (1e3, "thousands")
+    unit, word = (1e6, "millions") if max(p.macs for p in points) >= 10**6 else (1e3, "thousands")
     ax.set_xlabel("energy (Eq. 3)" if against_energy else f"multiply-adds per image ({word})", fontsize=10)
     if against_energy:
         ax.set_ylabel("test accuracy (%)", fontsize=10)
-    if not points:
-        ax.set_xticks([])
-        ax.set_yticks([])
-        ax.text(0.5, 0.5, "no runs yet", transform=ax.transAxes, ha="center", va="center", color=GREY, fontsize=12)
-        return
     ax.set_title(panel.energy_caption if against_energy else panel.macs_caption, fontsize=9.5, color=GREY, loc="left")
 
     def place(point: PlotPoint) -> float:
@@ -233,7 +238,7 @@ def _chart(ax: Axes, panel: PanelPlot, *, against_energy: bool) -> None:
         )
     ax.margins(x=0.09, y=0.13)
     ax.locator_params(axis="x", nbins=6)
-    _name(ax, points, place)
+    return _names(ax, points, place)
 
 
 def _letters(points: Sequence[PlotPoint]) -> dict[PlotPoint, str]:
@@ -249,121 +254,18 @@ def _key(points: Sequence[PlotPoint]) -> str:
     return "\n".join(lines)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Label:
-    """Where a name stands.
-
-    Attributes:
-        text: the name.
-        mark: (x, y) of the mark that it names.
-        x, y: of its end beside the mark, and of its middle line.
-        is_left: whether it stands to the left of the mark.
-        has_leader: whether a thin line joins it to its mark.
-    """
-
-    text: str
-    mark: tuple[float, float]
-    x: float
-    y: float
-    is_left: bool
-    has_leader: bool
-
-
-def place_labels(
-    names: Sequence[tuple[str, tuple[float, float]]],
-    marks: Sequence[tuple[float, float, float, float]],
-    *,
-    frame: tuple[float, float, float, float],
-) -> list[Label]:
-    """Places for names beside their marks, highest mark first.
-
-    A name takes the line nearest to its mark, on the side with more room and then on the other, where it covers no
-    mark, no bar and no name, and where nothing lies between the two; else one with something between; else the line
-    above. A thin line joins the two where they are apart, or where another mark is as near to the name.
-
-    Args:
-        names: text and (x, y) of its mark.
-        marks: every mark as x, y and both ends of its bar.
-        frame: left, right, bottom, top of the chart.
-
-    >>> lone = place_labels([("4-6", (5.0, 5.0))], [(5.0, 5.0, 5.0, 5.0)], frame=(0, 10, 0, 10))[0]
-    >>> (lone.y, lone.has_leader)
-    (5.0, False)
-    """
-    left, right, bottom, top = frame
-    line, char = (top - bottom) * 0.056, (right - left) * 0.021
-    boxes = [(x - char / 2, x + char / 2, y, y) for x, y, _, _ in marks]
-    boxes += [(x - char / 4, x + char / 4, low, high) for x, _, low, high in marks if high > low]
-    found: list[Label] = []
-    for text, (x, own) in sorted(names, key=lambda name: -name[1][1]):
-        reach = char * (len(text) + 0.8)
-
-        def span(is_left: bool, x: float = x, reach: float = reach) -> tuple[float, float]:
-            return (x - reach, x - char * 0.6) if is_left else (x + char * 0.6, x + reach)
-
-        def is_free(low: float, high: float, y: float) -> bool:
-            inside = bottom + line / 2 < y < top and left < low and high < right
-            return inside and all(
-                b < low or a > high or y < under - 0.85 * line or y > over + 0.85 * line for a, b, under, over in boxes
-            )
-
-        def is_between(y: float, x: float = x, own: float = own) -> bool:
-            ends = sorted((y, own))
-            return any(a < x < b and ends[0] < (under + over) / 2 < ends[1] for a, b, under, over in boxes)
-
-        side = x > (left + right) / 2
-        tries = [
-            (is_left, own + sign * step * line / 2)
-            for is_left in (side, not side)
-            for step in range(13)
-            for sign in (1, -1)
-        ]
-        free = [(is_left, y) for is_left, y in tries if is_free(*span(is_left), y)]
-        clear = [(is_left, y) for is_left, y in free if not is_between(y)]
-        is_left, y = next(iter(clear or free), (side, own + line))
-        low, high = span(is_left)
-        boxes.append((low, high, y, y))
-        off = abs(y - own)
-        rivals = (b for a, b, _, _ in marks if (a, b) != (x, own) and low - char <= a <= high + char)
-        leads = off > 1.2 * line or (off > 0 and any(abs(b - y) < off + 0.3 * line for b in rivals))
-        end = x - 0.7 * char if is_left else x + 0.7 * char
-        found.append(Label(text=text, mark=(x, own), x=end, y=y, is_left=is_left, has_leader=leads))
-    return found
-
-
-def _name(ax: Axes, points: Sequence[PlotPoint], place: Callable[[PlotPoint], float]) -> None:
-    """Write beside the points that have a note (a letter), else beside the ends of the energies and the best one."""
+def _names(ax: Axes, points: Sequence[PlotPoint], place: Callable[[PlotPoint], float]) -> NamedMarks:
+    """The points that have a note, by letter; else the ends of the energies and the best one, by name."""
     letters = _letters(points)
     own = [point for point in points if point.role != EXTRA] or points
     ends = [own[0], own[-1], max(own, key=lambda point: point.accuracy)]
     named = letters or {point: point.name for point in ends}
-    labels = place_labels(
-        [(text, (place(point), point.accuracy)) for point, text in named.items()],
-        [(place(point), point.accuracy, point.low, point.high) for point in points],
-        frame=(*ax.get_xlim(), *ax.get_ylim()),
+    return NamedMarks(
+        ax=ax,
+        marks=[Mark(x=place(one), y=one.accuracy, low=one.low, high=one.high) for one in points],
+        names={points.index(point): text for point, text in named.items()},
+        weight="bold" if letters else "normal",
     )
-    for label in labels:
-        leader = {
-            "arrowstyle": "-",
-            "color": "#9a9a9a",
-            "linewidth": 0.7,
-            "shrinkA": 0,
-            "shrinkB": 3,
-            "relpos": (1, 0.5) if label.is_left else (0, 0.5),
-        }
-        written = ax.annotate(
-            label.text,
-            label.mark,
-            xytext=(label.x, label.y),
-            ha="right" if label.is_left else "left",
-            va="center",
-            fontsize=8.5,
-            fontweight="bold" if letters else "normal",
-            color=INK,
-            zorder=6,
-            arrowprops=leader if label.has_leader else None,
-        )
-        written.set_in_layout(False)
 
 
 def _bars(ax: Axes, chart: Dumbbells) -> None:
@@ -374,9 +276,9 @@ def _bars(ax: Axes, chart: Dumbbells) -> None:
     ax.set_yticks(range(len(chart.pairs)))
     ax.set_yticklabels([])
     ax.set_ylim(len(chart.pairs) - 0.5, -0.5)
-    drawn = False
+    # grey and blue, since red is a choice by score, and no score chose either of the two
     for y, pair in enumerate(chart.pairs):
-        for name, colour, place in ((pair.low_name, BLUE, "bottom"), (pair.high_name, RED, "top")):
+        for name, colour, place in ((pair.low_name, GREY, "bottom"), (pair.high_name, BLUE, "top")):
             ax.annotate(
                 name,
                 (0, y),
@@ -391,8 +293,8 @@ def _bars(ax: Axes, chart: Dumbbells) -> None:
         if pair.low is not None and pair.high is not None:
             ax.plot([pair.low[0], pair.high[0]], [y, y], color="#c4c4c4", linewidth=2.2, zorder=1)
         for found, colour, offset, label in (
-            (pair.low, BLUE, -0.09, chart.low_label),
-            (pair.high, RED, 0.09, chart.high_label),
+            (pair.low, GREY, -0.09, chart.low_label),
+            (pair.high, BLUE, 0.09, chart.high_label),
         ):
             if found is None:
                 continue
@@ -409,14 +311,5 @@ def _bars(ax: Axes, chart: Dumbbells) -> None:
                 zorder=3,
                 label=None if label in known else label,
             )
-            drawn = True
-    if drawn:
-        for y, pair in enumerate(chart.pairs):
-            if pair.low is None and pair.high is None:
-                place = ax.get_yaxis_transform()
-                ax.text(0.5, y, "not trained yet", transform=place, ha="center", va="center", color=GREY, fontsize=9)
-        ax.margins(x=0.08)
-        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=2, frameon=False, fontsize=10)
-    else:
-        ax.set_xticks([])
-        ax.text(0.5, 0.5, "no runs yet", transform=ax.transAxes, ha="center", va="center", color=GREY, fontsize=12)
+    ax.margins(x=0.08)
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=2, frameon=False, fontsize=10)

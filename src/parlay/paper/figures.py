@@ -29,7 +29,7 @@ from parlay.report.figure import save_figure
 if TYPE_CHECKING:
     from parlay.report.figure import Figure
 
-__all__ = ["FIGURES", "architecture", "panel_plot", "write_figures"]
+__all__ = ["FIGURES", "architecture", "drawn_figures", "panel_plot", "write_figures"]
 
 POOLED = "2×2 max pooling stands where we read Figure 2 to have it: behind each of the first three convolutions"
 BESIDE = "Each panel twice: against energy, and the same points against multiply-adds."
@@ -44,13 +44,13 @@ FREE = {"sampled": "random", "learned": "the energy's optimum", "other optima": 
 """Role -> what it is in free order."""
 NUMBERS = {1: "n₁", 2: "n₂", 3: "n₃", 4: "n₄"}
 
-GRIDS: dict[str, tuple[str, tuple[tuple[str, ...], ...]]] = {
-    "figure3": ("Figure 3: plain networks of 4,288 kernels", (("3a", "3b"), ("3c", "3d"))),
-    "figure4": ("Figure 4: plain networks of 66,304 kernels", (("4a", "4b"), ("4c", "4d"))),
-    "figure5": ("Figure 5: ResNet-32 of 51,248 kernels", (("5a", "5b"),)),
-    "free": ("Not in the paper: 4,288 kernels in free order", (("free3", "free4"),)),
+GRIDS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "figure3": ("Figure 3: plain networks of 4,288 kernels", ("3a", "3b", "3c", "3d")),
+    "figure4": ("Figure 4: plain networks of 66,304 kernels", ("4a", "4b", "4c", "4d")),
+    "figure5": ("Figure 5: ResNet-32 of 51,248 kernels", ("5a", "5b")),
+    "free": ("Not in the paper: 4,288 kernels in free order", ("free3", "free4")),
 }
-"""Figure -> title and panels, rows and columns as in the paper."""
+"""Figure -> title and panels, two in a row as in the paper."""
 
 FIGURES = ("figure2", *GRIDS, "pairs")
 """Every figure by name."""
@@ -61,7 +61,10 @@ DPI = 110
 
 
 def write_figures(panels: Mapping[str, PanelPoints], folder: Path, *, kinds: Sequence[str] = FORMATS) -> list[Path]:
-    """Draw every figure; panels without data say so.
+    """Draw every figure of which there are runs, and the networks.
+
+    Panels without runs have no frame; the note says which they are. A figure without any is not drawn, and one of an
+    earlier call is removed, since it shows runs that are no longer there.
 
     Args:
         panels: the points of each panel (``parlay.paper.judge_claims.gather``).
@@ -80,11 +83,15 @@ def write_figures(panels: Mapping[str, PanelPoints], folder: Path, *, kinds: Seq
             raise unknown("format", kind, FORMATS)
     folder.mkdir(parents=True, exist_ok=True)
     written: list[Path] = []
-    for name, figure in _figures(panels):
+    drawn = dict(drawn_figures(panels))
+    for name in FIGURES:
         for kind in dict.fromkeys(kinds):
             path = folder / f"{name}.{kind}"
-            save_figure(figure, path, dpi=DPI)
-            written.append(path)
+            if name in drawn:
+                save_figure(drawn[name], path, dpi=DPI)
+                written.append(path)
+            else:
+                path.unlink(missing_ok=True)
     return written
 
 
@@ -92,13 +99,11 @@ def panel_plot(panel: PanelPoints, letter: str = "") -> PanelPlot:
     """What one panel draws.
 
     Args:
-        panel: its points.
+        panel: its points, at least one.
         letter: before the title, such as ``(a)``.
     """
     points, judged = panel.points, panel.judging
     title = f"{letter} {panel.experiment.title}".strip()
-    if not points:
-        return PanelPlot(title=title, subtitle=f"{len(panel.experiment.choices)} layouts to train")
     of = len(panel.experiment.choices)
     layouts = f"{len(points)} layouts" if len(points) == of else f"{len(points)} of {of} layouts"
     others = f"; {len(panel.others)} more protocol{'s' if len(panel.others) > 1 else ''} not shown"
@@ -142,7 +147,8 @@ def architecture(family: Family) -> tuple[DrawnBlock, ...]:
     return tuple(blocks)
 
 
-def _figures(panels: Mapping[str, PanelPoints]) -> Iterable[tuple[str, Figure]]:
+def drawn_figures(panels: Mapping[str, PanelPoints]) -> Iterable[tuple[str, Figure]]:
+    """Name and drawing of the networks, and of every figure of which there are runs."""
     networks = [(f"{word} convolutions", architecture(plain(depth))) for word, depth in (("Three", 3), ("Four", 4))]
     yield (
         "figure2",
@@ -152,23 +158,36 @@ def _figures(panels: Mapping[str, PanelPoints]) -> Iterable[tuple[str, Figure]]:
             note=f"n₁, n₂, ... are the kernels per layer, the layout. The paper's figure is a picture: {POOLED}.",
         ),
     )
-    for name, (title, rows) in GRIDS.items():
-        letters = iter("abcd")
-        plots = [[panel_plot(panels[panel], f"({next(letters)})") for panel in row] for row in rows]
-        spread = BARS if any(point.runs > 1 for row in plots for plot in row for point in plot.points) else ""
+    for name, (title, listed) in GRIDS.items():
+        lettered = [(f"({letter})", panels[panel]) for letter, panel in zip("abcd", listed, strict=False)]
+        plots = [panel_plot(panel, letter) for letter, panel in lettered if panel.points]
+        missing = [f"{letter} {panel.experiment.title}" for letter, panel in lettered if not panel.points]
+        spread = BARS if any(point.runs > 1 for plot in plots for point in plot.points) else ""
         is_free = name == "free"
-        note = BESIDE + spread + ABOVE + (RANDOM if is_free else PRINTED)
-        yield name, draw_grid(plots, title=title, note=note, names=FREE if is_free else None)
+        note = BESIDE + spread + ABOVE + (RANDOM if is_free else PRINTED) + _missing(missing)
+        if plots:
+            yield name, draw_grid(plots, title=title, note=note, names=FREE if is_free else None)
+    charts, missing = _dumbbells(panels["pairs"])
     repeated = any(len(point.accuracies) > 1 for point in panels["pairs"].points)
-    yield (
-        "pairs",
-        draw_dumbbells(
-            _dumbbells(panels["pairs"]),
-            title="Not in the paper: matched pairs of 4,288 kernels, four layers in free order",
-            note="Two layouts a line, each name in the colour of its dot, of equal size, that agree in one quantity"
-            f" (within 2 %) and are far apart in the other.{SEEDS if repeated else ''}",
-        ),
-    )
+    if charts:
+        yield (
+            "pairs",
+            draw_dumbbells(
+                charts,
+                title="Not in the paper: matched pairs of 4,288 kernels, four layers in free order",
+                note="Two layouts a line, each name in the colour of its dot, of equal size, that agree in one quantity"
+                f" (within 2 %) and are far apart in the other.{SEEDS if repeated else ''}{_missing(missing)}",
+            ),
+        )
+
+
+def _missing(names: Sequence[str]) -> str:
+    r"""What has no frame, in a line of the note.
+
+    >>> _missing(["(a) three layers, CIFAR-10"])
+    '\nNo runs yet: (a) three layers, CIFAR-10.'
+    """
+    return f"\nNo runs yet: {'; '.join(names)}." if names else ""
 
 
 def _plot_point(point: PanelPoint) -> PlotPoint:
@@ -195,18 +214,20 @@ def _caption(found: Correlation, given: Correlation, what: str) -> str:
     return f"{first}\ngiven {what} {given.value:.2f} [{given.low:.2f}, {given.high:.2f}]"
 
 
-def _dumbbells(panel: PanelPoints) -> list[Dumbbells]:
+def _dumbbells(panel: PanelPoints) -> tuple[list[Dumbbells], list[str]]:
+    """The charts of pairs of which a layout was trained, and the pairs of which none was."""
     words = {
         ENERGY: ("Equal multiply-adds, energies apart", "lower energy", "higher energy"),
         MACS: ("Equal energy, multiply-adds apart", "fewer multiply-adds", "more multiply-adds"),
     }
     charts: list[Dumbbells] = []
+    missing: list[str] = []
     for differs, (title, low, high) in words.items():
         found = mean_with_interval(matched_differences(panel, differs))
         caption = "" if found.value is None else f"{high} minus {low}: {found.value:+.2f} points"
         if found.low is not None and found.high is not None:
             caption += f" [{found.low:+.2f}, {found.high:+.2f}], {found.n} pairs"
-        pairs = tuple(
+        of_kind = [
             Dumbbell(
                 low_name=format_layout(pair.low),
                 high_name=format_layout(pair.high),
@@ -215,9 +236,12 @@ def _dumbbells(panel: PanelPoints) -> list[Dumbbells]:
             )
             for pair in matched_pairs()
             if pair.differs == differs
-        )
-        charts.append(Dumbbells(title=title, low_label=low, high_label=high, caption=caption, pairs=pairs))
-    return charts
+        ]
+        pairs = tuple(pair for pair in of_kind if pair.low or pair.high)
+        missing += [f"{pair.low_name} and {pair.high_name}" for pair in of_kind if pair not in pairs]
+        if pairs:
+            charts.append(Dumbbells(title=title, low_label=low, high_label=high, caption=caption, pairs=pairs))
+    return charts, missing
 
 
 def _spread(point: PanelPoint | None) -> tuple[float, float, float] | None:

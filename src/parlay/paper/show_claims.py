@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["claims_markdown", "claims_table"]
 
-STYLES = {Outcome.HOLDS: "green", Outcome.FAILS: "red", Outcome.OPEN: "yellow"}
+STYLES = {Outcome.HOLDS: "green", Outcome.FAILS: "magenta", Outcome.OPEN: "yellow"}
 
 
 def claims_table(judged: Sequence[JudgedClaim]) -> Table:

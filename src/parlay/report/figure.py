@@ -30,8 +30,10 @@ __all__ = [
     "save_figure",
 ]
 
-BLUE, RED, GREY, INK = "#2f6db3", "#c0392b", "#5f5f5f", "#222222"
-"""Layouts drawn at random, layouts chosen by score, what is said beside the data, and text."""
+RED = "#c0392b"
+"""A layout that the score in question chose as one of its best. Nothing else is red, on any picture, page or table."""
+BLUE, GREY, INK = "#2f6db3", "#5f5f5f", "#222222"
+"""Every other layout, what is said beside the data (or what a layout is compared with), and text."""
 
 
 def need_matplotlib() -> None:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Literal
 
 from parlay.evidence import Correlation, Measured, MeasuredLayout, Relation, largest, relate
 from parlay.layout import Layout, format_layout
-from parlay.report.figure import BLUE, GREY, RED, clear_axes, need_matplotlib, new_figure, save_figure
+from parlay.report.figure import BLUE, GREY, RED, clear_axes, figure_of, need_matplotlib, new_figure, save_figure
+from parlay.report.labels import Mark, NamedMarks, write_names
 from parlay.study import Kind, Row
 
 if TYPE_CHECKING:
@@ -96,6 +97,13 @@ def plot_scatter(data: ScatterData, ax: Axes | None = None, *, against: Literal[
     """
     if ax is None:
         ax = new_figure(5.2, 4.2).subplots()
+    names = _panel(data, ax, against)
+    write_names(figure_of(ax), [names])
+    return ax
+
+
+def _panel(data: ScatterData, ax: Axes, against: Literal["energy", "macs"]) -> NamedMarks:
+    """Draw one panel but for its names, which need the whole figure."""
     energy = against == "energy"
     unit, word = (1e6, "millions") if max((p.macs for p in data.points), default=0) >= 1e6 else (1e3, "thousands")
 
@@ -118,10 +126,9 @@ def plot_scatter(data: ScatterData, ax: Axes | None = None, *, against: Literal[
     ax.locator_params(axis="x", nbins=7)
     ax.set_title(_caption(data.relation.energy if energy else data.relation.macs), fontsize=9, color=GREY)
     if data.points:
-        _annotate(ax, data, place)
-    else:
-        ax.text(0.5, 0.5, "no complete trial yet", transform=ax.transAxes, ha="center", color=GREY)
-    return ax
+        return _names(ax, data, place)
+    ax.text(0.5, 0.5, "no complete trial yet", transform=ax.transAxes, ha="center", color=GREY)
+    return NamedMarks(ax=ax, marks=(), names={})
 
 
 def draw_scatter(data: ScatterData) -> Figure:
@@ -132,13 +139,13 @@ def draw_scatter(data: ScatterData) -> Figure:
     """
     figure = new_figure(10.0, 4.6)
     left, right = figure.subplots(1, 2, sharey=True)
-    plot_scatter(data, left)
-    plot_scatter(data, right, against="macs")
+    names = [_panel(data, left, "energy"), _panel(data, right, "macs")]
     right.set_ylabel("")
     if data.points:
         left.legend(loc="lower right", fontsize=8, framealpha=0.9)
     figure.suptitle(f"{data.title}\n", fontsize=11.5, fontweight="bold")
     figure.text(0.5, 0.925, data.subtitle, ha="center", va="top", fontsize=8.5, color=GREY)
+    write_names(figure, names)
     return figure
 
 
@@ -175,25 +182,14 @@ def _point(one: MeasuredLayout) -> ScatterPoint:
     )
 
 
-def _annotate(ax: Axes, data: ScatterData, place: Callable[[ScatterPoint], float]) -> None:
-    """Name the layouts at both ends of the energies and the most accurate one, each once."""
+def _names(ax: Axes, data: ScatterData, place: Callable[[ScatterPoint], float]) -> NamedMarks:
+    """The ends of the energies and the most accurate layout, by name."""
     ends = (data.points[0], data.points[-1], max(data.points, key=lambda point: point.accuracy))
-    xs = [place(point) for point in data.points]
-    middle = (min(xs) + max(xs)) / 2
-    highest = max(data.points, key=lambda point: point.accuracy)
-    for point in dict.fromkeys(ends):
-        x = place(point)
-        above = point is highest
-        ax.annotate(
-            format_layout(point.layout),
-            (x, point.accuracy),
-            xytext=(4 if x <= middle else -4, 9 if above else -13),
-            textcoords="offset points",
-            ha="left" if x <= middle else "right",
-            fontsize=7.5,
-            color=GREY,
-            zorder=4,
-        )
+    return NamedMarks(
+        ax=ax,
+        marks=[Mark(x=place(point), y=point.accuracy, low=point.low, high=point.high) for point in data.points],
+        names={data.points.index(point): format_layout(point.layout) for point in ends},
+    )
 
 
 def _caption(correlation: Correlation) -> str:

@@ -41,11 +41,11 @@ def trials_table(rows: Iterable[Row]) -> Table:
             f"{row.costs['macs']:,}",
         )
         if row.accuracy is None or row.loss is None:
-            result = (Text(row.error or row.status, style="red", overflow="ellipsis", no_wrap=True), "")
+            result = (Text(row.error or row.status, style="magenta", overflow="ellipsis", no_wrap=True), "")
         else:
             result = (f"{100 * row.accuracy:.2f}", f"{row.loss:.3f}")
         held = "" if row.validation_accuracy is None else f"{100 * row.validation_accuracy:.2f}"
-        style = "red" if kind == "top" else ""
+        style = "red" if kind == "top" else ""  # nothing else is red (``report.figure``)
         name = Text(format_layout(layout), style=style)
         table.add_row(
             name,

@@ -119,7 +119,7 @@ class StudyStatus:
         failed = [row for row in self.rows if row.status == FAILED]
         for row in failed[:MOST_SHOWN]:
             note = f"{row.error} ({row.attempts} tries)" if row.attempts > 1 else row.error or ""
-            table.add_row(*_cells(row), Text("failed", style="red"), "", "", "", Text(note, style="red"))
+            table.add_row(*_cells(row), Text("failed", style="magenta"), "", "", "", Text(note, style="magenta"))
         if len(failed) > MOST_SHOWN:
             table.add_row("...", "", "", "", "", "", "", f"{len(failed) - MOST_SHOWN} more failed")
         done = sorted((row for row in self.rows if row.status == COMPLETE), key=lambda row: row.finished or "")
