@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from parlay.graph import WidthGraph, measure, trace
+from parlay.graph.slicing import Kept, Slicing, largest, norms
 
 
 class Net(nn.Module):
@@ -48,3 +50,23 @@ def assert_exact(model: nn.Module, *shapes: tuple[int, ...], layouts: int = 6, *
             assert parameter.grad is None or parameter.grad.shape == parameter.shape
         assert any(parameter.grad is not None for parameter in module.parameters())
     return graph
+
+
+def kept(graph: WidthGraph, layout: tuple[int, ...]) -> nn.Module:
+    """The network at a layout with the units of largest norm."""
+    return graph.build(layout, keep=largest(graph, norms(graph), layout))
+
+
+def silenced(graph: WidthGraph, units: Kept) -> nn.Module:
+    """The model at its own widths, every weight that reads a channel which is not kept being 0."""
+    model = copy.deepcopy(graph.model)
+    slicing = Slicing(graph=graph, kept=units, layout=graph.layout)
+    tensors = dict(model.named_parameters())
+    with torch.no_grad():
+        for name, layer in graph.ledger.layers.items():
+            for axis, dim in enumerate(graph.shapes[name]):
+                if axis != layer.axis:
+                    dropped = torch.ones(graph.size(dim, graph.layout), dtype=torch.bool)
+                    dropped[slicing.positions(dim)[0]] = False
+                    tensors[name].transpose(0, axis)[dropped] = 0
+    return model

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrizations
 
-from graph_checks import Net, assert_exact
+from graph_checks import Net, assert_exact, kept
 from parlay.errors import TraceError
 from parlay.graph import measure, trace
 
@@ -80,7 +80,7 @@ def test_groups_that_follow_a_width_are_found_out() -> None:
     model = nn.Sequential(conv(3, 6), conv(6, 16), GroupsOfFour(), head(16))
     graph = trace(model, IMAGE)
     assert [group.name for group in graph.space.groups] == ["0"]
-    assert graph.pinned == ("split by a view (2: conv2d)",)
+    assert graph.pinned == ("cut into groups (2: conv2d)",)
     for layout in graph.space.sample(6, 0):
         graph.build(layout)(torch.randn(2, 3, 8, 8))
 
@@ -212,8 +212,8 @@ def test_grouped_transposed_convolutions_keep_weights() -> None:
     model = nn.Sequential(conv(3, 8), nn.ConvTranspose2d(8, 12, 2, 2, groups=4), nn.ReLU(), head(12))
     graph = trace(model, IMAGE)
     x = torch.randn(2, 3, 8, 8)
-    assert graph.build((4, 8), keep_weights=True)(x).shape == (2, 5)
-    assert torch.equal(graph.build(graph.layout, keep_weights=True).eval()(x), model.eval()(x))
+    assert kept(graph, (4, 8))(x).shape == (2, 5)
+    assert torch.equal(kept(graph, graph.layout).eval()(x), model.eval()(x))
 
 
 def test_dead_channels_go_first_where_a_layer_reads_and_writes_one_width() -> None:
@@ -235,5 +235,5 @@ def test_dead_channels_go_first_where_a_layer_reads_and_writes_one_width() -> No
         model.conv.bias[dead] = 0  # type: ignore[union-attr,index]
         model.matrix.weight[:, dead] = 0  # type: ignore[union-attr,index]
     x = torch.randn(2, 3, 8, 8)
-    small = trace(model, IMAGE).build((4,), keep_weights=True)
+    small = kept(trace(model, IMAGE), (4,))
     assert torch.allclose(small(x), model(x), atol=1e-5)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import prune
 
-from graph_checks import assert_exact
+from graph_checks import assert_exact, kept
 from parlay.errors import InputError, TraceError
 from parlay.families import Family, plain, resnet
 from parlay.graph import WidthGraph, trace
@@ -102,7 +102,7 @@ def test_keeping_weights_at_todays_widths_is_a_copy(graph: WidthGraph) -> None:
     model = graph.model
     with torch.no_grad():
         model(torch.randn(8, 3, 8, 8))  # statistics that are not those of a new module
-    copied = graph.build(graph.layout, keep_weights=True)
+    copied = kept(graph, graph.layout)
     x = torch.randn(2, 3, 8, 8)
     modes = model.training
     try:
@@ -119,10 +119,10 @@ def test_the_most_important_channels_stay() -> None:
             model[0].weight[channel] = size
         model[3].weight.copy_(torch.arange(32.0).reshape(2, 16))
     graph = trace(model, torch.zeros(1, 3, 2, 2))
-    small = graph.build((2,), keep_weights=True)
+    small = kept(graph, (2,))
     assert small[0].weight[:, 0, 0, 0].tolist() == [9.0, 4.0]  # type: ignore[index]
     assert small[3].weight[0].tolist() == [4, 5, 6, 7, 12, 13, 14, 15]  # type: ignore[index]
-    large = graph.build((6,), keep_weights=True)
+    large = kept(graph, (6,))
     assert large[0].weight[:4, 0, 0, 0].tolist() == [1.0, 9.0, pytest.approx(0.1), 4.0]  # type: ignore[index]
     assert large[3].weight[1, :16].tolist() == list(range(16, 32))  # type: ignore[index]
 
@@ -140,7 +140,7 @@ def test_grown_concatenations_keep_their_parts_apart() -> None:
             return self.out(torch.cat([self.a(x), self.b(x)], 1))
 
     model = Two()
-    grown = trace(model, IMAGE).build((4, 3), keep_weights=True)
+    grown = kept(trace(model, IMAGE), (4, 3))
     assert torch.equal(grown.out.weight[:, [0, 1, 4, 5, 6]], model.out.weight)  # type: ignore[union-attr,index]
 
 

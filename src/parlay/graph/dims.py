@@ -266,6 +266,29 @@ class Unknowns:
         self.pin(dim, "split across the batch")
         return [constant(size) for size in sizes]
 
+    def in_groups(self, dim: Dim, groups: int) -> Dim:
+        """What lies in each of so many equal consecutive parts of a dimension; the number of parts stays.
+
+        >>> table = Unknowns(batch=2)
+        >>> channels = tuple(_times(s, inner=4) for s in table.fresh(4))
+        >>> table.in_groups(channels, 4), table.resolve(channels)
+        ((Segment(width=3, outer=1, inner=4),), (Segment(width=3, outer=4, inner=4),))
+        """
+        segments, inside = self.resolve(dim), self.size(dim) // groups
+        if len(segments) != 1:
+            return self.factor(segments, [groups, inside])[1]
+        width, outer, inner = segments[0]
+        if outer % groups == 0:
+            return (Segment(width, outer // groups, inner),)
+        many = groups // outer
+        is_whole = width > BATCH and groups % outer == 0 and self.sizes[width] % many == 0
+        if not (is_whole and self.guess.literals_follow):  # else the number of groups may follow a width itself
+            self.pin(segments, "cut into groups")
+            return constant(inside)
+        left = self.fresh(self.sizes[width] // many)
+        self.bindings[width] = tuple(_times(s, outer=many) for s in left)
+        return tuple(_times(s, inner=inner) for s in left)
+
     def _peeled(self, dim: Dim, sizes: Sequence[int], index: int) -> list[Dim] | None:
         """Take the last (-1) or first (0) size off where every segment has it as a factor already."""
         size = sizes[index]

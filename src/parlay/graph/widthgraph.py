@@ -11,12 +11,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from parlay.errors import InputError
 from parlay.extras import Needs
 from parlay.graph.build import Resizing, rebuilt, refuse_meta
 from parlay.graph.call import Ledger, Shape
 from parlay.graph.dims import Dim, Unknowns
 from parlay.graph.modules import ModuleCosts, costs_by_module
 from parlay.graph.polynomials import Variables, product
+from parlay.graph.slicing import Slicing, checked
 from parlay.graph.space import TracedSpace
 from parlay.layout import Layout
 from parlay.network import ConvolutionShape, Network
@@ -115,28 +117,49 @@ class WidthGraph(Network):
             )
         return tuple(found)
 
-    def build(self, layout: Sequence[int], *, keep_weights: bool = False, seed: int | None = None) -> nn.Module:
+    def build(
+        self,
+        layout: Sequence[int] | None = None,
+        *,
+        keep: Sequence[Sequence[int]] | None = None,
+        seed: int | None = None,
+    ) -> nn.Module:
         """A new module of the model's class and forward code at a layout, on the same device, without hooks.
 
         Args:
-            layout: one width a group.
-            keep_weights: copy what overlaps. Where a group shrinks, the channels of largest weight norm stay, in their
-                order; where it grows, the old ones come first and the new ones are initialised.
+            layout: one width a group; with ``keep`` alone, the widths of what is kept.
+            keep: the units of every group that keep their weights (``parlay.graph.slicing``), as ``largest`` or
+                ``parlay.prune`` choose them; every weight, norm and running moment of theirs is the model's own. Where
+                a group grows, all of today's come first and the new ones are initialised. None initialises all.
             seed: initialise from this seed and leave torch's generator as it was.
 
         Raises:
-            InputError: for a layout the model cannot be built at, or weights to keep on the meta device.
+            InputError: for a layout the model cannot be built at, units that there are not, or weights to keep on the
+                meta device.
             TraceError: for a buffer whose new content nobody knows.
+
+        >>> from parlay.families import plain
+        >>> from parlay.graph import trace
+        >>> graph = trace(plain(depth=2, image=8).build((4, 6)), torch.zeros(1, 3, 8, 8))
+        >>> small = graph.build(keep=[(0, 2), (1, 2, 5)])
+        >>> torch.equal(small.features[4].weight, graph.model.features[4].weight[[1, 2, 5]][:, [0, 2]])
+        True
         """
-        widths = self.check(layout)
-        if keep_weights:
+        slicing: Slicing | None = None
+        if keep is not None:
             refuse_meta(self.model, "weights that are kept")
+            kept, widths = checked(self, keep, None if layout is None else self.check(layout))
+            slicing = Slicing(graph=self, kept=kept, layout=widths)
+        elif layout is None:
+            raise InputError("layout", given="none", allowed="one width a group, or what is kept of every group")
+        else:
+            widths = self.check(layout)
         if seed is None:
-            module = self.module_at(widths, keep_weights=keep_weights)
+            module = self.module_at(widths, slicing=slicing)
         else:
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(seed)
-                module = self.module_at(widths, keep_weights=keep_weights)
+                module = self.module_at(widths, slicing=slicing)
         assert sum(parameter.numel() for parameter in module.parameters()) == self.params(widths)
         return module
 
@@ -152,7 +175,7 @@ class WidthGraph(Network):
         return costs_by_module(self)
 
     def module_at(
-        self, layout: Layout, *, keep_weights: bool = False, initialise: bool = True, device: str | None = None
+        self, layout: Layout, *, slicing: Slicing | None = None, initialise: bool = True, device: str | None = None
     ) -> nn.Module:
         """``build`` without its checks, on another device too; without ``initialise`` weights are undefined."""
         resizing = Resizing(
@@ -160,7 +183,7 @@ class WidthGraph(Network):
             attributes=self.ledger.attributes,
             size=lambda dim: self.size(dim, layout),
             today=lambda dim: self.size(dim, self.layout),
-            kept=(lambda dim: self._kept(dim, layout)) if keep_weights else None,
+            kept=None if slicing is None else slicing.positions,
             initialise=initialise,
             device=device,
         )
@@ -176,47 +199,3 @@ class WidthGraph(Network):
     def size(self, dim: Dim, layout: Layout) -> int:
         """The size of a dimension of the traced graph at a layout."""
         return sum(s.outer * self._unit(s.width, layout) * s.inner for s in self.unknowns.resolve(dim))
-
-    def _kept(self, dim: Dim, layout: Layout) -> tuple[Tensor, Tensor]:
-        """Old and new positions along a dimension that correspond."""
-        old: list[Tensor] = []
-        new: list[Tensor] = []
-        old_start = new_start = 0
-        for width, outer, inner in self.unknowns.resolve(dim):
-            before, after = self._unit(width, self.layout), self._unit(width, layout)
-            chosen = self._chosen(width, after)
-            places = torch.arange(len(chosen))
-            blocks, within = torch.arange(outer)[:, None, None], torch.arange(inner)[None, None, :]
-            old.append((old_start + (blocks * before + chosen[None, :, None]) * inner + within).flatten())
-            new.append((new_start + (blocks * after + places[None, :, None]) * inner + within).flatten())
-            old_start, new_start = old_start + outer * before * inner, new_start + outer * after * inner
-        return torch.cat(old), torch.cat(new)
-
-    def _chosen(self, width: int, size: int) -> Tensor:
-        """Indices of the units of a width that stay: the most important ones, in their order."""
-        importance = self._importance.get(width)
-        if importance is None:
-            return torch.arange(min(size, self.unknowns.sizes[width]))
-        if size >= len(importance):
-            return torch.arange(len(importance))
-        return importance.argsort(descending=True, stable=True)[:size].sort().values
-
-    @cached_property
-    def _importance(self) -> dict[int, Tensor]:
-        """Unknown -> sum of squared weights of each unit, over the layers that write it, each layer scaled to 1."""
-        tensors = dict(self.model.named_parameters())
-        found: dict[int, Tensor] = {}
-        for layer in self.ledger.layers.values():
-            name = f"{layer.name}.weight" if f"{layer.name}.weight" in tensors else layer.name
-            weight = tensors[name].detach().double().cpu()
-            axis = layer.axis
-            norms = weight.square().transpose(0, axis).flatten(1).sum(1)
-            norms /= max(float(norms.sum()), 1e-30)
-            start = 0
-            for segment in self.unknowns.resolve(self.shapes[name][axis]):
-                length = self.unknowns.size((segment,))
-                if segment.width in self.variables.index:
-                    part = norms[start : start + length].reshape(segment.outer, -1, segment.inner).sum((0, 2))
-                    found[segment.width] = found.get(segment.width, 0) + part
-                start += length
-        return found

@@ -19,6 +19,7 @@ from parlay.extras import Needs
 from parlay.graph import WidthGraph, measure, trace
 from parlay.graph.build import refuse_meta
 from parlay.graph.programs import quiet
+from parlay.graph.slicing import largest, norms
 from parlay.graph.specs import parse_inputs
 from parlay.layout import Layout
 from parlay.retrofit.solve_retrofit import Retrofit
@@ -109,7 +110,8 @@ def write_files(
         found: a retrofit with a layout.
         folder: made where it is missing.
         origin: where the model came from.
-        keep_weights: copy what overlaps from the model (``WidthGraph.build``); otherwise initialise from ``seed``.
+        keep_weights: keep the model's weights: the channels of largest norm where a width shrinks, all and new ones
+            where it grows (``parlay.graph.slicing``); otherwise initialise from ``seed``.
         seed: of the initialisation.
         overwrite: replace files of an earlier retrofit.
 
@@ -124,7 +126,8 @@ def write_files(
     except OSError as error:
         raise InputError("out", given=str(folder), allowed="a folder that can be made", remedy=str(error)) from None
     layout = found.solutions()[0].layout
-    module = found.graph.build(layout, keep_weights=keep_weights, seed=seed)
+    keep = largest(found.graph, norms(found.graph), layout) if keep_weights else None
+    module = found.graph.build(layout, keep=keep, seed=seed)
     recount(found, module)
     weights = save({name: tensor.detach().contiguous().clone() for name, tensor in unique_tensors(module).items()})
     onnx, difference, note = _onnx(module, found.graph.example.sized(1))

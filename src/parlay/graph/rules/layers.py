@@ -28,10 +28,9 @@ def _convolution(call: Call) -> Shape:
         call.attribute("groups", channels)
         call.ledger.groups.append(channels)
     else:
-        [_, inside] = call.unknowns.factor(channels, [groups, call.unknowns.size(channels) // groups])
-        call.unify(inside, per_group)
+        call.unify(call.unknowns.in_groups(channels, groups), per_group)
         call.ledger.groups.append(constant(groups))
-        call.unknowns.factor(outputs, [groups, call.unknowns.size(outputs) // groups])
+        call.unknowns.in_groups(outputs, groups)
     bias = call.optional("bias")
     if bias is not None:
         call.unify(outputs, bias.dims[0])
@@ -59,7 +58,7 @@ def _transposed_convolution(call: Call) -> Shape:
         call.attribute("groups", channels)
         call.ledger.groups.append(channels)
     else:
-        call.unknowns.factor(channels, [groups, call.unknowns.size(channels) // groups])
+        call.unknowns.in_groups(channels, groups)
         outputs = call.unknowns.merge([constant(groups), per_group])
         call.ledger.groups.append(constant(groups))
     bias = call.optional("bias")
@@ -200,7 +199,7 @@ def _group_norm(call: Call) -> Shape:
     if inside == 1:
         call.unknowns.pin(channels, "as many groups as channels")
     elif groups > 1:
-        call.unknowns.factor(channels, [groups, inside])
+        call.unknowns.in_groups(channels, groups)
     for name in ("weight", "bias"):
         vector = call.optional(name)
         if vector is not None:

@@ -297,8 +297,8 @@ def _pixel_unshuffle(call: Call) -> Shape:
 @rule("channel_shuffle", "native_channel_shuffle", memory=Memory.FUSED)
 def _channel_shuffle(call: Call) -> Shape:
     x, groups = call.tensor("self"), int(call.get("groups"))
-    [count, inside] = call.unknowns.factor(x.dims[1], [groups, call.unknowns.size(x.dims[1]) // groups])
-    return (x.dims[0], call.unknowns.merge([inside, count]), *x.dims[2:])
+    inside = call.unknowns.in_groups(x.dims[1], groups)
+    return (x.dims[0], call.unknowns.merge([inside, constant(groups)]), *x.dims[2:])
 
 
 @rule("roll", "flip", "rot90", memory=Memory.FUSED)
