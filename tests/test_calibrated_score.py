@@ -104,11 +104,11 @@ def test_other_terms_of_the_score_before_stay() -> None:
 
 
 def test_file_is_read_by_its_name(tmp_path: Path) -> None:
-    """get_score takes calibrated:FILE, and the score is called so."""
+    """get_score takes calibrated:FILE, and the score is called so, without the folders of a whole path."""
     path = tmp_path / "weights.json"
     path.write_text(json.dumps(content([2.0, 0.5])))
     found = get_score(f"calibrated:{path}")
-    assert found.name == f"calibrated:{path}"
+    assert found.name == "calibrated:weights.json"
     assert found.terms(plain(depth=2).space)((8, 16)) == pytest.approx(by_hand([2.0, 0.5], (8, 16)), abs=1e-12)
 
 

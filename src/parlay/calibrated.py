@@ -6,6 +6,7 @@ the score it was fitted from has. It stays a sum of terms, so the solver maximis
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, final
 
-from parlay.documents import SCHEMA_VERSION
+from parlay.documents import SCHEMA_VERSION, portable
 from parlay.energy import GroupTerm, LogLog, Score, Terms, get_score
 from parlay.errors import InputError
 from parlay.formal import FormalSum, lnln
@@ -115,6 +116,12 @@ class CalibratedScore(Score):
         self.weights = tuple(weights)
         self.warnings = tuple(warnings)
 
+    @property
+    def digest(self) -> str:
+        """SHA-256 of what it computes: scores of two files of one name are told apart by it."""
+        weights = [[weight.layers, weight.prior, weight.weight] for weight in self.weights]
+        return hashlib.sha256(json.dumps([self.prior.name, weights]).encode()).hexdigest()
+
     def terms(self, space: WidthSpace) -> Terms:
         """The terms in a space of the same groups.
 
@@ -150,8 +157,9 @@ def _exact(weight: float) -> Fraction:
 
 
 def load(name: str) -> Score:
-    """The score ``calibrated:FILE``."""
-    return read_weights(Path(name.partition(":")[2]), name=name)
+    """The score ``calibrated:FILE``, called by the file without the user's folders."""
+    kind, _, file = name.partition(":")
+    return read_weights(Path(file), name=f"{kind}:{portable(file)}")
 
 
 def read_weights(path: Path, *, name: str | None = None) -> CalibratedScore:

@@ -8,6 +8,7 @@ import io
 import json
 import math
 import os
+import re
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,7 +16,16 @@ from typing import Any
 
 from parlay.errors import InputError
 
-__all__ = ["SCHEMA_VERSION", "csv_lines", "document", "finite", "html_table", "portable", "write_atomically"]
+__all__ = [
+    "SCHEMA_VERSION",
+    "csv_lines",
+    "document",
+    "finite",
+    "html_table",
+    "portable",
+    "without_folders",
+    "write_atomically",
+]
 
 SCHEMA_VERSION = 1
 """Version of every JSON document and file format that parlay writes; raised when a key changes its meaning."""
@@ -40,6 +50,19 @@ def portable(path: Path | str) -> str:
     ('results/free4', 'free4')
     """
     return Path(path).name if Path(path).expanduser().is_absolute() or ".." in Path(path).parts else str(path)
+
+
+FOLDERS = re.compile(r"(?<![\w./~-])[~/](?!/)(?:[^/\s:;,'\"]*/)+")
+"""The folders of an absolute path inside a text; what is left is the name. An address of the web has none."""
+
+
+def without_folders(text: str) -> str:
+    """A text for a file that others may get, every absolute path in it cut to its last name.
+
+    >>> without_folders("no room in /mnt/me/runs/x.bin: 3/4 used, see https://host/a/b and ~/nets/net.py:12")
+    'no room in x.bin: 3/4 used, see https://host/a/b and net.py:12'
+    """
+    return FOLDERS.sub("", text)
 
 
 def finite(value: float | None) -> float | None:

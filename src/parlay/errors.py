@@ -17,6 +17,7 @@ Every message is one line: what was given, what is allowed, and the remedy. The 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
@@ -30,9 +31,14 @@ __all__ = [
     "StudyError",
     "TraceError",
     "WorkerLostError",
+    "first_line",
     "near_miss",
     "unknown",
 ]
+
+
+MOST_SAID = 300
+"""Characters of another program's message: more than one line of it says something, whole pages do not."""
 
 
 class ParlayError(Exception):
@@ -55,6 +61,16 @@ class InputError(ParlayError, ValueError):
         if remedy:
             parts.append(remedy)
         super().__init__("; ".join(part.replace("\n", " ") for part in parts))
+
+
+def first_line(error: BaseException) -> str:
+    r"""What any error says, in one line without a terminal's colours: its kind and the first line of its message.
+
+    >>> first_line(ValueError("\x1b[31mno kernel\x1b[0m\nat line 3")), first_line(KeyError())
+    ('ValueError: no kernel', 'KeyError')
+    """
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", str(error)).strip().splitlines()
+    return ": ".join([type(error).__name__, *(line.strip()[:MOST_SAID] for line in lines[:1])])
 
 
 def near_miss(name: object, names: Iterable[str], otherwise: str = "") -> str:

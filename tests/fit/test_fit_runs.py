@@ -104,6 +104,15 @@ def test_a_fit_is_kept_as_text(fitted: tuple[Path, dict[str, Any]], tmp_path: Pa
     assert str(folder.parent) not in everything.replace(result["spec"], "")
 
 
+def test_no_file_of_a_fit_has_the_models_folder(fitted: tuple[Path, dict[str, Any]], spec: str, tmp_path: Path) -> None:
+    """But for the study's own file and the script that builds the winner again, which have to find the model."""
+    answer("report", fitted[0], "--out", tmp_path / "page.html")
+    files = [path for folder in (fitted[0], tmp_path) for path in folder.rglob("*") if path.is_file()]
+    theirs = str(Path(spec.rpartition(":")[0]).parent.parent).encode()
+    found = {path.name for path in files if theirs in path.read_bytes()}
+    assert len(files) > 20 and found == {"study.sqlite", "rebuild.py"}
+
+
 def test_norms_that_lag_behind_a_short_training_are_told(fitted: tuple[Path, dict[str, Any]]) -> None:
     """Twelve steps are too few for a momentum of 0.1: the result says so, with what would do; 200 are enough."""
     [caveat] = fitted[1]["caveats"]

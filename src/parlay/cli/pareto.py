@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from parlay.calibrated import CalibratedScore
 from parlay.cli.command import command
 from parlay.cli.facts import question_words
 from parlay.cli.options import csv_option, json_option, takes
@@ -62,6 +63,8 @@ def pareto(
     title = f"{question_words(family, problem)}, score {problem.score.name}"
     asked = {**vars(network), **vars(size), **vars(limits), "against": against}
     plain = {key: list(value) if isinstance(value, tuple) else value for key, value in asked.items()}
+    if isinstance(problem.score, CalibratedScore):  # a file's name is no question, its weights are
+        plain |= {"score": problem.score.name, "score_sha256": problem.score.digest}
     question = {"title": title, **{key: plain[key] for key in sorted(plain) if plain[key] is not None}}
 
     def watch(point: ParetoPoint) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from parlay.documents import without_folders
 from parlay.evidence.paired import spread
 from parlay.fit.result import FitResult
 from parlay.layout import format_layout
@@ -28,7 +29,7 @@ def model_card(result: FitResult, arguments: Mapping[str, Any]) -> str:
     quick = "**A quick fit: few seeds and short trainings. A first answer, no result.**\n\n" if plan.is_quick else ""
     classes = winner.shipped
     mean, deviation = spread(classes)
-    made = f"{result.spec}{f' with {dict(arguments)}' if arguments else ''}"
+    made = without_folders(f"{result.spec}{f' with {dict(arguments)}' if arguments else ''}")
     lines = [
         f"# {made}, layout {format_layout(winner.arm.layout)}",
         "",

@@ -25,8 +25,8 @@ from typing import Any
 import numpy as np
 
 from parlay.documents import write_atomically
+from parlay.errors import first_line
 from parlay.extras import Needs
-from parlay.fit.devices import first_line
 
 with Needs("exporting networks", extra="train"):
     import torch

@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from parlay.documents import without_folders
+from parlay.errors import first_line
 from parlay.extras import Needs
 from parlay.graph.programs import quiet
 
@@ -180,7 +182,8 @@ def write_device_files(
             for kind in ready:
                 facts = {"error": problem} if problem else _made(kind, Path(folder), place / kind.file)
                 if "error" in facts:
-                    missing.append(Missing(name=kind.name, file=kind.file, reason=facts["error"]))
+                    reason = without_folders(facts["error"])
+                    missing.append(Missing(name=kind.name, file=kind.file, reason=reason))
                 else:
                     written.append(DeviceFile(name=kind.name, file=kind.file, **facts))
     for each in missing:
@@ -229,13 +232,3 @@ def _made(kind: DeviceFormat, folder: Path, path: Path) -> Mapping[str, Any]:
     except (OSError, ValueError):
         lines = done.stderr.decode(errors="replace").strip().splitlines() or ["no message"]
         return {"error": f"its process ended with {done.returncode} ({lines[-1].strip()[:200]})"}
-
-
-def first_line(error: BaseException) -> str:
-    r"""What an error says, in one line.
-
-    >>> first_line(ValueError("no kernel\nat line 3"))
-    'ValueError: no kernel'
-    """
-    lines = str(error).strip().splitlines() or [""]
-    return f"{type(error).__name__}: {lines[0][:200]}".removesuffix(": ")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from parlay.documents import SCHEMA_VERSION, document, write_atomically
+from parlay.documents import SCHEMA_VERSION, document, without_folders, write_atomically
 from parlay.errors import StudyError
 from parlay.fit.arms import ENERGY, ORIGINAL, RANDOM, UNIFORM, Arm
 from parlay.layout import Layout
@@ -113,7 +113,8 @@ def refuse_others(plan: FitPlan, question: Mapping[str, Any], constraints: Seque
         StudyError: naming everything that differs.
     """
     before, asked = dict(plan.question), json.loads(json.dumps(question))
-    before["model"] = file_and_factory(before["model"])[1]  # an earlier parlay kept the path as it was typed
+    before["model"] = file_and_factory(before["model"])[1]  # an earlier parlay kept paths as they were typed
+    before["network"] = {**before["network"], "arguments": without_folders(before["network"]["arguments"])}
     if tuple(constraints) == plan.constraints and asked["limits"]["dtype"] == plan.dtype:
         before["limits"] = asked["limits"]
     differing = [

@@ -7,18 +7,17 @@ images give, biases int32. Every operator of the network is quantised, as a micr
 
 from __future__ import annotations
 
-import ast
 import logging
-import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from parlay.errors import InputError
+from parlay.errors import InputError, first_line
 from parlay.extras import Needs
 from parlay.graph.programs import quiet
+from parlay.retrofit.source_notes import bare, module_of
 
 with Needs("exporting networks", extra="train"):
     import torch
@@ -48,8 +47,6 @@ INT8 = frozenset(
 )
 """ONNX operators that have a kernel for int8 in the usual engines of microcontrollers (LiteRT Micro, CMSIS-NN)."""
 
-MODULE = "parlay.module"
-"""Note of an ONNX node: path and class of the module that it comes of."""
 WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 SHAPES = frozenset({"Shape", "Size"})
 BATCH = 100
@@ -82,10 +79,9 @@ def export_float(module: nn.Module, shape: Sequence[int]) -> bytes:
                         module, (images,), path, dynamo=True, external_data=False, verbose=False, dynamic_shapes=dims
                     )
                 except Exception as error:
-                    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
-                    errors.append(re.sub(r"\x1b\[[0-9;]*m", "", line)[:200])
+                    errors.append(first_line(error))
                     continue
-                return _bare(path.read_bytes())
+                return bare(path.read_bytes())
     finally:
         for part, mode in modes:
             part.training = mode
@@ -101,7 +97,7 @@ def check_int8(content: bytes) -> None:
     found: dict[tuple[str, str], list[str]] = {}
     for node in _on_images(onnx.load_from_string(content)):
         if node.op_type not in INT8:
-            path, kind = _module_of(node)
+            path, kind = module_of(node)
             modules = found.setdefault((kind, node.op_type), [])
             if path and path not in modules:
                 modules.append(path)
@@ -156,8 +152,8 @@ def quantised(content: bytes, images: FloatArray) -> bytes:
                 op_types_to_quantize=sorted({node.op_type for node in _on_images(model)} & INT8),
             )
         except Exception as error:
-            line = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-            raise InputError("int8", given=f"a network that onnxruntime cannot quantise ({line})") from error
+            given = f"a network that onnxruntime cannot quantise ({first_line(error)})"
+            raise InputError("int8", given=given) from error
         written = path.read_bytes()
     _check_layers(onnx.load_from_string(written))
     return written
@@ -215,42 +211,6 @@ def silent() -> Iterator[None]:
         logging.disable(before)
 
 
-def _bare(content: bytes) -> bytes:
-    """The file without what torch notes about the model's source: lines and paths of code, which no device needs.
-
-    What stays is the module that every node comes of.
-    """
-    model = onnx.load_from_string(content)
-    graph = model.graph
-    modules = [_module_noted(node) for node in graph.node]
-    for part in (model, graph, *graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer):
-        part.ClearField("metadata_props")
-        part.ClearField("doc_string")
-    for node, module in zip(graph.node, modules, strict=True):
-        if module:
-            node.metadata_props.add(key=MODULE, value=module)
-    del graph.value_info[:]
-    return model.SerializeToString()
-
-
-def _module_noted(node: onnx.NodeProto) -> str:
-    """``path: class`` of the module that a node comes of, after torch; of one that is not torch's, the operator."""
-    notes = {note.key: note.value for note in node.metadata_props}
-    try:
-        scopes = ast.literal_eval(notes["pkg.torch.onnx.name_scopes"])
-        classes = ast.literal_eval(notes["pkg.torch.onnx.class_hierarchy"])
-        kind = classes[-2] if classes[-2].startswith("torch.nn.") else classes[-1].removeprefix("aten.").split(".")[0]
-        return f"{scopes[-2]}: {kind.rpartition('.')[2]}"
-    except (LookupError, ValueError, SyntaxError, AttributeError):  # another version of torch notes something else
-        return ""
-
-
-def _module_of(node: onnx.NodeProto) -> tuple[str, str]:
-    """Path and class of the module that a node comes of, as ``_bare`` keeps them; empty where that is not known."""
-    path, _, kind = next((note.value for note in node.metadata_props if note.key == MODULE), "").partition(": ")
-    return path, kind
-
-
 def _on_images(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
     """Nodes that work on what comes of the images; what is computed from shapes alone is left out."""
     there = {given.name for given in model.graph.input}
@@ -269,7 +229,7 @@ def _batch_of(model: onnx.ModelProto) -> int | None:
 def _check_layers(model: onnx.ModelProto) -> None:
     dequantised = {name for node in model.graph.node if node.op_type == "DequantizeLinear" for name in node.output}
     left = [
-        _module_of(n)[0] or n.name
+        module_of(n)[0] or n.name
         for n in model.graph.node
         if n.op_type in WEIGHTED and not set(n.input[:2]) <= dequantised
     ]

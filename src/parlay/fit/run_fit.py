@@ -8,6 +8,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
+from parlay.documents import without_folders
 from parlay.errors import InputError, StudyError
 from parlay.fit.arms import choose_arms
 from parlay.fit.artefacts import write_artefacts
@@ -101,7 +102,7 @@ class FitQuestion:
         steps = "quick" if self.is_quick and self.steps is None else self.steps or self.recipe.steps
         return {
             "model": self.network.spec,
-            "network": {"structure": self.network.structure, "arguments": self.network.kwargs},
+            "network": {"structure": self.network.structure, "arguments": without_folders(self.network.kwargs)},
             "data": self.data.fingerprint,
             "limits": vars(self.limits).copy(),
             "fences": {name: None if value is None else str(value) for name, value in self.fences.items()},

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from parlay.errors import InputError, TraceError
+from parlay.errors import InputError, TraceError, first_line
 from parlay.extras import Needs
 
 with Needs("tracing networks", extra="train"):
@@ -239,13 +239,13 @@ def export(model: nn.Module, example: Example, *, training: bool) -> ExportedPro
             if line and isinstance(complaint, OWN_ERRORS):
                 raise InputError(
                     f"forward of {type(model).__name__}",
-                    given=f"{_first_line(complaint)} at {line}",
+                    given=f"{first_line(complaint)} at {line}",
                     allowed="a forward that runs",
                     remedy=OWN_REMEDY,
                 ) from None
             raise InputError(
                 f"input {example.shapes} of {type(model).__name__}",
-                given=_first_line(complaint) + (f" at {line}" if line else ""),
+                given=first_line(complaint) + (f" at {line}" if line else ""),
                 allowed="what the model's forward accepts",
                 remedy=remedy_for(model, example, complaint, training=training),
             ) from None
@@ -260,7 +260,7 @@ def export(model: nn.Module, example: Example, *, training: bool) -> ExportedPro
         raise TraceError(
             f"forward of {type(model).__name__}",
             module=place.module,
-            found=f"torch.export cannot follow {place.line or 'it'} ({_first_line(error)})",
+            found=f"torch.export cannot follow {place.line or 'it'} ({first_line(error)})",
             remedy=remedy,
         ) from error
 
@@ -338,8 +338,3 @@ def run_copied(model: nn.Module, inputs: Sequence[Any], *, training: bool) -> An
     copied = structure_of(model, buffers).train(training)
     with torch.no_grad(), quiet():
         return copied(*inputs)
-
-
-def _first_line(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0][:300] if lines else ''}"

@@ -21,7 +21,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from parlay.errors import InputError, ParlayError, near_miss
+from parlay.errors import InputError, ParlayError, first_line, near_miss
 from parlay.extras import Needs
 from parlay.graph.programs import BATCH_SIZE, OTHERS, OWN_ERRORS, OWN_REMEDY, run_copied
 
@@ -289,11 +289,7 @@ def _own_line(error: BaseException, spec: str) -> str | None:
 def _failure(error: BaseException, spec: str) -> str:
     """An error in a line, with the place in the model's own code where it arose there."""
     where = _own_line(error, spec)
-    return f"{type(error).__name__}: {_first_line(error)}" + (f" at {where}" if where else "")
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [""])[0][:300]
+    return first_line(error) + (f" at {where}" if where else "")
 
 
 def parse_kwargs(items: Sequence[str]) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-import re
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,8 +12,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from parlay.documents import SCHEMA_VERSION, document, write_atomically
-from parlay.errors import CertificateError, InputError
+from parlay.documents import SCHEMA_VERSION, document, portable, without_folders, write_atomically
+from parlay.errors import CertificateError, InputError, first_line
 from parlay.extras import Needs
 from parlay.graph import WidthGraph, measure, trace
 from parlay.graph.build import refuse_meta
@@ -23,6 +22,7 @@ from parlay.graph.slicing import largest, norms
 from parlay.graph.specs import parse_inputs
 from parlay.layout import Layout
 from parlay.retrofit.solve_retrofit import Retrofit
+from parlay.retrofit.source_notes import bare
 
 with Needs("building networks", extra="train"):
     import torch
@@ -163,8 +163,7 @@ def recount(found: Retrofit, module: nn.Module) -> None:
     try:
         after = measure(module, inputs, dtype=dtype)
     except Exception as error:
-        line = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:200]}"
-        raise CertificateError(f"the built network does not run ({line})") from error
+        raise CertificateError(f"the built network does not run ({first_line(error)})") from error
     wrong: list[str] = []
     for name in ("params", "macs", "peak_activation_bytes"):
         trusted = name == "params" or getattr(before, name) == found.amounts(graph.layout)[name]
@@ -225,8 +224,8 @@ def network_facts(
     """What of layout.json ``load`` needs to build a network again."""
     return {
         "kind": KIND,
-        "spec": origin.spec,
-        "model_kwargs": dict(origin.kwargs),
+        "spec": portable(origin.spec),
+        "model_kwargs": json.loads(without_folders(json.dumps(dict(origin.kwargs)))),
         "inputs": [shape if isinstance(shape, str) else list(shape) for shape in origin.inputs],
         "pins": list(origin.pins),
         "layout": list(layout),
@@ -273,14 +272,13 @@ def _onnx(module: nn.Module, inputs: tuple[Any, ...]) -> tuple[bytes | None, flo
         with tempfile.TemporaryDirectory() as folder, quiet(), torch.no_grad():
             path = Path(folder) / "model.onnx"
             torch.onnx.export(module, images, path, dynamo=True, external_data=False, verbose=False)
-            session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+            content = bare(path.read_bytes())
+            session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
             feed = {node.name: image.numpy() for node, image in zip(session.get_inputs(), images, strict=True)}
             theirs: list[Any] = list(session.run(None, feed))
             ours = _tensors(module(*images))
-            content = path.read_bytes()
     except Exception as error:
-        line = re.sub(r"\x1b\[[0-9;]*m", "", (str(error).strip().splitlines() or [type(error).__name__])[0])
-        return None, None, f"this network cannot be exported to ONNX ({line[:200]})"
+        return None, None, f"this network cannot be exported to ONNX ({first_line(error)})"
     finally:
         for part, mode in modes:
             part.training = mode

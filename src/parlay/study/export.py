@@ -7,7 +7,7 @@ import io
 from pathlib import Path
 from typing import Any
 
-from parlay.documents import write_atomically
+from parlay.documents import portable, write_atomically
 from parlay.errors import InputError
 from parlay.layout import format_layout
 from parlay.study.store import Reader
@@ -34,7 +34,7 @@ def trials_json(folder: Path) -> dict[str, Any]:
     """
     with Reader(folder) as reader:
         rows = reader.rows()
-    return {"study": str(folder), "trials": [table_row(row) for row in rows]}
+    return {"study": portable(folder), "trials": [table_row(row) for row in rows]}
 
 
 def export_curves(folder: Path, path: Path) -> None:

@@ -52,8 +52,14 @@ DECIDED: Mapping[str, tuple[Callable[[Row], Any], Field]] = {
             ),
         ),
         (lambda row: row.trial.steps, Field(name="steps", kind=int, meaning="batches")),
-        (lambda row: row.data_name, Field(name="data", kind=str, meaning="name of the data")),
-        (lambda row: row.trial.data, Field(name="data_sha256", kind=str, meaning="its content")),
+        (
+            lambda row: row.data_name,
+            Field(name="data", kind=str, meaning="name of the data: of a file or a folder its own"),
+        ),
+        (
+            lambda row: row.trial.data,
+            Field(name="data_sha256", kind=str, meaning="its content, which tells data sets of one name apart"),
+        ),
         (lambda row: row.trial.recipe.name, Field(name="recipe", kind=str, meaning="name of the recipe")),
         (
             lambda row: " ".join(f"{key}={_plain(value)}" for key, value in row.trial.recipe.numbers().items()),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import re
 import socket
 import time
 import traceback
@@ -16,6 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from parlay.documents import without_folders
 from parlay.errors import InputError, StoppedError
 from parlay.study.handles import opened
 from parlay.study.plan import Trial
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 __all__ = ["STOPPED", "Task", "now", "perform"]
 
 STOPPED = "stopped"
-FOLDERS = re.compile(r"(?<![\w./~-])[~/](?:[^/\s:;,'\"]*/)+")
-"""The folders of an absolute path; what is left is the name."""
 BEAT_EVERY = 1.0
 """Seconds between two beats of a trial."""
 
@@ -191,7 +189,7 @@ def described(error: BaseException) -> str:
     >>> described(OSError("no room in /mnt/me/runs/x.bin: 3/4 used"))
     'OSError: no room in x.bin: 3/4 used'
     """
-    return f"{type(error).__name__}: {FOLDERS.sub('', ' '.join(str(error).split()))}"[:500]
+    return f"{type(error).__name__}: {without_folders(' '.join(str(error).split()))}"[:500]
 
 
 def _is_circumstance(error: Exception) -> bool:

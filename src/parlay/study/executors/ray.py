@@ -14,7 +14,7 @@ from concurrent.futures import Executor, Future
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
-from parlay.errors import InputError, StudyError, WorkerLostError
+from parlay.errors import InputError, StudyError, WorkerLostError, first_line
 from parlay.extras import Needs
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ class RayExecutor(Executor):
             elif isinstance(error, self._ray.exceptions.RayTaskError):
                 outer.set_exception(error)
             else:
-                outer.set_exception(WorkerLostError(f"Ray: {type(error).__name__}: {_first_line(error)}"))
+                outer.set_exception(WorkerLostError(f"Ray: {first_line(error)}"))
 
         cast("Future[Any]", reference.future()).add_done_callback(settle)
         return outer
@@ -123,9 +123,5 @@ def _connect(ray: Any, address: str) -> None:
             )
         except Exception as error:
             raise StudyError(
-                f"Ray cluster {address} does not answer: {_first_line(error)}; see 'ray status', or leave --ray auto"
+                f"Ray cluster {address} does not answer: {first_line(error)}; see 'ray status', or leave --ray auto"
             ) from None
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
