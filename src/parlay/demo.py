@@ -48,7 +48,7 @@ def run_demo(folder: Path, *, seeds: int = SEEDS, watcher: Watcher | None = None
     data = load("digits")
     family = plain(DEPTH, in_channels=data.in_channels, image=data.image, classes=data.classes)
     problem: Problem = family.problem(kernels=KERNELS)
-    chosen = select(LAYOUTS, family=family, problem=problem)
+    chosen = select(LAYOUTS, family=family, problem=problem).layouts
     plan = make_plan(
         family, chosen, data=data.fingerprint, recipe=get_recipe("digits"), steps=STEPS, seeds=range(seeds)
     )

@@ -146,7 +146,7 @@ def _device(name: str) -> object:
 def _layouts(name: str) -> object:
     from parlay.study import select
 
-    return select([name], family=plain(depth=3), problem=None)
+    return select([name], family=plain(depth=3), problem=None).layouts
 
 
 READERS: dict[str, tuple[Callable[[str], object], str]] = {

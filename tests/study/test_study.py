@@ -11,6 +11,7 @@ import sys
 import textwrap
 import time
 from dataclasses import replace
+from operator import attrgetter
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -94,7 +95,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[Layout]:
 def test_top_spread_all_and_given_combine():
     """A layout chosen twice is one entry with both reasons; top comes from the solver, all from the list."""
     everything = [solution.layout for solution in list_layouts(PROBLEM)]
-    chosen = select(["top:2", "all", "10-14-25, 2-3-164"], family=FAMILY, problem=PROBLEM)
+    chosen = select(["top:2", "all", "10-14-25, 2-3-164"], family=FAMILY, problem=PROBLEM).layouts
     assert list(chosen)[:2] == everything[:2]
     assert set(chosen) == set(everything)
     assert chosen[10, 14, 25] == {Kind.TOP, Kind.ALL, Kind.GIVEN}
@@ -106,17 +107,18 @@ def test_spread_takes_the_nearest_to_even_energies():
     """The ends are the extremes of all layouts, the rest nearest to evenly spaced energies, all distinct."""
     logs = (4.0, 3.9, 3.0, 2.0, 1.0, 0.0)
     solutions = [Solution(layout=(i,), score_value=value, log_energy=value) for i, value in enumerate(logs)]
-    energies = [s.energy for s in evenly(solutions, 3)]
+    by = attrgetter("energy")
+    energies = [s.energy for s in evenly(solutions, 3, by=by)]
     assert energies == [solutions[0].energy, solutions[2].energy, solutions[5].energy]
-    assert len({s.layout for s in evenly(solutions, 5)}) == 5
-    assert evenly(solutions, 9) == solutions
-    assert [s.layout for s in evenly(solutions, 1)] == [(0,)]
+    assert len({s.layout for s in evenly(solutions, 5, by=by)}) == 5
+    assert evenly(solutions, 9, by=by) == solutions
+    assert [s.layout for s in evenly(solutions, 1, by=by)] == [(0,)]
 
 
 def test_spread_runs_from_lowest_to_highest():
     """On a real size both extremes are among the layouts chosen."""
     everything = list_layouts(PROBLEM)
-    chosen = list(select(["spread:5"], family=FAMILY, problem=PROBLEM))
+    chosen = list(select(["spread:5"], family=FAMILY, problem=PROBLEM).layouts)
     assert len(chosen) == 5
     assert {everything[0].layout, everything[-1].layout} <= set(chosen)
 
@@ -519,12 +521,12 @@ def test_files_that_are_not_a_studys_are_not_overwritten(name: str, tmp_path: Pa
 
 def test_samples_are_drawn_for_studies():
     """sample:K draws K layouts uniformly, another seed others, all where there are no more."""
-    drawn = select(["sample:5"], family=FAMILY, problem=PROBLEM)
+    drawn = select(["sample:5"], family=FAMILY, problem=PROBLEM).layouts
     assert len(drawn) == 5
     assert all(kinds == {Kind.SAMPLE} for kinds in drawn.values())
-    assert set(drawn) == set(select(["sample:5@0"], family=FAMILY, problem=PROBLEM))
-    assert set(drawn) != set(select(["sample:5@3"], family=FAMILY, problem=PROBLEM))
-    assert len(select(["sample:500"], family=FAMILY, problem=PROBLEM)) == len(list_layouts(PROBLEM))
-    for bad in ("sample:0", "sample:", "sample:3@x", "spread:3@1"):
+    assert set(drawn) == set(select(["sample:5@0"], family=FAMILY, problem=PROBLEM).layouts)
+    assert set(drawn) != set(select(["sample:5@3"], family=FAMILY, problem=PROBLEM).layouts)
+    assert len(select(["sample:500"], family=FAMILY, problem=PROBLEM).layouts) == len(list_layouts(PROBLEM))
+    for bad in ("sample:0", "sample:", "sample:3@x", "sample:3@"):
         with pytest.raises(InputError, match="layouts"):
             select([bad], family=FAMILY, problem=PROBLEM)

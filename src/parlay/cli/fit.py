@@ -82,7 +82,8 @@ def fit(
 
     Trains the model as it is, the layouts of highest energy and of the recommended score, uniform scaling and a random
     layout, all under the device's limits, all the same way, as one study that goes on where it stopped. Ends with one
-    verdict, and the winner's files in DIR/winner. SPEC is as in 'parlay trace'.
+    verdict, and the winner's files in DIR/winner. SPEC is as in 'parlay trace', limits and their defaults as in
+    'parlay retrofit'.
     """
     from parlay.documents import document
     from parlay.fit import FitQuestion

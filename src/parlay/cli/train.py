@@ -67,7 +67,7 @@ def train(
     possible = precisions_of(how.precision, device)
     [planned] = make_plan(
         network,
-        select([layout], family=network, problem=None),
+        select([layout], family=network, problem=None).layouts,
         data=data.fingerprint,
         recipe=recipe,
         steps=how.steps,

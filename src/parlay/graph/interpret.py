@@ -23,7 +23,7 @@ with Needs("tracing networks", extra="train"):
     from torch.export import ExportedProgram
     from torch.export.graph_signature import InputKind, OutputKind
 
-__all__ = ["Interpreter", "Step", "source_line"]
+__all__ = ["Interpreter", "Step", "is_named", "source_line"]
 
 IGNORED = {"sym_size", "sym_numel", "_assert_tensor_metadata", "_assert_scalar", "_assert_async", "sym_constrain_range"}
 TORCH_FILES = re.compile(r"[/\\]torch[/\\]")
@@ -186,14 +186,14 @@ class Interpreter:
             reads_alone=self._reads_alone(node),
             readers=_readers(node, len(shapes)),
         )
-        is_pinned = any(_matches(path, pattern) for pattern in self.pins)
+        is_pinned = any(is_named(path, pattern) for pattern in self.pins)
         entry = RULES.get(name)
         call.memory = entry.memory if entry else Memory.POINT
         result = self._ruled(call, entry, is_pinned=is_pinned)
         if result is None:
             result = self._unruled(node, call, is_pinned=is_pinned)
         several = result if isinstance(result, list) else [result] * len(shapes)
-        named = call.layer is not None and any(_matches(call.layer, pattern) for pattern in self.pins)
+        named = call.layer is not None and any(is_named(call.layer, pattern) for pattern in self.pins)
         if is_pinned or named:
             for shape in several:
                 for dim in shape:
@@ -348,7 +348,7 @@ def last_line(trace: str) -> str:
     return f"{file}:{number} {code.strip()}".strip()
 
 
-def _matches(path: str, pattern: str) -> bool:
+def is_named(path: str, pattern: str) -> bool:
     """Whether a pattern names a module or one that contains it."""
     parts = path.split(".")
     return any(fnmatch.fnmatchcase(".".join(parts[:n]), pattern) for n in range(1, len(parts) + 1))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
 from numbers import Integral, Real
@@ -80,6 +80,20 @@ class Limits:
         given = [n.replace("_", "-") for n in ("params", "max_params", "params_range") if getattr(self, n) is not None]
         if len(given) > 1:
             raise InputError("size", given=" and ".join(given), allowed="one of params, max-params, params-range")
+
+    def of_one_size(self) -> Limits:
+        """The same limits on layouts of one size: exactly today's parameters where no size is given, and no other.
+
+        >>> Limits(max_macs="1.2x").of_one_size() == Limits(params="same", max_macs="1.2x", max_peak_memory="none")
+        True
+        """
+        has_size = any(getattr(self, name) is not None for name in ("params", "max_params", "params_range", "flash"))
+        return replace(
+            self,
+            params=self.params if has_size else "same",
+            max_macs=self.max_macs or NO_LIMIT,
+            max_peak_memory=self.max_peak_memory or (None if self.ram is not None else NO_LIMIT),
+        )
 
     def _text(self, name: str, default: str = NO_LIMIT) -> str:
         value = getattr(self, name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
@@ -14,6 +14,7 @@ from parlay.documents import html_table
 from parlay.energy import Score, get_score
 from parlay.errors import InputError
 from parlay.graph import WidthGraph
+from parlay.graph.interpret import is_named
 from parlay.layout import Layout, Order, WidthGroup
 from parlay.problem import Problem, Result, Solution, Status
 from parlay.retrofit.limits import Limits
@@ -21,7 +22,7 @@ from parlay.retrofit.scaling import Scaled, largest_scaling
 from parlay.solver import Conflict, Progress, conflict, solve
 from parlay.solver.remedies import wider_fences
 
-__all__ = ["DEFAULT_SCORE", "Retrofit", "retrofit", "retrofit_or_conflict", "retrofit_problem"]
+__all__ = ["DEFAULT_SCORE", "Retrofit", "retrofit", "retrofit_or_conflict", "retrofit_problem", "score_for"]
 
 DEFAULT_SCORE = "energy-layer"
 FENCES = {"multiple_of": 1, "min_ratio": "0.5", "max_ratio": "2", "order": Order.FREE, "max_step": None}
@@ -207,11 +208,15 @@ def retrofit_problem(
     order: Order | str = Order.FREE,
     max_step: Fraction | str | float | None = None,
     score: Score | str = DEFAULT_SCORE,
+    pin: Sequence[str] = (),
 ) -> Problem:
     """The question that ``retrofit`` solves; the arguments are its own.
 
+    Args:
+        pin: patterns of module paths, as ``trace`` takes them: groups with such a layer keep today's widths.
+
     Raises:
-        InputError: as ``retrofit``.
+        InputError: as ``retrofit``, or for a pattern that no layer of a group has.
     """
     if type(multiple_of) is not int or not 1 <= multiple_of <= 10**6:
         raise InputError("multiple-of", given=repr(multiple_of), allowed="an integer of at least 1")
@@ -222,7 +227,18 @@ def retrofit_problem(
         _ranged(group, today, low, high, multiple_of)
         for group, today in zip(graph.space.groups, graph.layout, strict=True)
     )
+    groups = _pinned(groups, graph.layout, pin)
     space = replace(graph.space, groups=groups).fenced(order=order, max_step=max_step)
+    chosen = score_for(graph, score)
+    return Problem(space=space, score=chosen, constraints=limits.constraints(graph))
+
+
+def score_for(graph: WidthGraph, score: Score | str) -> Score:
+    """A score, if the model has what it reads.
+
+    Raises:
+        InputError: otherwise, or for an unknown name.
+    """
     chosen = score if isinstance(score, Score) else get_score(score)
     if chosen.name == "pair-harmonic" and len(graph.space.connections) < len(graph.ledger.layers):
         raise InputError(
@@ -231,7 +247,21 @@ def retrofit_problem(
             allowed="energy-layer or energy-group for this model",
             remedy="some of its layers read a concatenation or write several widths, which are no pairs",
         )
-    return Problem(space=space, score=chosen, constraints=limits.constraints(graph))
+    return chosen
+
+
+def _pinned(groups: tuple[WidthGroup, ...], today: Layout, pin: Sequence[str]) -> tuple[WidthGroup, ...]:
+    """Groups with a layer that matches a pattern at today's widths, the others as they are."""
+    for pattern in pin:
+        if not any(is_named(layer, pattern) for group in groups for layer in group.members):
+            layers = ", ".join(group.members[0] for group in groups)
+            raise InputError("pin", given=repr(pattern), allowed=f"a pattern of layers, such as {layers}")
+    return tuple(
+        replace(group, minimum=width, maximum=width, multiple_of=1)
+        if any(is_named(layer, pattern) for layer in group.members for pattern in pin)
+        else group
+        for group, width in zip(groups, today, strict=True)
+    )
 
 
 def _ranged(group: WidthGroup, today: int, low: Fraction, high: Fraction, multiple_of: int) -> WidthGroup:

@@ -12,12 +12,14 @@ from parlay.solver.progress import Progress, StopSolvingError
 from parlay.solver.proof.certify import Certificate, certify
 from parlay.solver.solve import solve
 from parlay.solver.space.counting import count_layouts
+from parlay.solver.space.drawing import Drawer, make_sampler
 from parlay.solver.space.listing import list_layouts, stream_layouts
 from parlay.solver.space.sampling import Sampler, sample_layouts
 
 __all__ = [
     "Certificate",
     "Conflict",
+    "Drawer",
     "ParetoPoint",
     "Progress",
     "Reach",
@@ -28,6 +30,7 @@ __all__ = [
     "conflict",
     "count_layouts",
     "list_layouts",
+    "make_sampler",
     "pareto",
     "pareto_levels",
     "reachable",

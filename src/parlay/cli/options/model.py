@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from parlay.retrofit import Limits
     from parlay.retrofit.files import Origin
 
-__all__ = ["DeviceOptions", "FenceOptions", "ModelOptions", "factory_option", "pin_option", "traced"]
+__all__ = ["DeviceOptions", "FenceOptions", "ModelOptions", "RatioOptions", "factory_option", "pin_option", "traced"]
 
 
 def factory_option() -> Any:
@@ -87,18 +87,18 @@ class DeviceOptions:
     max_params: str | None = option(
         "--max-params",
         metavar="N|RATIOx|none",
-        help="At most so many, such as 30k, or a ratio of today's such as 1.0x (the default); 'none' lifts it.",
+        help="At most so many, such as 30k, or a ratio of today's such as 1.0x; 'none' lifts it.",
     )
     params_range: str | None = option("--params-range", metavar="A:B", help="From A to B parameters.")
     max_macs: str | None = option(
         "--max-macs",
         metavar="N|RATIOx|none",
-        help="Multiply-adds of an image: a number or a ratio; default 1.0x, none with --flash or --ram.",
+        help="Multiply-adds of an image: a number or a ratio of today's; 'none' lifts it.",
     )
     max_peak_memory: str | None = option(
         "--max-peak-memory",
         metavar="BYTES|RATIOx|none",
-        help="Peak activation memory: bytes (64KiB) or a ratio; default 1.0x, 'none' lifts it.",
+        help="Peak activation memory: bytes (64KiB) or a ratio of today's; 'none' lifts it.",
     )
     flash: str | None = option(
         "--flash",
@@ -122,18 +122,24 @@ class DeviceOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FenceOptions:
-    """How far widths may move from today's."""
+class RatioOptions:
+    """How far every width may move from today's."""
 
     heading: ClassVar[str] = "Widths"
-    multiple_of: int = option(
-        "--multiple-of", type=int, default=1, show_default=True, help="Every free width is a multiple of this."
-    )
     min_ratio: str = option(
         "--min-ratio", metavar="RATIO", default="0.5", show_default=True, help="Smallest ratio of a width to today's."
     )
     max_ratio: str = option(
         "--max-ratio", metavar="RATIO", default="2", show_default=True, help="Largest ratio of a width to today's."
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class FenceOptions(RatioOptions):
+    """How far widths may move from today's, and how they compare."""
+
+    multiple_of: int = option(
+        "--multiple-of", type=int, default=1, show_default=True, help="Every free width is a multiple of this."
     )
     max_step: str | None = option(
         "--max-step",

@@ -12,20 +12,57 @@ import click
 
 from parlay.cli.options import given, is_given, option, record
 from parlay.cli.options.kinds import OpenChoice
+from parlay.cli.options.model import DeviceOptions, RatioOptions, pin_option
 from parlay.cli.options.problem import ProblemOptions
 from parlay.cli.options.training import DataOptions, NetworkOptions, RecipeOptions, SeedOptions
 from parlay.errors import InputError
 from parlay.families import Family
+from parlay.layout import Order
 from parlay.problem import Problem
 
 if TYPE_CHECKING:
     from parlay.data import Dataset
+    from parlay.graph import WidthGraph
     from parlay.study import DataSource, Planned, Trial
+    from parlay.study.trial_network import TrialNetwork
 
 __all__ = ["Asked", "PlanOptions"]
 
 OPTIONS = {"steps": "steps", "validation": "val", "precision": "precision", "network": "model"}
 """What trials differ in -> the parameter that decides it; everything else is a number of the recipe."""
+
+
+OF_A_FAMILY = ("--kernels", "--weights", "--max-kernels", "--max-weights", "--min-width", "--max-width")
+"""What states the size of a family's networks, and bounds all widths by one number."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyLimitOptions:
+    """What a model's layouts have in common: retrofit's limits and fences, on layouts of one size."""
+
+    heading: ClassVar[str] = "Widths"
+    device: DeviceOptions = field(metadata=record(DeviceOptions))
+    ratios: RatioOptions = field(metadata=record(RatioOptions))
+    pin: tuple[str, ...] = pin_option()
+
+    def problem(self, graph: WidthGraph, size: ProblemOptions) -> Problem:
+        """The question that layouts of the model answer; no amount but the size is limited unless that is asked for.
+
+        Raises:
+            InputError: for limits or fences that cannot be.
+        """
+        from parlay.retrofit.solve_retrofit import DEFAULT_SCORE, retrofit_problem
+
+        return retrofit_problem(
+            graph,
+            self.device.make().of_one_size(),
+            multiple_of=size.multiple_of,
+            order=size.order if is_given("order") else Order.FREE,
+            max_step=size.max_step,
+            score=size.score or DEFAULT_SCORE,
+            pin=self.pin,
+            **vars(self.ratios),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,9 +91,9 @@ class PlanOptions:
     heading: ClassVar[str] = "Layouts"
     layouts: tuple[str, ...] = option(
         "--layouts",
-        type=OpenChoice(("all", "original"), "top:K", "spread:K", "sample:K[@SEED]", "A,B,..."),
+        type=OpenChoice(("all", "original"), "top:K[@SCORE]", "spread:K[@SCORE]", "sample:K[@SEED]", "A,B,..."),
         multiple=True,
-        help="By rank, at random, or by name, joined by commas ('original': a model's own); repeatable.",
+        help="By rank, over a score, at random, or by name, joined by commas ('original': a model's own); repeatable.",
     )
     as_new: bool = option(
         "--as-new-protocol", is_flag=True, help="Plan trials that are trained otherwise than those of the study."
@@ -66,6 +103,7 @@ class PlanOptions:
     network: NetworkOptions = field(metadata=record(NetworkOptions))
     recipe: RecipeOptions = field(metadata=record(RecipeOptions))
     size: ProblemOptions = field(metadata=record(ProblemOptions))
+    limits: StudyLimitOptions = field(metadata=record(StudyLimitOptions))
 
     def is_planning(self) -> bool:
         """Whether the command line plans new trials; seeds alone are added to what a study holds (``adds_seeds``).
@@ -96,7 +134,6 @@ class PlanOptions:
                 without the command line saying so.
         """
         from parlay.study import Reader, make_plan, select
-        from parlay.study.selection import overlap
         from parlay.study.trial_network import as_known
 
         seeds = self.seeds.make()
@@ -106,22 +143,16 @@ class PlanOptions:
         if (folder / "study.sqlite").exists():
             with Reader(folder) as study:
                 network = as_known(network, (row.trial.network for row in study.rows()))
-        problem = None
-        if self.size.has_size:
-            if not isinstance(network, Family):
-                raise InputError(
-                    "size", given="with --model", allowed="layouts by name, such as those of parlay retrofit"
-                )
-            problem = self.size.make(network)
+        problem = self._problem(network)
         validation = self.network.val
-        layouts = select(self.layouts, family=network, problem=problem)
-        first = next(iter(layouts))
+        selection = select(self.layouts, family=network, problem=problem)
+        first = next(iter(selection.layouts))
         precision = self.recipe.precision_of(
             network, first, data, recipe, folder=folder, device=device, threads=threads
         )
         plan = make_plan(
             network,
-            layouts,
+            selection.layouts,
             data=data.fingerprint,
             recipe=recipe,
             steps=self.recipe.steps,
@@ -133,9 +164,28 @@ class PlanOptions:
             data.with_validation(validation)  # refused now rather than in every trial
         if not self.as_new:
             self._refuse_another_protocol(folder, plan[0].trial)
-        told = overlap(layouts)
-        notes = (told,) if told else ()
-        return Asked(plan=plan, problem=problem, data=data, source=self.data.source(data), notes=notes)
+        source = self.data.source(data)
+        return Asked(plan=plan, problem=problem, data=data, source=source, notes=selection.notes)
+
+    def _problem(self, network: TrialNetwork) -> Problem | None:
+        """The size, the limits and the fences; None where layouts are named and nothing is said of a size."""
+        asked = given(StudyLimitOptions)
+        if isinstance(network, Family):
+            if asked:
+                raise InputError(
+                    asked[0], given="without --model", allowed="with a model; --kernels 4288 with a family"
+                )
+            return self.size.make(network) if self.size.has_size else None
+        barred = [name for name in given(ProblemOptions) if name in OF_A_FAMILY]
+        if barred:
+            raise InputError(
+                barred[0], given="with --model", allowed="a family's; of a model, --params and --max-ratio"
+            )
+        from parlay.study.selection import names_layouts
+
+        if not asked and all(names_layouts(choice) for choice in self.layouts):
+            return None
+        return self.limits.problem(network.graph(), self.size)
 
     def _refuse_another_protocol(self, folder: Path, trial: Trial) -> None:
         """Ask, or refuse where nobody can be asked, before trials are planned that a forgotten option made different.

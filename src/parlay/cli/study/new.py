@@ -21,7 +21,8 @@ def new(folder: Path, planned: PlanOptions, as_json: bool) -> None:
     """Plan trials without training them.
 
     In a new study, or besides those of an old one. --n-seeds or --seed alone plans more seeds of everything that the
-    study holds.
+    study holds. Layouts of a model (--model) have exactly today's parameters and widths within half and twice today's,
+    unless limits or fences say otherwise; no other amount is limited.
     """
     from parlay.documents import document
     from parlay.study import Reader

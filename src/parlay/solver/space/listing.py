@@ -10,9 +10,10 @@ import numpy as np
 from parlay.errors import InputError
 from parlay.layout import Layout
 from parlay.problem import Problem, Solution
-from parlay.solver.chain.chain import compile_chain
+from parlay.solver.chain.chain import compile_chain, is_chain
 from parlay.solver.chain.labels import LabelLimitError, Lattice, push_labels
 from parlay.solver.ranking import ranked
+from parlay.solver.space.drawing import Drawer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,13 +36,18 @@ def list_layouts(problem: Problem, *, limit: int = 1_000_000) -> list[Solution]:
     >>> len(list_layouts(plain(depth=4).problem(kernels=4288)))
     558
     """
-    chain = compile_chain(problem)
     too_many = InputError(
         "list of all layouts",
         given="more than fit",
         allowed=f"at most {limit} layouts",
-        remedy="narrow the widths with --min-width, --max-width, --multiple-of or --max-step, or draw a sample",
+        remedy="narrow the widths, by --multiple-of or the other fences, or draw a sample",
     )
+    if not is_chain(problem):
+        everything = Drawer(problem).everything
+        if everything is None or len(everything) > limit:
+            raise too_many
+        return ranked(problem, everything)
+    chain = compile_chain(problem)
     try:
         lattice = Lattice.whole(chain)
         if lattice is None:

@@ -38,6 +38,7 @@ class Sampler:
 
     Attributes:
         total: how many layouts there are.
+        law: how they are drawn, in words.
 
     Raises:
         InputError: when the tables would take more than ``memory``.
@@ -53,6 +54,7 @@ class Sampler:
     ) -> None:
         self.table = count_table(problem, memory=memory, tick=tick)
         self.total = 0 if self.table is None else self.table.total
+        self.law = f"uniform: drawn by number from {self.total:,} layouts, which were counted"
         self._columns: list[int] = []  # states of the last table that have layouts behind them
         self._sums: list[int] = []  # how many layouts these and those before them have
         if self.table is not None:

@@ -1,0 +1,1 @@
+"""Networks whose layouts of one size are trained to judge scores (docs/evidence.md)."""
