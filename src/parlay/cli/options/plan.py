@@ -91,9 +91,9 @@ class PlanOptions:
     heading: ClassVar[str] = "Layouts"
     layouts: tuple[str, ...] = option(
         "--layouts",
-        type=OpenChoice(("all", "original"), "top:K[@SCORE]", "spread:K[@SCORE]", "sample:K[@SEED]", "A,B,..."),
+        type=OpenChoice(("all", "original"), "top:K", "spread:K", "sample:K", "A,B,..."),
         multiple=True,
-        help="By rank, over a score, at random, or by name, joined by commas ('original': a model's own); repeatable.",
+        help="Best, over a score, at random, by name; top:K@SCORE, spread:K@SCORE, sample:K@SEED; repeatable.",
     )
     as_new: bool = option(
         "--as-new-protocol", is_flag=True, help="Plan trials that are trained otherwise than those of the study."
