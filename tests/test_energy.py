@@ -104,7 +104,7 @@ def test_sixty_digits() -> None:
 
 def test_every_score_names_its_source() -> None:
     """The registry is what 'parlay scores' prints; unknown names come back with the nearest right one."""
-    assert list(SCORES) == ["energy-group", "energy-layer", "sum-log", "pair-harmonic", "path-energy"]
+    assert list(SCORES) == ["energy-group", "energy-layer", "sum-log", "pair-harmonic", "path-energy", "step-energy"]
     assert all(score.source and score.summary for score in SCORES.values())
     with pytest.raises(InputError, match="did you mean pair-harmonic"):
         get_score("pair-harmonics")

@@ -10,14 +10,17 @@ from __future__ import annotations
 import importlib
 import math
 from abc import ABC, abstractmethod
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
-from typing import final
+from typing import NamedTuple, final
 
 from parlay.documents import finite
-from parlay.errors import unknown
-from parlay.layout import Layout, WidthSpace, presumed_connections
+from parlay.errors import InputError, unknown
+from parlay.layout import ActivationStep, Layout, WidthSpace, presumed_connections
 from parlay.terms import (
     FixedMeanLogLog,
+    FixedRegionsLogLog,
     GroupTerm,
     Harmonic,
     HarmonicFixed,
@@ -27,6 +30,7 @@ from parlay.terms import (
     MeanLogLog,
     NotOne,
     PairTerm,
+    RegionsLogLog,
     Terms,
 )
 
@@ -35,6 +39,7 @@ __all__ = [
     "EnergyGroup",
     "EnergyLayer",
     "FixedMeanLogLog",
+    "FixedRegionsLogLog",
     "GroupTerm",
     "Harmonic",
     "HarmonicFixed",
@@ -46,7 +51,9 @@ __all__ = [
     "PairHarmonic",
     "PairTerm",
     "PathEnergy",
+    "RegionsLogLog",
     "Score",
+    "StepEnergy",
     "SumLog",
     "Terms",
     "energy_facts",
@@ -63,7 +70,7 @@ class Score(ABC):
         name: how the command line calls it.
         source: where it is defined.
         summary: what it is, in one line.
-        needs: what it reads of a space: ``widths``, ``layers`` (how many layers a group has), ``connections``.
+        needs: what it reads of a space: ``widths``, ``layers`` (how many a group has), ``connections``, ``steps``.
     """
 
     name: str
@@ -190,26 +197,121 @@ class PathEnergy(Score):
     needs = ("widths", "layers")
 
     def terms(self, space: WidthSpace) -> Terms:
-        groups: list[list[GroupTerm]] = [[NotOne()] for _ in space.groups]
-        pairs: dict[tuple[int, int], Fraction] = {}
         links = space.connections or presumed_connections([group.multiplicity for group in space.groups])
-        for link in links:
-            weight = link.count * link.share
-            if link.source is None and link.fixed_inputs:
-                groups[link.target].append(FixedMeanLogLog(link.fixed_inputs, weight))
-            elif link.source is None or link.source == link.target:
-                groups[link.target].append(LogLog(weight))
-            else:
-                key = (min(link.source, link.target), max(link.source, link.target))
-                pairs[key] = pairs.get(key, Fraction(0)) + weight
-        return Terms(
-            groups=tuple(tuple(terms) for terms in groups),
-            pairs={key: (MeanLogLog(weight),) for key, weight in pairs.items()},
+        return _step_terms(
+            space,
+            [
+                ActivationStep(
+                    target=link.target,
+                    source=link.source,
+                    fixed_inputs=link.fixed_inputs if link.source is None else 0,
+                    share=link.count * link.share,
+                )
+                for link in links
+            ],
         )
 
 
+@final
+class StepEnergy(Score):
+    """The energy of a path, counted from one nonlinearity to the next and averaged over all paths.
+
+    The energy of Liao et al. (2017) is about feature maps as symbols. A linear layer makes no new ones, and linear
+    layers in a row are one: what counts is the step from activations of width a to the next nonlinearity, behind b
+    kernels.
+
+    - Without linear layers in between it is ln ln of the harmonic mean of a and b, as in the path energy: what passes
+      is bounded by both.
+    - Where s linear channels carry the step (a linear bottleneck, a residual stream without activations), half of it
+      is leaving, ln ln a / 2; half is arriving, ln ln(b phi(s / b)) / 2, the part of b kernels that can tell regions
+      of s dimensions apart (``RegionsLogLog``); with several carriers in a row, their mean.
+    - A layer that reads several widths joined counts with its own in place of a.
+
+    No number is fitted. Where every layer's output meets a nonlinearity it is the path energy.
+
+    >>> import math
+    >>> from parlay.layout import WidthGroup
+    >>> groups = tuple(WidthGroup(name=name) for name in ("stream", "hidden", "next"))
+    >>> step = ActivationStep(source=1, carriers=(0,), target=2)
+    >>> space = WidthSpace(groups=groups, steps=(step,))
+    >>> values = [StepEnergy().terms(space)((s, 16, 24)) for s in (12, 4)]
+    >>> leaving, arriving = math.log(math.log(16)), [math.log(math.log(bits)) for bits in (24, 15.6)]
+    >>> [round(2 * value - leaving - one, 3) for value, one in zip(values, arriving, strict=True)]
+    [0.0, 0.0]
+    """
+
+    name = "step-energy"
+    source = "parlay; Eq. 3 over steps from nonlinearity to nonlinearity, shares as Veit et al. 2016 (docs/scores.md)"
+    summary = "mean over paths of the sum over steps between nonlinearities of ln ln of what passes"
+    needs = ("widths", "steps")
+
+    def terms(self, space: WidthSpace) -> Terms:
+        if not space.steps:
+            raise InputError(
+                "score",
+                given="step-energy for widths without their network",
+                allowed="a family's layouts, or a traced model's",
+                remedy="name the model, or take energy-layer",
+            )
+        return _step_terms(space, space.steps)
+
+
+class _Summand(NamedTuple):
+    """A term but for how often it counts: the group or the two groups that it is of, its class and arguments."""
+
+    place: tuple[int, ...]
+    make: Callable[..., GroupTerm | PairTerm]
+    given: tuple[tuple[str, int], ...] = ()
+
+
+def _step_terms(space: WidthSpace, steps: Iterable[ActivationStep]) -> Terms:
+    """The terms of steps, those of one kind added up; a width of 1 at an end of one has no energy."""
+    weights: defaultdict[_Summand, Fraction] = defaultdict(Fraction)
+    ends: set[int] = set()
+    for step in steps:
+        ends.update(end for end in (step.source, step.target) if end is not None)
+        for part, weight in _parts(step):
+            weights[part] += weight * step.share
+    groups: list[list[GroupTerm]] = [[NotOne()] if g in ends else [] for g in range(len(space))]
+    pairs: defaultdict[tuple[int, int], list[PairTerm]] = defaultdict(list)
+    for part, weight in weights.items():
+        term = part.make(**dict(part.given), count=weight)
+        if isinstance(term, PairTerm):
+            pairs[part.place[0], part.place[1]].append(term)
+        else:
+            groups[part.place[0]].append(term)
+    return Terms(groups=tuple(map(tuple, groups)), pairs={key: tuple(terms) for key, terms in pairs.items()})
+
+
+def _parts(step: ActivationStep) -> Iterator[tuple[_Summand, Fraction]]:
+    """The terms of one step and how much of it they are; what no width changes is left out."""
+    a, b = step.source, step.target
+    if not step.carriers:
+        if a is not None and b is not None and a != b:
+            yield _Summand((min(a, b), max(a, b)), MeanLogLog), Fraction(1)
+        elif b is not None and step.fixed_inputs:
+            yield _Summand((b,), FixedMeanLogLog, (("inputs", step.fixed_inputs),)), Fraction(1)
+        elif b is not None:
+            yield _Summand((b,), LogLog), Fraction(1)
+        elif a is not None:
+            yield _Summand((a,), FixedMeanLogLog, (("inputs", step.fixed_outputs),)), Fraction(1)
+        return
+    half = Fraction(1, 2)
+    leaving = b if a is None and not step.fixed_inputs else a
+    if leaving is not None:
+        yield _Summand((leaving,), LogLog), half
+    for carrier in step.carriers:
+        each = half / len(step.carriers)
+        if b is None:
+            yield _Summand((carrier,), FixedRegionsLogLog, (("outputs", step.fixed_outputs),)), each
+        elif b == carrier:
+            yield _Summand((b,), LogLog), each
+        else:
+            yield _Summand((min(b, carrier), max(b, carrier)), RegionsLogLog, (("is_reversed", b < carrier),)), each
+
+
 SCORES: dict[str, Score] = {
-    score.name: score for score in (EnergyGroup(), EnergyLayer(), SumLog(), PairHarmonic(), PathEnergy())
+    score.name: score for score in (EnergyGroup(), EnergyLayer(), SumLog(), PairHarmonic(), PathEnergy(), StepEnergy())
 }
 """Every score by name, in the order in which they are listed."""
 

@@ -12,11 +12,13 @@ from collections.abc import Iterable, Mapping
 from decimal import Context, Decimal
 from fractions import Fraction
 from functools import lru_cache
+from typing import cast
 
-__all__ = ["FormalSum", "Symbol", "add", "decimal_value", "ln", "lnln", "lnln_ratio", "prime_factors"]
+__all__ = ["FormalSum", "Symbol", "add", "decimal_value", "ln", "lnln", "lnln_ratio", "lnln_regions", "prime_factors"]
 
 Symbol = tuple[str, object]
-"""``("ln", p)`` for a prime p, ``("lnln", m)`` for m >= 2 or a fraction m > 1, no perfect power, or a term's own."""
+"""``("ln", p)`` for a prime p, ``("lnln", m)`` for m >= 2 or a fraction m > 1, no perfect power, ``("lnln regions",
+(s, b))`` for what ``lnln_regions`` tells of, or a term's own."""
 
 Coefficient = int | Fraction
 
@@ -91,6 +93,19 @@ def lnln_ratio(value: Fraction, coefficient: Coefficient = 1) -> FormalSum:
     return add([ln(exponent, coefficient), {("lnln", root): coefficient}])
 
 
+def lnln_regions(carrier: int, width: int, coefficient: Coefficient = 1) -> FormalSum:
+    """coefficient x ln ln(b h(s / b)) for s = carrier, b = width >= 2, h the entropy in bits; b itself from b / 2 on.
+
+    >>> lnln_regions(5, 9) == lnln(9)
+    True
+    >>> str(decimal_value(lnln_regions(4, 24)))[:6]
+    '1.0106'
+    """
+    if 2 * carrier >= width:
+        return lnln(width, coefficient)
+    return {("lnln regions", (carrier, width)): coefficient} if coefficient else {}
+
+
 def add(sums: Iterable[Mapping[Symbol, Coefficient]]) -> FormalSum:
     """The sum of several formal sums."""
     total: FormalSum = {}
@@ -101,9 +116,25 @@ def add(sums: Iterable[Mapping[Symbol, Coefficient]]) -> FormalSum:
 
 
 @lru_cache(maxsize=1 << 14)
-def _symbol_value(kind: str, n: int | Fraction) -> Decimal:
-    value = CONTEXT.ln(CONTEXT.divide(Decimal(n.numerator), Decimal(n.denominator)))
-    return CONTEXT.ln(value) if kind == "lnln" else value
+def _symbol_value(kind: str, n: object) -> Decimal | None:
+    if kind == "lnln regions":
+        value = _entropy_bits(*cast("tuple[int, int]", n))
+    elif kind in ("ln", "lnln") and isinstance(n, int | Fraction):
+        value = CONTEXT.divide(Decimal(n.numerator), Decimal(n.denominator))
+    else:
+        return None
+    logarithm = CONTEXT.ln(value)
+    return logarithm if kind == "ln" else CONTEXT.ln(logarithm)
+
+
+def _entropy_bits(carrier: int, width: int) -> Decimal:
+    """width x h(carrier / width) = log2(b^b / (s^s (b - s)^(b - s)))."""
+
+    def grown(n: int) -> Decimal:
+        return CONTEXT.multiply(Decimal(n), CONTEXT.ln(Decimal(n)))
+
+    whole = CONTEXT.subtract(grown(width), CONTEXT.add(grown(carrier), grown(width - carrier)))
+    return CONTEXT.divide(whole, CONTEXT.ln(Decimal(2)))
 
 
 def decimal_value(formal: Mapping[Symbol, Coefficient]) -> Decimal | None:
@@ -119,8 +150,9 @@ def decimal_value(formal: Mapping[Symbol, Coefficient]) -> Decimal | None:
 def _decimal_sum(items: frozenset[tuple[Symbol, Coefficient]]) -> Decimal | None:
     total = Decimal(0)
     for (kind, n), coefficient in items:
-        if kind not in ("ln", "lnln") or not isinstance(n, int | Fraction):
+        value = _symbol_value(kind, n)
+        if value is None:
             return None
-        scaled = CONTEXT.multiply(Decimal(coefficient.numerator), _symbol_value(kind, n))
+        scaled = CONTEXT.multiply(Decimal(coefficient.numerator), value)
         total = CONTEXT.add(total, CONTEXT.divide(scaled, Decimal(coefficient.denominator)))
     return total

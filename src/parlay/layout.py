@@ -19,6 +19,7 @@ from typing import Any, Self, cast
 from parlay.errors import InputError, unknown
 
 __all__ = [
+    "ActivationStep",
     "Connection",
     "Layout",
     "Order",
@@ -188,6 +189,36 @@ class Connection:
     share: Fraction = Fraction(1)
 
 
+@dataclass(frozen=True, kw_only=True)
+class ActivationStep:
+    """What lies between one nonlinearity and the next: from activations to the layer whose output meets the next one.
+
+    Where linear layers stand in between (linear bottlenecks, residual streams without activations), the widths that
+    they write carry the step.
+
+    Attributes:
+        target: index of the group that the step's last layer writes, or None where no layout changes that width.
+        source: index of the group of the activations that it starts from, or None where that is no group.
+        fixed_outputs: width of the last layer's output where ``target`` is None.
+        fixed_inputs: width of the activations where ``source`` is None; 0 where it is not one: several groups joined.
+        carriers: indices of the groups that linear layers on the way write; none where the last layer reads the
+            activations.
+        share: share of the network's paths that take the step, times how often it occurs.
+    """
+
+    target: int | None
+    source: int | None = None
+    fixed_outputs: int = 0
+    fixed_inputs: int = 0
+    carriers: tuple[int, ...] = ()
+    share: Fraction = Fraction(1)
+
+    @property
+    def groups(self) -> tuple[int, ...]:
+        """Indices of all groups that it has to do with."""
+        return (*(end for end in (self.source, self.target) if end is not None), *self.carriers)
+
+
 def presumed_connections(layers: Sequence[int], *, in_channels: int = 3) -> tuple[Connection, ...]:
     """Connections of a network of which only the number of layers that each width sets is known.
 
@@ -231,6 +262,7 @@ class WidthSpace:
     Attributes:
         groups: the width groups, in the order in which a layout lists them.
         connections: the weight layers, as scores over adjacent groups see them.
+        steps: the ways from one nonlinearity to the next, of which one or more layers make each.
         order: how neighbours must compare.
         max_step: largest ratio between neighbours, either way; None for no limit.
 
@@ -243,6 +275,7 @@ class WidthSpace:
 
     groups: tuple[WidthGroup, ...]
     connections: tuple[Connection, ...] = ()
+    steps: tuple[ActivationStep, ...] = ()
     order: Order = Order.FREE
     max_step: Fraction | None = None
 
@@ -253,6 +286,9 @@ class WidthSpace:
             ends = (connection.target, connection.source if connection.source is not None else 0)
             if not all(0 <= end < len(self.groups) for end in ends):
                 raise InputError("connection", given=connection, allowed=f"groups 0 to {len(self.groups) - 1}")
+        for step in self.steps:
+            if not all(0 <= group < len(self.groups) for group in step.groups):
+                raise InputError("step", given=step, allowed=f"groups 0 to {len(self.groups) - 1}")
         if self.max_step is not None and self.max_step < 1:
             raise InputError("max step", given=self.max_step, allowed="a number of at least 1")
 

@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, final
 
 from parlay.errors import InputError
-from parlay.formal import FormalSum, add, ln, lnln, lnln_ratio
+from parlay.formal import FormalSum, add, ln, lnln, lnln_ratio, lnln_regions
 from parlay.layout import Layout
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FixedMeanLogLog",
+    "FixedRegionsLogLog",
     "GroupTerm",
     "Harmonic",
     "HarmonicFixed",
@@ -32,6 +33,7 @@ __all__ = [
     "MeanLogLog",
     "NotOne",
     "PairTerm",
+    "RegionsLogLog",
     "Terms",
 ]
 
@@ -258,6 +260,81 @@ class FixedMeanLogLog(GroupTerm):
 
     def formal(self, width: int) -> FormalSum | None:
         return MeanLogLog(self.count).formal(self.inputs, width)
+
+
+LEAST_OUTPUTS = 2
+"""Layers whose outputs meet a nonlinearity are taken to have at least two: one has no energy, which ``NotOne`` says."""
+
+
+@final
+@dataclass(frozen=True)
+class RegionsLogLog(PairTerm):
+    """count x ln ln(b phi(s / b)) for layers of width b that read what s channels carry, phi(x) = h(min(x, 1/2)).
+
+    b hyperplanes cut s dimensions into sum over j <= s of C(b, j) regions (Zaslavsky 1975), at most 2^(b h(s / b)) for
+    s <= b / 2, h(x) = -x log2 x - (1 - x) log2(1 - x), and at most 2^b in any case: what b ReLUs can tell apart of s
+    dimensions is worth b phi(s / b) kernels. Its logarithm rises in both widths and is concave in theirs (the slope of
+    ln phi by ln x falls from 1 to 0), and so is the logarithm of that.
+
+    Attributes:
+        count: how often.
+        is_reversed: whether the second of the two widths is that of the carrier.
+
+    >>> import numpy as np
+    >>> np.exp(np.exp(RegionsLogLog().values(np.array([1, 4, 12, 24]), np.array(24)))).round(2).tolist()
+    [6.0, 15.6, 24.0, 24.0]
+    """
+
+    count: int | Fraction = 1
+    is_reversed: bool = False
+
+    def values(self, first: IntArray, second: IntArray) -> FloatArray:
+        import numpy as np
+
+        carrier, width = (second, first) if self.is_reversed else (first, second)
+        width = np.maximum(np.asarray(width, dtype=np.float64), LEAST_OUTPUTS)
+        part = np.minimum(carrier / width, 0.5)
+        bits = -width * (part * np.log2(part) + (1 - part) * np.log2(1 - part))
+        return float(self.count) * np.log(np.log(bits))
+
+    def at(self, first: float, second: float) -> float:
+        bits, _ = self._bits(first, second)
+        return float(self.count) * math.log(math.log(bits))
+
+    def slopes(self, first: float, second: float) -> tuple[float, float]:
+        bits, steepness = self._bits(first, second)
+        scale = float(self.count) / math.log(bits)
+        carrier, width = scale * steepness, scale * (1 - steepness)
+        return (width, carrier) if self.is_reversed else (carrier, width)
+
+    def _bits(self, first: float, second: float) -> tuple[float, float]:
+        """b phi(x), x = s / b, and the slope of ln phi by ln x, which is x h'(x) / h(x), h'(x) = log2((1 - x) / x)."""
+        carrier, width = (second, first) if self.is_reversed else (first, second)
+        width = max(width, LEAST_OUTPUTS)
+        part = min(carrier / width, 0.5)
+        entropy = -part * math.log2(part) - (1 - part) * math.log2(1 - part)
+        return width * entropy, part * math.log2((1 - part) / part) / entropy
+
+    def formal(self, first: int, second: int) -> FormalSum | None:
+        carrier, width = (second, first) if self.is_reversed else (first, second)
+        return lnln_regions(carrier, max(width, LEAST_OUTPUTS), self.count)
+
+
+@final
+@dataclass(frozen=True)
+class FixedRegionsLogLog(GroupTerm):
+    """``RegionsLogLog`` for outputs whose number no width decides, read from n linear channels."""
+
+    outputs: int
+    count: int | Fraction = 1
+
+    def values(self, widths: IntArray) -> FloatArray:
+        import numpy as np
+
+        return RegionsLogLog(self.count).values(np.asarray(widths), np.asarray(self.outputs))
+
+    def formal(self, width: int) -> FormalSum | None:
+        return RegionsLogLog(self.count).formal(width, self.outputs)
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,7 @@ def test_solve_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert all(s["weights"] == 38592 for s in facts["solutions"])
 
 
-EVERY_SCORE = pytest.mark.parametrize("score", ["energy-group", "sum-log", "pair-harmonic", "path-energy"])
+EVERY_SCORE = pytest.mark.parametrize("score", ["energy-group", "sum-log", "pair-harmonic", "path-energy", "step-energy"])
 
 
 @EVERY_SCORE
@@ -140,6 +140,7 @@ def test_scores_json(capsys: pytest.CaptureFixture[str]) -> None:
         "sum-log",
         "pair-harmonic",
         "path-energy",
+        "step-energy",
     ]
     assert [fact["name"] for fact in facts if fact["recommended"]] == ["path-energy"]
     assert all(fact["source"] for fact in facts)

@@ -46,6 +46,7 @@ NEEDS = {
     "widths": "the layout",
     "layers": "how many layers every width sets",
     "connections": "which layers read and write which widths",
+    "steps": "which outputs meet a nonlinearity, and what leads from one to the next",
     "convolutions": "kernel sizes, groups and resolutions of the convolutions",
     "params": "the number of parameters",
     "macs": "the number of multiply-adds",
@@ -80,6 +81,7 @@ class LayoutColumns:
         """Whether this is not known of them; a network is none of their business."""
         return {
             "connections": not self.space.connections,
+            "steps": not self.space.steps,
             "convolutions": not self.convolutions,
             "params": self.params is None,
             "macs": self.macs is None,
@@ -286,6 +288,7 @@ def _missing(one: Predictor, network: Network) -> str | None:
     """The first thing that a score needs and the network lacks."""
     lacks = {
         "connections": not network.space.connections,
+        "steps": not network.space.steps,
         "convolutions": not network.convolution_shapes,
         "network": network.input_shape is None,
     }

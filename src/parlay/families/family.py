@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from parlay.energy import Score, get_score, log_energy
 from parlay.errors import InputError
-from parlay.layout import Connection, Layout, Order, WidthGroup, WidthSpace, require_integer
+from parlay.layout import ActivationStep, Connection, Layout, Order, WidthGroup, WidthSpace, require_integer
 from parlay.network import ConvolutionShape, Network
 from parlay.problem import Constraint, Problem
 from parlay.resources import PeakResource, Resource
@@ -125,7 +125,14 @@ class Family(Network):
             )
             for conv in self.convolutions()
         )
-        return WidthSpace(groups=groups, connections=connections)
+        # behind every convolution, or the sum that it ends in, there is a ReLU: each is a step
+        steps = tuple(
+            ActivationStep(
+                target=link.target, source=link.source, fixed_inputs=link.fixed_inputs, share=link.count * link.share
+            )
+            for link in connections
+        )
+        return WidthSpace(groups=groups, connections=connections, steps=steps)
 
     def problem(
         self,

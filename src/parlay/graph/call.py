@@ -86,6 +86,7 @@ class WeightLayer:
         inputs, outputs: what it reads and what it writes.
         axis: the dimension of its weight that holds the outputs, or those of one group.
         bias: name of its bias.
+        mixes: whether an output reads several channels; a depthwise convolution's reads one.
     """
 
     name: str
@@ -93,6 +94,7 @@ class WeightLayer:
     outputs: Dim
     axis: int = 0
     bias: str | None = None
+    mixes: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -266,7 +268,14 @@ class Call:
         self.ledger.macs.append(Product(owner=self.module, dims=dims, factor=factor))
 
     def weight_layer(
-        self, weight: Traced, *, inputs: Dim, outputs: Dim, axis: int = 0, bias: Traced | None = None
+        self,
+        weight: Traced,
+        *,
+        inputs: Dim,
+        outputs: Dim,
+        axis: int = 0,
+        bias: Traced | None = None,
+        mixes: bool = True,
     ) -> None:
         """Note a layer whose weights set the output width; ``axis`` is the weight's dimension that holds it."""
         if weight.origin is None:
@@ -276,7 +285,12 @@ class Call:
         if weight.origin not in self.ledger.layers:
             name = weight.origin.removesuffix(".weight")
             self.ledger.layers[weight.origin] = WeightLayer(
-                name=name, inputs=inputs, outputs=outputs, axis=axis, bias=None if bias is None else bias.origin
+                name=name,
+                inputs=inputs,
+                outputs=outputs,
+                axis=axis,
+                bias=None if bias is None else bias.origin,
+                mixes=mixes,
             )
 
     def norm(self, channels: Shape, *parameters: Traced | None, statistics: Traced | None = None) -> None:
@@ -306,34 +320,36 @@ Rule = Callable[[Call], Shape | list[Shape]]
 
 @dataclass(frozen=True, kw_only=True)
 class RuleEntry:
-    """A rule and how its operator uses memory."""
+    """A rule, how its operator uses memory, and whether it is nonlinear: no affine function of what it reads."""
 
     function: Rule
     memory: Memory
+    nonlinear: bool = False
 
 
 RULES: dict[str, RuleEntry] = {}
 """Operator's base name -> rule."""
 
 
-def rule(*names: str, memory: Memory) -> Callable[[Rule], Rule]:
+def rule(*names: str, memory: Memory, nonlinear: bool = False) -> Callable[[Rule], Rule]:
     """Register a function as the rule of these operators."""
 
     def register(function: Rule) -> Rule:
         for name in names:
-            RULES[name] = RuleEntry(function=function, memory=memory)
+            RULES[name] = RuleEntry(function=function, memory=memory, nonlinear=nonlinear)
         return function
 
     return register
 
 
-def add_rule(operator: str, function: Rule, *, memory: Memory | str = Memory.POINT) -> None:
+def add_rule(operator: str, function: Rule, *, memory: Memory | str = Memory.POINT, nonlinear: bool = False) -> None:
     """Teach the tracer an operator.
 
     Args:
         operator: its name, such as ``aten.cumsum`` or ``mylib.fused_gate``; overloads share a rule.
         function: gets a ``Call``; returns the dimensions of the output, or a list of them, one an output.
         memory: ``point``, ``fused`` or ``view``, see ``Memory``.
+        nonlinear: whether it is an activation function, or ends with one.
 
     Raises:
         InputError: for a name without library, or an unknown kind of memory.
@@ -346,4 +362,5 @@ def add_rule(operator: str, function: Rule, *, memory: Memory | str = Memory.POI
     if memory not in tuple(Memory):
         raise unknown("memory", memory, Memory)
     base = base.split(".")[0]
-    RULES[base if library == "aten" else f"{library}.{base}"] = RuleEntry(function=function, memory=Memory(memory))
+    name = base if library == "aten" else f"{library}.{base}"
+    RULES[name] = RuleEntry(function=function, memory=Memory(memory), nonlinear=nonlinear)

@@ -316,6 +316,8 @@ class Interpreter:
                 sources=tuple(traced.value for traced in read),
                 sizes=tuple(math.prod(self.unknowns.size(dim) for dim in traced.dims) for traced in read),
                 layers=tuple(sorted(filter(None, layers))),
+                is_nonlinear=call.op in RULES and RULES[call.op].nonlinear,
+                reduces=bool(call.reduced),
             )
         )
         return self.values

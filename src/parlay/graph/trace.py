@@ -18,7 +18,7 @@ from parlay.graph.call import Ledger, Shape, WeightLayer
 from parlay.graph.dims import BATCH, Dim, Guess, Unknowns
 from parlay.graph.interpret import Interpreter
 from parlay.graph.memory import live_sets, undominated
-from parlay.graph.paths import path_shares, share_of
+from parlay.graph.paths import LayerWidths, Width, activation_steps, path_shares, share_of
 from parlay.graph.polynomials import Variables, product, summed
 from parlay.graph.programs import BATCH_SIZE, Example, canonical_names, example_of, export, undisturbed
 from parlay.graph.space import TracedSpace
@@ -220,8 +220,7 @@ class _Exported:
         layers = list(ledger.layers.values())
         _pin_contents(unknowns, shapes, self.model, self.names)
         _pin_unset(unknowns, shapes, layers, evaluation)
-        shares = path_shares(evaluation.ledger.flows, evaluation.results)
-        variables, space = _groups(unknowns, ledger.layers, shares, self.pins)
+        variables, space = _groups(unknowns, ledger.layers, evaluation, self.pins)
         params = summed(product(unknowns, shapes[name]) for name in self._parameter_names if name in shapes)
         params[()] = params.get((), 0) + sum(
             parameter.numel() for name, parameter in self.model.named_parameters() if name not in shapes
@@ -278,7 +277,7 @@ def _pin_unset(
 
 
 def _groups(
-    unknowns: Unknowns, weighted: Mapping[str, WeightLayer], shares: Mapping[str, Fraction], pins: Sequence[str]
+    unknowns: Unknowns, weighted: Mapping[str, WeightLayer], evaluation: Interpreter, pins: Sequence[str]
 ) -> tuple[Variables, TracedSpace]:
     """Groups in the order in which the forward pass meets them.
 
@@ -322,8 +321,11 @@ def _groups(
             remedy="pin fewer layers" if pins else "change what keeps them, or let it return less: an output stays",
         )
     today = tuple(unknowns.sizes[width] * multiples[width] for width in members)
-    connections = _connections(unknowns, weighted, index, shares)
-    space = TracedSpace(groups=tuple(groups), connections=connections, today=today)
+    flows, outputs = evaluation.ledger.flows, evaluation.results
+    connections = _connections(unknowns, weighted, index, path_shares(flows, outputs))
+    widths = {origin: _widths(unknowns, layer, index) for origin, layer in weighted.items()}
+    steps = activation_steps(flows, outputs, widths, len(groups))
+    space = TracedSpace(groups=tuple(groups), connections=connections, steps=steps, today=today)
     return Variables(index=index, scale=multiples), space
 
 
@@ -343,6 +345,16 @@ def _connections(
         )
         found.append(link)
     return tuple(found)
+
+
+def _widths(unknowns: Unknowns, layer: WeightLayer, index: Mapping[int, int]) -> LayerWidths:
+    """What a layer reads and writes as groups, or numbers of channels."""
+
+    def named(dim: Dim) -> tuple[Width, ...]:
+        segments = unknowns.resolve(dim)
+        return tuple(Width(index[s.width]) if s.width in index else Width(None, unknowns.size((s,))) for s in segments)
+
+    return LayerWidths(reads=named(layer.inputs), writes=named(layer.outputs), mixes=layer.mixes)
 
 
 def _macs(unknowns: Unknowns, variables: Variables, ledger: Ledger) -> Resource:

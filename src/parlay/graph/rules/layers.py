@@ -35,7 +35,7 @@ def _convolution(call: Call) -> Shape:
     if bias is not None:
         call.unify(outputs, bias.dims[0])
     sides = call.pixels(pixels, call.shape[len(call.shape) - rank :])
-    call.weight_layer(weight, inputs=channels, outputs=outputs, bias=bias)
+    call.weight_layer(weight, inputs=channels, outputs=outputs, bias=bias, mixes=not _is_depthwise(call, channels))
     call.multiply_adds(*batch, outputs, per_group, *weight.dims[2:], *sides)
     return (*batch, outputs, *sides)
 
@@ -65,9 +65,16 @@ def _transposed_convolution(call: Call) -> Shape:
     if bias is not None:
         call.unify(outputs, bias.dims[0])
     sides = call.pixels(spatial, call.shape[len(call.shape) - rank :])
-    call.weight_layer(weight, inputs=channels, outputs=outputs, axis=1, bias=bias)
+    mixes = not _is_depthwise(call, channels)
+    call.weight_layer(weight, inputs=channels, outputs=outputs, axis=1, bias=bias, mixes=mixes)
     call.multiply_adds(*batch, channels, per_group, *weight.dims[2:], *spatial)
     return (*batch, outputs, *sides)
+
+
+def _is_depthwise(call: Call, channels: Dim) -> bool:
+    """Whether every channel is convolved by itself."""
+    groups = int(call.get("groups", 1))
+    return groups > 1 and call.unknowns.size(channels) == groups
 
 
 def _parts(dims: Shape, rank: int) -> tuple[Shape, Dim, Shape]:
@@ -210,7 +217,7 @@ def _group_norm(call: Call) -> Shape:
     return x.dims
 
 
-@rule("prelu", "_prelu_kernel", memory=Memory.FUSED)
+@rule("prelu", "_prelu_kernel", memory=Memory.FUSED, nonlinear=True)
 def _prelu(call: Call) -> Shape:
     x, weight = call.tensor("self"), call.tensor("weight")
     if call.unknowns.size(weight.dims[0]) > 1 and len(weight.dims) == 1:

@@ -8,20 +8,24 @@ from parlay.graph.rules.layers import broadcast
 
 __all__: list[str] = []
 
-UNARY = """
+NONLINEAR = """
 relu relu6 leaky_relu elu celu selu gelu silu mish hardswish hardsigmoid hardtanh hardshrink softshrink tanhshrink
-sigmoid log_sigmoid tanh softplus softsign rrelu threshold abs neg exp expm1 log log1p log2 sqrt rsqrt square sin cos
-reciprocal sign floor ceil round erf dropout alpha_dropout feature_dropout feature_alpha_dropout dropout1d dropout2d
-dropout3d clone contiguous detach detach_copy alias to _to_copy type_as float half double clamp clamp_min clamp_max
-bernoulli uniform normal zero fill logical_not isnan nan_to_num softmax log_softmax _softmax _log_softmax cumsum
-local_response_norm lift_fresh_copy lift_fresh requires_grad native_dropout masked_fill logit pow_scalar frac trunc
-exponential random geometric
-""".split()  # fmt: skip
-BINARY = """
-add sub rsub mul div true_divide floor_divide remainder fmod pow maximum minimum eq ne lt le gt ge where logical_and
-logical_or logical_xor bitwise_and bitwise_or bitwise_not lerp addcmul addcdiv atan2 hypot copy clamp_tensor
-float_power square_difference
+sigmoid log_sigmoid tanh softplus softsign rrelu threshold abs exp expm1 log log1p log2 sqrt rsqrt square sin cos
+reciprocal sign erf clamp clamp_min clamp_max softmax log_softmax _softmax _log_softmax logit pow_scalar
 """.split()
+LINEAR = """
+neg floor ceil round dropout alpha_dropout feature_dropout feature_alpha_dropout dropout1d dropout2d dropout3d clone
+contiguous detach detach_copy alias to _to_copy type_as float half double bernoulli uniform normal zero fill
+logical_not isnan nan_to_num cumsum local_response_norm lift_fresh_copy lift_fresh requires_grad native_dropout
+masked_fill frac trunc exponential random geometric
+""".split()
+"""Operators on one tensor that make no activation: linear ones, norms, roundings, masks and noise."""
+BINARY = """
+add sub rsub mul div true_divide floor_divide remainder fmod eq ne lt le gt ge logical_and logical_or logical_xor
+bitwise_and bitwise_or bitwise_not lerp addcmul addcdiv copy clamp_tensor square_difference
+""".split()
+NONLINEAR_BINARY = "pow maximum minimum where atan2 hypot float_power".split()
+"""A product is nonlinear where both factors depend on the input, which ``parlay.graph.paths`` sees."""
 REDUCTIONS = "mean sum amax amin prod var std logsumexp all any argmax argmin norm linalg_vector_norm".split()
 WITH_PLACES = "max min median nanmedian kthvalue mode".split()
 """Reductions whose second output says where the first one was."""
@@ -35,7 +39,8 @@ LIKE = "empty_like zeros_like ones_like full_like rand_like randn_like".split()
 NEW = "new_empty new_zeros new_ones new_full new_empty_strided".split()
 
 
-@rule(*UNARY, memory=Memory.FUSED)
+@rule(*LINEAR, memory=Memory.FUSED)
+@rule(*NONLINEAR, memory=Memory.FUSED, nonlinear=True)
 def _unary(call: Call) -> Shape | list[Shape]:
     """Every element by itself; other tensors among the arguments (masks) are broadcast."""
     shapes = [traced.dims for traced in call.tensors]
@@ -43,7 +48,7 @@ def _unary(call: Call) -> Shape | list[Shape]:
     return out if len(call.shapes) == 1 else [out] * len(call.shapes)
 
 
-@rule("glu", memory=Memory.FUSED)
+@rule("glu", memory=Memory.FUSED, nonlinear=True)
 def _glu(call: Call) -> Shape:
     dims = call.tensor("self").dims
     at = call.index(default=-1)
@@ -54,6 +59,7 @@ def _glu(call: Call) -> Shape:
 
 
 @rule(*BINARY, memory=Memory.FUSED)
+@rule(*NONLINEAR_BINARY, memory=Memory.FUSED, nonlinear=True)
 def _binary(call: Call) -> Shape:
     return broadcast(call, [traced.dims for traced in call.tensors])
 
