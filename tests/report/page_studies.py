@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -120,3 +121,54 @@ def make_model_study(folder: Path) -> Path:
 def vars_of_planned(item: Planned, data_name: str) -> dict[str, Any]:
     """What a row of a planned trial is made of."""
     return {"trial": item.trial, "kinds": item.kinds, "data_name": data_name}
+
+
+def make_fit(folder: Path, misfits: Sequence[Layout] = (LAYOUTS[0],)) -> Path:
+    """A study of three arms as ``parlay fit`` leaves it: the model, a score's choice, a random layout.
+
+    Args:
+        folder: where; returned.
+        misfits: layouts whose file is larger than the device's flash.
+    """
+    names = dict(zip(LAYOUTS[:3], ("original", "path-energy", "random"), strict=True))
+    make_study(folder, LAYOUTS[:3], seeds=(0, 1, 2))
+    arms = [
+        {
+            "name": name,
+            "layout": list(layout),
+            "how": {name: "as it is"},
+            "fits": layout not in misfits,
+            "predicted_to_fit": True,
+            "exceeds": ["int8 file of 900 bytes for 800"] if layout in misfits else [],
+            "params": 1000,
+            "macs": 10_000,
+            "flash_bytes": 1000,
+            "peak_activation_bytes": 512,
+            "int8_file_bytes": 900,
+            "live_bytes": 512,
+            "latency_ms": None,
+            "latency_ratio": None,
+            "accuracy": {"mean": 0.8, "sd": 0.01},
+            "int8_accuracy": None,
+            "difference_to_original": None,
+        }
+        for layout, name in names.items()
+    ]
+    content = {
+        "schema_version": 1,
+        "kind": "parlay fit result",
+        "verdict": "no better: keep what you have",
+        "arms": arms,
+        "files": ["winner/model.onnx"],
+        "spec": "net.py:net",
+        "data": "toy",
+        "constraints": ["flash <= 800"],
+        "seeds": [0, 1, 2],
+        "steps": 8,
+        "validation_images": 100,
+        "dtype": "int8",
+        "winner": "original",
+        "winner_files": {},
+    }
+    (folder / "fit-result.json").write_text(json.dumps(content), encoding="utf-8")
+    return folder

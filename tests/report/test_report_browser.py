@@ -16,10 +16,9 @@ from typing import Any
 import pytest
 
 from doc_blocks import ROOT
-from page_studies import LAYOUTS, make_model_study, make_study, rising
+from page_studies import LAYOUTS, make_fit, make_model_study, make_study, rising
 from parlay.evidence import Measured
 from parlay.report.page import Page, gather, render
-from parlay.report.page.gather import Question
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
@@ -139,6 +138,73 @@ def test_names_cover_no_mark(show: Callable[..., Any], width: int):
     """
     assert len(found(driver, "text.named")) >= 6
     assert driver.execute_script(covering) == []
+
+
+@pytest.mark.parametrize("width", [390, 1440])
+def test_names_stand_nearest_to_their_own_marks(show: Callable[..., Any], width: int, tmp_path: Path):
+    """No name can be read as another mark's, in questions of the paper and in a fit, whose marks are named by arm."""
+    fit = make_fit(tmp_path / "fit")
+    driver = show(width, content=gather([*(ROOT / "results" / name for name in ("3a", "3b", "pairs")), fit]))
+    astray = """
+        return [...document.querySelectorAll("text.named")].filter((name) => {
+            const box = name.getBoundingClientRect();
+            const points = [...name.ownerSVGElement.querySelectorAll(".point:not(.lost)")];
+            const nearest = points.map((point) => {
+                const mark = point.getBoundingClientRect();
+                const arms = DATA.panels.find((panel) => panel.arms[point.dataset.layout]);
+                const x = mark.x + mark.width / 2, y = mark.y + mark.height / 2;
+                const beside = Math.max(box.left - x, 0, x - box.right);
+                const over = Math.max(box.top - y, 0, y - box.bottom);
+                return [Math.hypot(beside, over), point.dataset.layout, arms?.arms[point.dataset.layout].name];
+            }).sort((a, b) => a[0] - b[0])[0];
+            return nearest[1] !== name.textContent && nearest[2] !== name.textContent;
+        }).map((name) => name.textContent);
+    """
+    assert driver.execute_script(astray) == []
+    assert {"original", "path-energy", "random"} <= {name.text for name in found(driver, "text.named")}
+
+
+def test_what_does_not_fit_is_marked(show: Callable[..., Any], tmp_path: Path):
+    """Marks of arms that do not fit are hollow, with a key; the table names every trial's arm."""
+    driver = show(content=gather([make_fit(tmp_path / "fit")]))
+    [hollow] = found(driver, ".point.misfit")
+    assert "arm original (does not fit: int8 file" in hollow.get_attribute("aria-label")
+    assert driver.find_element("id", "misfits").is_displayed()
+    assert column(driver, 1)[0].startswith("original (does not fit")
+    driver = show()
+    assert not driver.find_element("id", "misfits").is_displayed() and found(driver, ".point.misfit") == []
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 900), (390, 844)])
+def test_the_first_screen_has_the_best_layout_a_picture_and_the_next_command(
+    show: Callable[..., Any], width: int, height: int, tmp_path: Path
+):
+    """All three without scrolling, on a laptop and on a phone, of a study and of a fit."""
+    for folder in (make_study(tmp_path / "study", seeds=(0, 1, 2)), make_fit(tmp_path / "fit")):
+        driver = show(width, content=gather([folder]))
+        for selector in (".best-layout strong", ".answer-drawing svg", ".answer pre"):
+            box = driver.find_element("css selector", selector).rect
+            assert box["height"] > 10 and box["y"] + box["height"] <= height, selector
+
+
+def test_only_tables_that_are_cut_say_that_they_scroll(show: Callable[..., Any]):
+    """On a phone every frame whose table is wider says so; on a wide screen none does."""
+    told = """
+        return [...document.querySelectorAll(".scrolls")].filter((frame) => frame.clientWidth).map((frame) => [
+            frame.scrollWidth > frame.clientWidth + 1, getComputedStyle(frame, "::before").content.includes("scroll")]);
+    """
+    narrow = show(390).execute_script(told)
+    assert len(narrow) >= 3 and any(cut for cut, _ in narrow) and all(cut == said for cut, said in narrow)
+    wide = show(1440).execute_script(told)
+    assert not any(cut for cut, _ in wide[:2]) and all(cut == said for cut, said in wide)
+
+
+def test_width_bars_can_be_seen(show: Callable[..., Any]):
+    """Beside 164 channels 2 have a bar of three pixels and more, and no bar leaves its frame."""
+    driver = show()
+    bars = [bar.rect for bar in found(driver, "#layouts .bar")]
+    assert min(bar["height"] for bar in bars) >= 3 and max(bar["height"] for bar in bars) > 90
+    assert sorted(bar["height"] for bar in bars)[len(bars) // 2] > 20
 
 
 def test_hovering_tells_a_layout_and_its_numbers(show: Callable[..., Any]):
@@ -359,7 +425,7 @@ def test_large_studies_stay_usable(show: Callable[..., Any], page: Page):
     )
     measured = Measured(study="large", rows=rows)
     curves = {row.trial.identity: [1.0, 0.5, 0.25] for row in rows}
-    judged = Question(measured=measured, relations=first.relations, verdict=first.verdict, curves=curves)
+    judged = replace(first, measured=measured, curves=curves)
     content = replace(page, judged=(judged,), points=3)
     begun = time.monotonic()
     driver = show(content=content)

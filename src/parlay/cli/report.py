@@ -46,6 +46,6 @@ def report(studies: tuple[Path, ...], out: Path, title: str | None, force: bool,
         click.echo(f"{fit.study}: {fit.verdict}")
     for judged in written.page.questions:
         click.echo(
-            f"{judged.measured.study}: {judged.measured.title}: {judged.verdict.outcome}. {judged.verdict.headline}"
+            f"{judged.measured.study}: {judged.measured.title}: {judged.verdict.word}. {judged.verdict.headline}"
         )
     click.echo(f"{out} ({written.size / 1e6:.1f} MB, opens in any browser, offline)")

@@ -27,6 +27,10 @@ SIZE_STEP = 1.05
 """Sizes are sorted; where the next is larger by more than this factor, another group begins. Studies hold one size
 exact, or fit inside fences that let it vary by a percent or two; arms of a budget differ by tens of percent."""
 
+PASS = 391
+"""Steps below which a training is a toy: one pass over the 50,000 images of CIFAR in batches of 128. What ranks layouts
+before every image was seen need not rank them later (docs/paper.md, panel 4d)."""
+
 DRAWN = frozenset({Kind.SAMPLE, Kind.ALL})
 """Reasons that have nothing to do with how a layout scores: drawn at random, or every layout that there is."""
 
@@ -149,6 +153,14 @@ class Measured:
             return ""
         others = "1 chosen layout does" if self.left_out == 1 else f"{self.left_out} chosen layouts do"
         return f"{others} not judge"
+
+    @property
+    def toy(self) -> str:
+        """Why these trials show that everything runs, and are no evidence of layouts; nothing where they are some."""
+        if self.first.data_name == "digits":
+            return "the digits are nearly solved by any layout"
+        steps = self.first.trial.steps
+        return f"{steps:,} steps are less than one pass over CIFAR" if steps < PASS else ""
 
     @property
     def title(self) -> str:

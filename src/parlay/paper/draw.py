@@ -14,7 +14,7 @@ from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from parlay.report.figure import BLUE, GREY, INK, RED, clear_axes, new_figure
-from parlay.report.labels import Mark, NamedMarks, write_names
+from parlay.report.mark_names import Mark, NamedMarks, write_names
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

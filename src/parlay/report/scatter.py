@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 from parlay.evidence import Correlation, Measured, MeasuredLayout, Relation, largest, relate
 from parlay.layout import Layout, format_layout
 from parlay.report.figure import BLUE, GREY, RED, clear_axes, figure_of, need_matplotlib, new_figure, save_figure
-from parlay.report.labels import Mark, NamedMarks, write_names
+from parlay.report.mark_names import Mark, NamedMarks, write_names
 from parlay.study import Kind, Row
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from parlay.evidence import Measured, Relation
+from parlay.evidence import Measured, Outcome, Relation
 from parlay.layout import format_layout
 from parlay.study import Row, strongest
 
@@ -86,7 +86,8 @@ def relation_table(relation: Relation) -> Table:
 def relation_words(measured: Measured, relation: Relation) -> str:
     """The word for "accuracy rises with energy", what it rests on, and who does not judge."""
     left_out = f"; {measured.left_out_words}" if measured.left_out else ""
-    return f"accuracy rises with energy: {relation.outcome}, Spearman {relation.energy}{left_out}"
+    toy = f" (a toy: {measured.toy})" if measured.toy and relation.outcome is not Outcome.OPEN else ""
+    return f"accuracy rises with energy: {relation.outcome}{toy}, Spearman {relation.energy}{left_out}"
 
 
 def display_energy(log_energy: float) -> str:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from parlay.layout import format_layout
+from parlay.layout import Layout, format_layout
 
-__all__ = ["FILE", "HEADS", "TERMINAL", "Fit", "about", "arm_cells", "device_lines", "read_fit"]
+__all__ = ["FILE", "HEADS", "TERMINAL", "Fit", "FittedArm", "about", "arm_cells", "device_lines", "read_fit"]
 
 FILE = "fit-result.json"
 KIND = "parlay fit result"
@@ -27,6 +27,23 @@ TERMINAL = (
 
 
 @dataclass(frozen=True, kw_only=True)
+class FittedArm:
+    """What marks and lines of a layout's trials are called on a page.
+
+    Attributes:
+        layout: its widths.
+        name: of the arm, or arms, that it is.
+        fits: whether its file and its run fit the device.
+        words: the name, and what does not fit.
+    """
+
+    layout: Layout
+    name: str
+    fits: bool
+    words: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Fit:
     """A fit as a page shows it.
 
@@ -35,6 +52,7 @@ class Fit:
         verdict: in one sentence.
         about: how it was done, in one sentence.
         arms: one row each, in the order of ``HEADS``.
+        by_layout: widths as text -> the arm.
         layouts: name of an arm, and its widths and how they were found.
         files: of the winner.
         devices: one line on each file for a device's engine.
@@ -44,6 +62,7 @@ class Fit:
     verdict: str
     about: str
     arms: tuple[tuple[str, ...], ...]
+    by_layout: Mapping[str, FittedArm]
     layouts: tuple[tuple[str, str], ...]
     files: tuple[str, ...]
     devices: tuple[str, ...]
@@ -64,6 +83,7 @@ def read_fit(folder: Path, study: str) -> Fit | None:
             verdict=str(content["verdict"]),
             about=about(content),
             arms=tuple(arm_cells(arm) for arm in arms),
+            by_layout={format_layout(arm.layout): arm for arm in map(_arm, arms)},
             layouts=tuple((str(arm["name"]), _found(arm)) for arm in arms),
             files=tuple(map(str, content["files"])),
             devices=device_lines(content),
@@ -121,6 +141,11 @@ def device_lines(content: Mapping[str, Any]) -> tuple[str, ...]:
         f"{one['file']} ({one['name']}) not written: {one['reason']}" for one in found.get("device_files_missing", [])
     ]
     return tuple(lines)
+
+
+def _arm(arm: Mapping[str, Any]) -> FittedArm:
+    name = str(arm["name"])
+    return FittedArm(layout=tuple(arm["layout"]), name=name, fits=bool(arm["fits"]), words=name + _misfit(arm))
 
 
 def _misfit(arm: Mapping[str, Any]) -> str:

@@ -18,6 +18,7 @@ from parlay.evidence.measured import Measured, measure
 from parlay.evidence.outcome import LEAST_LAYOUTS
 from parlay.report.page.curves import points_for, windows
 from parlay.report.page.fits import Fit, read_fit
+from parlay.report.page.outlook import Outlook, outlook_of
 from parlay.report.page.provenance import Provenance, provenance_of
 from parlay.report.page.questions import log_path_energy
 from parlay.report.page.relations import Relations, relations_of
@@ -57,15 +58,17 @@ class Question:
         relations: their coefficients.
         verdict: the same in words.
         curves: identity of a trial -> its thinned learning curve; two studies may have the same trial.
-        is_fit: whether its trials are the arms of a fit, which has a verdict of its own: a handful of layouts chosen
-            by scores says nothing about scores.
+        outlook: the most accurate layout, and what goes on.
+        fit: the fit whose arms its trials are; it has a verdict of its own: a handful of layouts chosen by scores says
+            nothing about scores.
     """
 
     measured: Measured
     relations: Relations
     verdict: Verdict
     curves: Mapping[str, list[float]]
-    is_fit: bool = False
+    outlook: Outlook
+    fit: Fit | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +100,7 @@ class Page:
     @property
     def questions(self) -> list[Question]:
         """The groups whose verdict is about a score."""
-        return [judged for judged in self.judged if not judged.is_fit]
+        return [judged for judged in self.judged if judged.fit is None]
 
     @property
     def rows(self) -> list[tuple[int, Row]]:
@@ -148,9 +151,15 @@ def gather(folders: Sequence[Path], *, title: str | None = None, command: str = 
         curves = curves_of(source, points)
         for measured in groups:
             relations = relations_of(measured)
-            verdict = judge(measured, relations)
             judged.append(
-                Question(measured=measured, relations=relations, verdict=verdict, curves=curves, is_fit=fit is not None)
+                Question(
+                    measured=measured,
+                    relations=relations,
+                    verdict=judge(measured, relations),
+                    curves=curves,
+                    outlook=outlook_of(measured, source, fit),
+                    fit=fit,
+                )
             )
         provenance.append(provenance_of(name, source, groups))
         with suppress(InputError):  # a weights.json that is not there, or is none of parlay's
@@ -199,6 +208,12 @@ def _panel(judged: Question, points: int) -> dict[str, Any]:
         "study": measured.study,
         "name": measured.title,
         "training": measured.training,
+        "arms": {}
+        if judged.fit is None
+        else {
+            layout: {"name": arm.name, "fits": arm.fits, "words": arm.words}
+            for layout, arm in judged.fit.by_layout.items()
+        },
         "groups": list(measured.first.trial.network.group_names),
         "energy_is_log": max(logs) > LARGEST_PLAIN
         or max((p for p in paths if p is not None), default=0) > LARGEST_PLAIN,

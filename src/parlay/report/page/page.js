@@ -7,6 +7,7 @@ for (const trial of TRIALS) {
   trial.energy = plain(trial.log_energy);
   trial.path_energy = panel.has_path_energy ? plain(trial.log_path_energy) : null;
   trial.study = panel.study;
+  trial.arm = panel.arms[trial.layout]?.words ?? null;
   trial.question = `${panel.name}, ${panel.training}`;
 }
 
@@ -46,6 +47,7 @@ function drawFigures() {
   tip.hide();
   const shown = TRIALS.filter(isShown);
   const panels = panelsOf(shown);
+  byId("misfits").hidden = shown.every((trial) => DATA.panels[trial.panel].arms[trial.layout]?.fits ?? true);
   byId("lost").hidden = shown.every((trial) => trial[chosen.y] !== null);
   const [scatters, losses, layouts] = [byId("scatters"), byId("losses"), byId("layouts")];
   for (const holder of [scatters, losses, layouts]) holder.replaceChildren();
@@ -101,9 +103,25 @@ function drawAllWeights() {
   }
 }
 
+function drawAnswers() {
+  for (const holder of document.querySelectorAll(".answer-drawing")) {
+    const layout = holder.dataset.layout;
+    const most = Math.max(...layout.split("-").map(Number));
+    holder.replaceChildren(drawWidths(DATA.panels[Number(holder.dataset.place)], { layout }, most, `Most accurate, ${layout}`, Math.min(520, Math.max(160, holder.clientWidth))));
+  }
+}
+
+// Tables that are wider than their frame say so.
+function markCut() {
+  for (const holder of document.querySelectorAll(".scrolls")) {
+    holder.classList.toggle("cut", holder.querySelector("table").offsetWidth > holder.clientWidth + 1);
+  }
+}
+
 function update() {
   drawFigures();
   table.set(TRIALS.filter(isShown));
+  markCut();
 }
 
 function options(id, entries, key) {
@@ -153,14 +171,16 @@ function begin() {
     if (mark.matches(".point, .curve")) mark.dispatchEvent(new Event("focus")); // the tip goes with its mark
   }, { passive: true });
   beginTheme();
+  drawAnswers();
   update();
   drawAllWeights();
+  for (const details of document.querySelectorAll("details")) details.addEventListener("toggle", markCut);
   let [width, waiting] = [innerWidth, 0];
   addEventListener("resize", () => {
     if (innerWidth === width) return; // a phone's address bar came or went
     width = innerWidth;
     clearTimeout(waiting);
-    waiting = setTimeout(() => { drawFigures(); drawAllWeights(); }, 120);
+    waiting = setTimeout(() => { drawAnswers(); drawFigures(); drawAllWeights(); markCut(); }, 120);
   });
 }
 

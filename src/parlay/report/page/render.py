@@ -80,7 +80,7 @@ def _coefficients(page: Page) -> Html:
 def _fits(page: Page) -> Html:
     if not page.fits:
         return Html("")
-    return _section("fit", "Fit: which layout to ship", sections.fits(page.fits))
+    return _section("fit", "Fit: which layout to ship", sections.fits(page))
 
 
 def _weights(page: Page) -> Html:

@@ -19,7 +19,7 @@ function acrossTitle(key, panel) {
 }
 
 // Trials as marks: one a layout, its runs averaged, or one a run; runs without a result apart.
-function gathered(trials, { x, y, each }) {
+function gathered(panel, trials, { x, y, each }) {
   const groups = new Map();
   for (const trial of trials) {
     const has = trial[y] !== null;
@@ -33,7 +33,7 @@ function gathered(trials, { x, y, each }) {
     if (first[x] === null || first[x] === undefined) continue;
     const values = runs.map((run) => run[y]).filter((value) => value !== null);
     marks.push({
-      runs, first, x: first[x], top: runs.some((run) => run.kind === "top"), lost: !values.length,
+      runs, first, x: first[x], arm: panel.arms[first.layout], top: runs.some((run) => run.kind === "top"), lost: !values.length,
       y: values.length ? mean(values) : null, low: Math.min(...values), high: Math.max(...values),
     });
   }
@@ -43,7 +43,7 @@ function gathered(trials, { x, y, each }) {
 function factsOf(mark, panel, y) {
   const { first, runs } = mark;
   const seeds = runs.map((run) => run.seed).sort((a, b) => a - b).join(", ");
-  const facts = [];
+  const facts = mark.arm ? [["arm", mark.arm.words]] : [];
   if (mark.lost) facts.push(["status", first.status], ...(first.error ? [["error", first.error.slice(0, 160)]] : []));
   else facts.push([UP[y].replace(" (%)", ""), percent(mark.y)]);
   if (runs.length > 1) facts.push(["range", `${fixed(100 * mark.low, 2)} to ${percent(mark.high)}`]);
@@ -57,13 +57,14 @@ function factsOf(mark, panel, y) {
 
 function shapeOf(mark, at, up, size) {
   if (mark.lost) return svg("path", { class: "point lost", d: `M${at - 4} ${up - 4}l8 8m0 -8l-8 8` });
-  if (!mark.top) return svg("circle", { class: "point", cx: at, cy: up, r: size });
+  const misfit = mark.arm && !mark.arm.fits ? " misfit" : "";
+  if (!mark.top) return svg("circle", { class: `point${misfit}`, cx: at, cy: up, r: size });
   const wide = size * 1.35;
-  return svg("path", { class: "point top", d: `M${at} ${up - wide}l${wide} ${wide}l${-wide} ${wide}l${-wide} ${-wide}z` });
+  return svg("path", { class: `point top${misfit}`, d: `M${at} ${up - wide}l${wide} ${wide}l${-wide} ${wide}l${-wide} ${-wide}z` });
 }
 
 function drawScatter(panel, title, trials, options, width) {
-  const marks = gathered(trials, options);
+  const marks = gathered(panel, trials, options);
   const lost = marks.filter((mark) => mark.lost);
   const found = marks.filter((mark) => !mark.lost);
   const height = Math.round(Math.max(260, Math.min(460, width * 0.62)));
@@ -103,33 +104,40 @@ function drawScatter(panel, title, trials, options, width) {
   return root;
 }
 
-// Names at the most accurate mark and at both ends, each at the first place around its mark that covers no mark, range
-// or name and lies inside the figure; none where there is no such place.
+// Names of arms, or at the most accurate mark and at both ends: each at the first place around its mark that is nearer
+// to it than to any other mark, covers no mark, range or name and lies inside the figure; none where there is no such
+// place, since a name beside another's mark is read as the other's.
+const DIRECTIONS = [0, 180, 20, 160, 340, 200, 45, 135, 315, 225, 90, 270];
+
 function named(marks, axes) {
   if (!marks.length) return [];
   const best = marks.reduce((a, b) => (b.y > a.y ? b : a));
+  const ends = [best, marks[0], marks[marks.length - 1]];
   const taken = [];
-  const covers = ({ from, to, up }) =>
-    taken.some((other) => Math.abs(other.up - up) < 13 && from < other.to && to > other.from) ||
-    marks.some((mark) => mark.at > from - 6 && mark.at < to + 6 && mark.up > up - 15 && mark.up < up + 7) ||
-    marks.some((mark) => mark.high > mark.low && mark.at > from && mark.at < to && axes.y(100 * mark.high) < up + 2 && axes.y(100 * mark.low) > up - 10) ||
-    up - 10 < axes.top - 12 || up > axes.bottom || from < 0 || to > axes.right + 8;
+  const away = (box, mark) => Math.hypot(Math.max(box.left - mark.at, 0, mark.at - box.right), Math.max(box.top - mark.up, 0, mark.up - box.bottom));
+  const covers = (box, own) => {
+    const near = away(box, own);
+    return taken.some((other) => box.left < other.right + 4 && other.left < box.right + 4 && box.top < other.bottom && other.top < box.bottom) ||
+      near < 6 || marks.some((mark) => mark !== own && away(box, mark) < Math.max(1.3 * near, 6)) ||
+      marks.some((mark) => mark.high > mark.low && mark.at > box.left - 1 && mark.at < box.right + 1 && axes.y(100 * mark.high) < box.bottom && axes.y(100 * mark.low) > box.top) ||
+      box.left < 0 || box.right > axes.right + 8 || box.top < axes.top - 12 || box.bottom > axes.bottom;
+  };
   const labels = [];
-  for (const mark of new Set([best, marks[0], marks[marks.length - 1]])) {
-    const text = mark.first.layout;
+  const isArmEach = marks.every((one) => one.arm) && new Set(marks.map((one) => one.arm)).size === marks.length;
+  for (const mark of new Set(isArmEach ? [best, ...marks] : ends)) {
+    const text = mark.arm?.name ?? mark.first.layout;
     if (text.length > 28) continue;
-    const side = mark.at > (axes.left + axes.right) / 2 ? -1 : 1;
-    const span = text.length * 6.6;
-    const [top, bottom] = [Math.min(mark.up - 5, axes.y(100 * mark.high)), Math.max(mark.up + 5, axes.y(100 * mark.low))];
-    const [above, below, beside] = [[-5, top - 6], [-5, bottom + 14], [11, mark.up + 4]];
-    for (const [away, up] of mark === best ? [above, beside, below] : [below, beside, above]) {
-      const x = mark.at + side * away;
-      const box = { up, from: side < 0 ? x - span : x, to: side < 0 ? x : x + span };
-      if (covers(box)) continue;
-      taken.push(box);
-      labels.push(svg("text", { class: "named", x, y: up, "text-anchor": side < 0 ? "end" : "start", "aria-hidden": "true" }, text));
-      break;
-    }
+    const [wide, tall] = [text.length * 7, 13];
+    const tries = [8, 11, 15, 20].flatMap((gap) => DIRECTIONS.map((degrees) => {
+      const [across, up] = [Math.cos((degrees * Math.PI) / 180), Math.sin((degrees * Math.PI) / 180)];
+      const middle = mark.at + gap * across + (wide / 2) * Math.max(-1, Math.min(1, 1.5 * across));
+      const level = mark.up - gap * up - (tall / 2) * Math.max(-1, Math.min(1, 1.5 * up));
+      return { middle, left: middle - wide / 2, right: middle + wide / 2, top: level - tall / 2, bottom: level + tall / 2 };
+    }));
+    const box = tries.find((one) => !covers(one, mark));
+    if (!box) continue;
+    taken.push(box);
+    labels.push(svg("text", { class: "named", x: box.middle, y: box.bottom - 3, "text-anchor": "middle", "aria-hidden": "true" }, text));
   }
   return labels;
 }

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 from parlay.calibrated import CalibratedScore
 from parlay.evidence import Correlation, Outcome
 from parlay.evidence.outcome import LEAST_LAYOUTS
+from parlay.layout import format_layout
 from parlay.report.page.fits import HEADS, Fit
 from parlay.report.page.gather import Page, Question
 from parlay.report.page.markup import Html, element, joined
@@ -27,15 +28,20 @@ def summary(page: Page) -> str:
     """All verdicts in one sentence."""
     asked = page.questions
     counts = Counter(judged.verdict.outcome for judged in asked)
+    toys = sum(judged.verdict.is_toy for judged in asked)
     if len(asked) == 1:
-        return asked[0].verdict.headline
+        return asked[0].verdict.headline + (" It is a toy, and no evidence." if toys else "")
     parts = [f"in {counts[outcome]} {SUMMARIES[outcome]}" for outcome in Outcome if counts[outcome]]
-    return f"Of {len(asked)} questions: {'; '.join(parts)}."
+    are_toys = f" {toys} of them {'is a toy' if toys == 1 else 'are toys'}, and no evidence." if toys else ""
+    return f"Of {len(asked)} questions: {'; '.join(parts)}.{are_toys}"
 
 
 def verdicts(page: Page) -> Html:
     """One card a question."""
-    return joined(*(_card(judged, alone=len(page.questions) == 1) for judged in page.questions))
+    alone = len(page.questions) == 1
+    return joined(
+        *(_card(place, judged, alone=alone) for place, judged in enumerate(page.judged) if judged.fit is None)
+    )
 
 
 def coefficients(page: Page) -> Html:
@@ -48,9 +54,9 @@ def weights(found: Mapping[str, CalibratedScore]) -> Html:
     return joined(*(_weights(place, study, score) for place, (study, score) in enumerate(found.items())))
 
 
-def fits(found: Sequence[Fit]) -> Html:
+def fits(page: Page) -> Html:
     """One verdict, one table of arms and the winner's files a fit."""
-    return joined(*(_fit(fit) for fit in found))
+    return joined(*(_fit(fit, page) for fit in page.fits))
 
 
 def provenance(page: Page) -> Html:
@@ -76,17 +82,33 @@ def provenance(page: Page) -> Html:
     )
 
 
-def _card(judged: Question, *, alone: bool) -> Html:
+def _answer(place: int, judged: Question) -> Html:
+    """The most accurate layout of a group of trials, drawn where the script runs, and what to do next."""
+    outlook = judged.outlook
+    text = [element("p", outlook.standing), element("p", f"{outlook.purpose}:", class_="note")]
+    text.append(_commands([outlook.command]))
+    if outlook.best is None:
+        return element("div", *text, class_="answer")
+    best = format_layout(outlook.best)
+    name = [element("span", f" {outlook.name}")] if outlook.name else []
+    heading = element("p", element("small", "Most accurate"), " ", element("strong", best), *name, class_="best-layout")
+    drawing = element("div", class_="answer-drawing best", data_place=str(place), data_layout=best)
+    return element("div", element("div", heading, *text), drawing, class_="answer")
+
+
+def _card(place: int, judged: Question, *, alone: bool) -> Html:
     """One question; where it is the only one, its headline stands above the card already."""
     verdict, measured = judged.verdict, judged.measured
+    badge = "toy" if verdict.is_decided_by_toy else SLUGS[verdict.outcome]
     cautions = [element("ul", *(element("li", text) for text in verdict.cautions), class_="cautions")]
     return element(
         "article",
-        element("p", measured.study, class_="study"),
+        element("p", f"{measured.study}: {measured.title}, {measured.training}", class_="study"),
+        _answer(place, judged),
         element("h3", question(measured)),
         element(
             "p",
-            element("span", verdict.outcome.value, class_=f"badge {SLUGS[verdict.outcome]}"),
+            element("span", verdict.word, class_=f"badge {badge}"),
             *([] if alone else [" ", element("strong", verdict.headline)]),
         ),
         element("p", " ".join(verdict.reasons)),
@@ -192,7 +214,9 @@ def _weights(place: int, study: str, found: CalibratedScore) -> Html:
     )
 
 
-def _fit(fit: Fit) -> Html:
+def _fit(fit: Fit, page: Page) -> Html:
+    own = [(place, judged) for place, judged in enumerate(page.judged) if judged.fit is fit]
+    toys = dict.fromkeys(judged.measured.toy for _, judged in own if judged.measured.toy)
     body = [
         element(
             "tr",
@@ -204,7 +228,9 @@ def _fit(fit: Fit) -> Html:
     return element(
         "div",
         element("h3", fit.study),
-        element("p", element("strong", f"{fit.verdict[:1].upper()}{fit.verdict[1:]}.")),
+        *(element("div", _answer(place, judged), class_="card") for place, judged in own),
+        element("p", element("strong", f"{fit.verdict[:1].upper()}{fit.verdict[1:]}."), class_="verdict"),
+        *(element("p", f"A toy, and no evidence: {toy}.") for toy in toys),
         element("p", fit.about, class_="note"),
         _table(f"{fit.study}: arms", HEADS, body),
         _facts(fit.layouts),

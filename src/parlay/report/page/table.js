@@ -5,7 +5,7 @@ const MORE = 100;
 const DATA = JSON.parse(byId("data").textContent);
 // What layouts are chosen by: validation where every trial with an accuracy has it, else the test.
 const CHOOSES = DATA.trials.validation_accuracy.some((value) => value !== null) && DATA.trials.accuracy.every((value, row) => value === null || DATA.trials.validation_accuracy[row] !== null) ? "validation_accuracy" : "accuracy";
-const OWN = [["study", "Study", "text"], ["question", "Question", "text"]];
+const OWN = [["study", "Study", "text"], ["question", "Question", "text"], ["arm", "Arm", "text"]];
 const ENERGIES = [["energy", "Energy", "2"], ["path_energy", "Path energy", "3"]]; // of the logarithms that a trial has
 const COLUMNS = [...OWN, ...DATA.columns.flatMap((column) => (column[0] === "log_energy" ? ENERGIES : [column]))].filter(([, heading]) => heading);
 const TEXTS = new Set([...OWN, ...DATA.columns].filter(([, , format]) => format === "text").map(([key]) => key));

@@ -37,12 +37,24 @@ class Verdict:
         headline: as a sentence.
         reasons: sentences with the numbers that it rests on.
         cautions: sentences on what limits it.
+        is_toy: whether the trials are no evidence, whatever they say; the first caution has the reason.
     """
 
     outcome: Outcome
     headline: str
     reasons: tuple[str, ...]
     cautions: tuple[str, ...]
+    is_toy: bool
+
+    @property
+    def word(self) -> str:
+        """The word; what was decided by a toy says so."""
+        return f"{self.outcome} (a toy)" if self.is_decided_by_toy else str(self.outcome)
+
+    @property
+    def is_decided_by_toy(self) -> bool:
+        """Whether there is a word that could be taken for evidence, and is none."""
+        return self.is_toy and self.outcome is not Outcome.OPEN
 
 
 def judge(measured: Measured, relations: Relations) -> Verdict:
@@ -62,7 +74,11 @@ def judge(measured: Measured, relations: Relations) -> Verdict:
         reasons.append("Which of them is better is another question: parlay study compare answers it.")
     outcome = relations.relation.outcome
     return Verdict(
-        outcome=outcome, headline=HEADLINES[outcome], reasons=tuple(reasons), cautions=tuple(_cautions(measured))
+        outcome=outcome,
+        headline=HEADLINES[outcome],
+        reasons=tuple(reasons),
+        cautions=tuple(_cautions(measured)),
+        is_toy=bool(measured.toy),
     )
 
 
@@ -133,8 +149,8 @@ def _percent(share: float) -> str:
 
 def _cautions(measured: Measured) -> Iterator[str]:
     """What limits the verdict, most important first."""
-    if measured.first.data_name == "digits":
-        yield "The digits are a toy problem: they show that everything runs, and are no evidence."
+    if measured.toy:
+        yield f"A toy, and no evidence: {measured.toy}."
     repeated = [one.accuracies for one in measured.layouts if len(one.accuracies) > 1]
     if repeated:
         spread = 100 * math.sqrt(math.fsum(map(statistics.variance, repeated)) / len(repeated))

@@ -2,22 +2,21 @@
 
 function drawWidths(panel, entry, most, name, width) {
   const widths = entry.layout.split("-").map(Number);
-  const [height, top] = [124, 18];
-  const room = height - top - 16;
+  const [height, top] = [148, 18];
+  const [room, ground] = [height - top - 16, height - 16];
   const step = Math.min(84, width / widths.length);
   const root = svg("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": `${name}: ${widths.map((size, place) => `${panel.groups[place] ?? place + 1} ${size}`).join(", ")}` });
-  const middle = top + room / 2;
   const names = panel.groups.length === widths.length && panel.groups.every((group) => group.length * 6.5 <= step) ? panel.groups : widths.map((_, place) => `w${place + 1}`);
   const sparse = Math.max(1, Math.ceil(24 / step));
-  root.append(svg("line", { class: "axis", x1: 0, x2: step * widths.length, y1: middle, y2: middle }));
+  root.append(svg("line", { class: "axis", x1: 0, x2: step * widths.length, y1: ground, y2: ground }));
   widths.forEach((size, place) => {
-    const tall = Math.max(1.5, (size / most) * room);
-    const bar = svg("rect", { class: "bar", x: place * step + step * 0.12, y: middle - tall / 2, width: step * 0.76, height: tall, rx: Math.min(2.5, step / 6) });
+    const tall = Math.max(3, Math.sqrt(size / most) * room); // square roots: beside 164 channels 2 are still a bar
+    const bar = svg("rect", { class: "bar", x: place * step + step * 0.12, y: ground - tall, width: step * 0.76, height: tall, rx: Math.min(2.5, step / 6) });
     bar.append(svg("title", {}, `${panel.groups[place] ?? names[place]}: ${size}`));
     root.append(bar);
     if (place % sparse) return;
     const at = place * step + step / 2;
-    root.append(svg("text", { class: "bar-label", x: at, y: middle - tall / 2 - 4, "text-anchor": "middle" }, number(size)));
+    root.append(svg("text", { class: "bar-label", x: at, y: ground - tall - 4, "text-anchor": "middle" }, number(size)));
     if (step >= 40) root.append(svg("text", { x: at, y: height - 1, "text-anchor": "middle" }, names[place]));
   });
   return root;

@@ -40,6 +40,16 @@ class WrittenPage:
             "bytes": self.size,
             "title": self.page.title,
             "trials": len(self.page.rows),
+            "most_accurate": [
+                {
+                    "study": judged.measured.study,
+                    "panel": judged.measured.title,
+                    "layout": judged.outlook.best,
+                    "standing": judged.outlook.standing,
+                    "next": judged.outlook.command,
+                }
+                for judged in self.page.judged
+            ],
             "panels": [
                 {
                     "study": judged.measured.study,
@@ -48,6 +58,7 @@ class WrittenPage:
                     "layouts": len(judged.measured.layouts),
                     "left_out": judged.measured.left_out,
                     "verdict": str(judged.verdict.outcome),
+                    "toy": judged.verdict.is_toy,
                     "headline": judged.verdict.headline,
                     "reasons": list(judged.verdict.reasons),
                     "cautions": list(judged.verdict.cautions),

@@ -16,7 +16,7 @@ from parlay.layout import Layout
 from parlay.paper.figures import drawn_figures
 from parlay.paper.judge_claims import gather
 from parlay.paper.results import read_results
-from parlay.report.labels import Mark, distance, place_label
+from parlay.report.mark_names import Mark, distance, place_label
 from parlay.report.scatter import ScatterData, ScatterPoint, draw_scatter, plot_scatter
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -25,8 +25,8 @@ __all__ = ["Box", "Mark", "NamedMarks", "distance", "place_label", "write_names"
 
 RADIUS = 4.0
 """Points that a mark takes up around its middle; the largest are 3.4."""
-LEAD = 1.5
-"""Points by which every other mark must be farther from a name than its own: less cannot be seen at a glance."""
+LEAD = 1.3
+"""Every other mark must be so many times as far from a name as its own: less cannot be seen at a glance."""
 GAPS = (5.5, 7.0, 9.0, 12.0, 16.0)
 """Points from a mark to its name, the nearest first; beyond the last an eye no longer joins the two."""
 DIRECTIONS = (0, 180, 20, 160, 340, 200, 45, 135, 315, 225, 90, 270, 68, 112, 292, 248)
@@ -109,7 +109,7 @@ def place_label(
                 continue
             near = distance(box, mark.x, mark.y)
             others = (distance(box, one.x, one.y) for place, one in enumerate(marks) if place != own)
-            if near < RADIUS or any(far < max(near + LEAD, RADIUS) for far in others):
+            if near < RADIUS or any(far < max(LEAD * near, RADIUS) for far in others):
                 continue
             if any(_overlap(box, (one.x - 1, one.x + 1, one.low, one.high)) for one in bars):
                 continue
