@@ -68,8 +68,8 @@ HIGH, LOW = [0.80, 0.81, 0.79], [0.70, 0.71, 0.69]
 def test_the_first_named_is_what_others_are_compared_with(names: list[str], reference: Layout, words: str):
     """B against A is A against B with the other sign."""
     found = compare_layouts(trials({A: LOW, B: HIGH}), names)
-    assert (found.reference.layout, found.chosen) == (reference, "the first named")
-    assert found.sentence.startswith(words) and found.sentence.endswith(" on test")
+    assert (found.comparison.reference, found.chosen) == (reference, "the first named")
+    assert found.comparison.sentence.startswith(words) and found.comparison.sentence.endswith(" on test")
     assert found.command is None
 
 
@@ -77,34 +77,34 @@ def test_without_names_the_best_on_validation_is_compared_with():
     """Where images were held out they choose; without any it is the first planned, since the test chooses nothing."""
     held = {A: LOW, B: HIGH, C: LOW}
     found = compare_layouts(trials({A: HIGH, B: LOW, C: LOW}, held))
-    assert (found.reference.layout, found.chosen) == (B, "the best on validation")
+    assert (found.comparison.reference, found.chosen) == (B, "the best on validation")
     found = compare_layouts(trials({A: LOW, B: HIGH, C: HIGH}))
-    assert (found.reference.layout, found.chosen) == (A, "the first planned")
-    assert found.sentence == "better than 4-6: 5-5 (+10.0), 6-4 (+10.0)"
+    assert (found.comparison.reference, found.chosen) == (A, "the first planned")
+    assert found.comparison.sentence == "better than 4-6: 5-5 (+10.0), 6-4 (+10.0)"
 
 
 def test_validation_and_test_have_to_agree():
     """What validation finds and the test does not confirm is not decided, and what contradicts neither."""
     level = [0.75, 0.752, 0.748]
-    one = compare_layouts(trials({A: level, B: level}, {A: LOW, B: HIGH}), ["4-6", "5-5"]).others[0]
+    one = compare_layouts(trials({A: level, B: level}, {A: LOW, B: HIGH}), ["4-6", "5-5"]).comparison.others[0]
     assert one.validation is not None
     assert (one.validation.outcome, one.test.outcome, one.outcome) == (Outcome.HOLDS, Outcome.OPEN, Outcome.OPEN)
     assert one.undecided is one.test
     against = compare_layouts(trials({A: HIGH, B: LOW}, {A: LOW, B: HIGH}), ["4-6", "5-5"])
-    assert against.sentence.endswith("validation and test contradict")
+    assert against.comparison.sentence.endswith("validation and test contradict")
 
 
 def test_holm_counts_every_comparison():
     """Of three layouts, p of the clearer difference is doubled."""
     some = {A: [0.70, 0.71, 0.69], B: [0.73, 0.732, 0.721], C: [0.705, 0.70, 0.71]}
-    found = {one.layout.layout: one.test for one in compare_layouts(trials(some), []).others}
+    found = {one.layout: one.test for one in compare_layouts(trials(some), []).comparison.others}
     assert found[B].p is not None and found[B].p_holm == pytest.approx(2 * found[B].p)
 
 
 def test_only_seeds_of_both_count():
     """Pairs are made of the seeds that both have, and the rest is told; fewer than three are no test."""
     found = compare_layouts(trials({A: LOW, B: HIGH[:2]}))
-    [one] = found.others
+    [one] = found.comparison.others
     assert (one.test.seeds, one.test.p, one.outcome) == (2, None, Outcome.OPEN)
     assert found.notes == ("seeds that only one of two layouts has are left out of their comparison",)
     assert found.command == "parlay study run runs/x --n-seeds 4"
@@ -117,7 +117,7 @@ def test_how_many_images_were_counted(data: str, images: int | None, known: int 
     """It is kept of every trial; of older ones it is known for data that parlay brings, else said to be unknown."""
     same = [0.75, 0.75, 0.75]
     found = compare_layouts(trials({A: same, B: [v + 1 / 48 for v in same]}, images=images, data=data))
-    [one] = found.others
+    [one] = found.comparison.others
     assert one.test.images == known == found.to_json()["test_images"]
     assert (one.test.p is None) == (known is None)
     assert one.outcome is (Outcome.HOLDS if known == 10_000 else Outcome.OPEN)
@@ -128,7 +128,7 @@ def test_trials_trained_otherwise_are_told_and_not_mixed():
     some, others = trials({A: LOW, B: HIGH}), trials({A: HIGH, B: LOW}, steps=50)
     both = Trials(path=some.path, rows=(*others.rows[:4], *some.rows))
     found = compare_layouts(both, ["4-6", "5-5"])
-    assert found.others[0].test.mean == pytest.approx(0.1)
+    assert found.comparison.others[0].test.mean == pytest.approx(0.1)
     assert found.notes == ("4 trials were trained otherwise than fast, 100 steps, fp32, and are not compared",)
 
 

@@ -9,19 +9,19 @@ from __future__ import annotations
 import math
 import shlex
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from parlay.errors import InputError, StudyError
+from parlay.evidence.compared import Comparison, Runs, compare_runs
 from parlay.evidence.measured import Measured, MeasuredLayout, measure
-from parlay.evidence.outcome import Outcome
-from parlay.evidence.paired import Difference, differences, spread
+from parlay.evidence.paired import spread
 from parlay.layout import Layout, format_layout, parse_layout
 from parlay.study import Kind, ModelNetwork, Row
 from parlay.study.reading import Trials
 
-__all__ = ["Compared", "LayoutComparison", "compare_layouts", "images_tested"]
+__all__ = ["LayoutComparison", "compare_layouts", "images_tested"]
 
 KNOWN_TEST_IMAGES = {"cifar10": 10_000, "cifar100": 10_000, "digits": 901}
 """Test images of data sets that parlay brings, for trials that were kept before their number was."""
@@ -30,45 +30,6 @@ MOST_NAMED = 12
 
 MOST_ADVISED = 100
 """Seeds beyond which no command is advised: who needs more is after a difference that hardly matters."""
-WORDS = {
-    Outcome.HOLDS: "better than",
-    Outcome.FAILS: "worse than",
-    Outcome.OPEN: f"{Outcome.OPEN} to tell from",
-}
-
-Runs = dict[int, float]
-"""Seed -> accuracy, 0 to 1."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Compared:
-    """One layout beside the reference; differences are its accuracy minus the reference's.
-
-    Attributes:
-        layout: with its trials.
-        test: on the test images.
-        validation: on the images that were set aside; None where there are none.
-    """
-
-    layout: MeasuredLayout
-    test: Difference
-    validation: Difference | None
-
-    @property
-    def outcome(self) -> Outcome:
-        """The word for "it is better than the reference": the one that validation and test agree on."""
-        if self.validation is None or self.validation.outcome is self.test.outcome:
-            return self.test.outcome
-        return Outcome.OPEN
-
-    @property
-    def undecided(self) -> Difference | None:
-        """The difference that more seeds would have to decide, validation first; None where all is decided."""
-        if self.outcome is not Outcome.OPEN:
-            return None
-        if self.validation is not None and self.validation.outcome is Outcome.OPEN:
-            return self.validation
-        return self.test if self.test.outcome is Outcome.OPEN else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,8 +39,8 @@ class LayoutComparison:
     Attributes:
         folder: of the study.
         measured: the trials that can be compared, all trained alike.
-        reference: the layout that the others are compared with.
-        others: the others, in order.
+        layouts: what is compared, the reference first.
+        comparison: of the others with the reference.
         chosen: why the reference is it, in words.
         notes: what else the study holds that is not compared, a sentence each.
         is_study: whether the study can be resumed, or is a trials.csv alone.
@@ -87,48 +48,16 @@ class LayoutComparison:
 
     folder: Path
     measured: Measured
-    reference: MeasuredLayout
-    others: tuple[Compared, ...]
+    layouts: tuple[MeasuredLayout, ...]
+    comparison: Comparison
     chosen: str
     notes: tuple[str, ...]
     is_study: bool
 
     @property
-    def layouts(self) -> tuple[MeasuredLayout, ...]:
-        """The reference, then the others."""
-        return (self.reference, *(one.layout for one in self.others))
-
-    @property
-    def sentence(self) -> str:
-        """The verdict: on the one other layout, or on all that there are."""
-        reference = format_layout(self.reference.layout)
-        if len(self.others) == 1:
-            return _words(self.others[0], reference)
-        parts: list[str] = []
-        for outcome, what in WORDS.items():
-            some = [one for one in self.others if one.outcome is outcome]
-            names = [f"{format_layout(one.layout.layout)} ({_signed(one.test.mean)})" for one in some]
-            if names:
-                parts.append(f"{what} {reference}: {', '.join(names)}")
-        nearest = self._nearest
-        if nearest is not None and nearest.undecided is not None:
-            parts.append(
-                f"the nearest to an answer is {format_layout(nearest.layout.layout)}: {nearest.undecided.outlook}"
-            )
-        return "; ".join(parts)
-
-    @property
-    def _nearest(self) -> Compared | None:
-        """The open pair that the fewest more seeds would decide."""
-        some = [(found.more_seeds, one) for one in self.others if (found := one.undecided) is not None]
-        known = [(number, one) for number, one in some if number is not None]
-        return min(known, key=lambda pair: pair[0])[1] if known else None
-
-    @property
     def command(self) -> str | None:
         """What adds about the seeds that would decide the nearest open pair; None where nothing, or nobody, would."""
-        nearest = self._nearest
-        more = None if nearest is None or nearest.undecided is None else nearest.undecided.more_seeds
+        more = self.comparison.more_seeds
         seeds = 1 + max(row.trial.seed for one in self.layouts for row in one.rows)
         if more is None or not self.is_study or seeds + more > MOST_ADVISED:
             return None
@@ -142,21 +71,12 @@ class LayoutComparison:
         held = f"{first.trial.validation:,} validation and " if first.trial.validation else ""
         lines = [
             f"{first.trial.network.title} on {first.data_name}, {self.measured.training}; {held}{images}; compared with"
-            f" {format_layout(self.reference.layout)}, {self.chosen}",
-            f"verdict: {self.sentence}",
+            f" {format_layout(self.comparison.reference)}, {self.chosen}",
+            f"verdict: {self.comparison.sentence}",
             *([f"next: {self.command}"] if self.command else []),
             *(f"note: {note}" for note in self.notes),
         ]
         return "\n".join(lines)
-
-    def rows(self) -> list[dict[str, Any]]:
-        """The differences as the rows of one table, a layout's on validation before its on the test images."""
-        return [
-            {"layout": list(one.layout.layout), "minus": list(self.reference.layout), "on": on, **facts}
-            for one in self.others
-            for on, found in (("validation", one.validation), ("test", one.test))
-            if (facts := _difference(found)) is not None
-        ]
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values; accuracies and differences are shares, 0 to 1."""
@@ -168,19 +88,11 @@ class LayoutComparison:
             "training": self.measured.training,
             "test_images": images_tested(self.measured.complete),
             "validation_images": first.trial.validation,
-            "reference": list(self.reference.layout),
+            "reference": list(self.comparison.reference),
             "reference_is": self.chosen,
             "layouts": [_facts(one) for one in self.layouts],
-            "comparisons": [
-                {
-                    "layout": list(one.layout.layout),
-                    "verdict": str(one.outcome),
-                    "validation": _difference(one.validation),
-                    "test": _difference(one.test),
-                }
-                for one in self.others
-            ],
-            "verdict": self.sentence,
+            "comparisons": [one.to_json() for one in self.comparison.others],
+            "verdict": self.comparison.sentence,
             "next": self.command,
             "notes": list(self.notes),
         }
@@ -212,19 +124,24 @@ def compare_layouts(trials: Trials, names: Sequence[str] = ()) -> LayoutComparis
     reference, chosen = _reference(group, wanted)
     rivals = [one for one in _chosen(group, wanted) if one is not reference]
     notes = [*_left_out(group, groups), *_unpaired(reference, rivals)]
-    rivals = [one for one in rivals if _pairs(reference, one, "accuracy")]
+    rivals = [one for one in rivals if _common(reference, one)]
     if not rivals:
         raise StudyError(
             f"study {folder}: {format_layout(reference.layout)} has no seed in common with another layout;"
             f" 'parlay study run {folder} --n-seeds 3' trains every layout with the same"
         )
-    test = _differences(reference, rivals, "accuracy", images_tested(group.complete))
-    held = _differences(reference, rivals, "validation_accuracy", group.first.trial.validation or None)
+    some = (reference, *rivals)
+    comparison = compare_runs(
+        test={one.layout: _runs(one, "accuracy") for one in some},
+        test_images=images_tested(group.complete),
+        validation={one.layout: _runs(one, "validation_accuracy") for one in some},
+        validation_images=group.first.trial.validation or None,
+    )
     return LayoutComparison(
         folder=folder,
         measured=group,
-        reference=reference,
-        others=tuple(Compared(layout=one, test=test[one.layout], validation=held.get(one.layout)) for one in rivals),
+        layouts=some,
+        comparison=comparison,
         chosen=chosen,
         notes=tuple(notes),
         is_study=trials.is_study,
@@ -282,17 +199,9 @@ def _runs(one: MeasuredLayout, measure: str) -> Runs:
     return {row.trial.seed: value for row in one.rows if (value := getattr(row, measure)) is not None}
 
 
-def _pairs(reference: MeasuredLayout, one: MeasuredLayout, measure: str) -> list[tuple[float, float]]:
-    """Accuracies of both, a pair for each seed that both have."""
-    other, this = _runs(reference, measure), _runs(one, measure)
-    return [(other[seed], this[seed]) for seed in sorted(other.keys() & this.keys())]
-
-
-def _differences(
-    reference: MeasuredLayout, rivals: Sequence[MeasuredLayout], measure: str, images: int | None
-) -> dict[Layout, Difference]:
-    pairs = {format_layout(one.layout): some for one in rivals if (some := _pairs(reference, one, measure))}
-    return {parse_layout(name): found for name, found in differences(pairs, images=images).items()}
+def _common(reference: MeasuredLayout, one: MeasuredLayout) -> int:
+    """How many seeds both have on the test images."""
+    return len(_runs(reference, "accuracy").keys() & _runs(one, "accuracy").keys())
 
 
 def _left_out(group: Measured, groups: Sequence[Measured]) -> list[str]:
@@ -309,7 +218,7 @@ def _left_out(group: Measured, groups: Sequence[Measured]) -> list[str]:
 
 def _unpaired(reference: MeasuredLayout, rivals: Sequence[MeasuredLayout]) -> list[str]:
     """Seeds that only one of two layouts has."""
-    common = [len(_pairs(reference, one, "accuracy")) for one in rivals]
+    common = [_common(reference, one) for one in rivals]
     lone = [format_layout(one.layout) for one, number in zip(rivals, common, strict=True) if not number]
     notes = [f"no seed in common with {format_layout(reference.layout)}: {', '.join(lone)}"] if lone else []
     dropped = sum(len(one.rows) - number for one, number in zip(rivals, common, strict=True) if number)
@@ -317,24 +226,6 @@ def _unpaired(reference: MeasuredLayout, rivals: Sequence[MeasuredLayout]) -> li
     if dropped or missing:
         notes.append("seeds that only one of two layouts has are left out of their comparison")
     return notes
-
-
-def _words(one: Compared, reference: str) -> str:
-    name = format_layout(one.layout.layout)
-    told = one.test.points(" on test")
-    if one.outcome is Outcome.HOLDS:
-        return f"{name} is better than {reference}: {told}"
-    if one.outcome is Outcome.FAILS:
-        return f"{name} is worse than {reference}: {told}"
-    if one.validation is not None:
-        told = f"{one.validation.points(' on validation')}, {told}"
-    outlook = f"; {one.undecided.outlook}" if one.undecided is not None else "; validation and test contradict"
-    return f"{Outcome.OPEN} to tell {name} from {reference}: {told}{outlook}"
-
-
-def _signed(difference: float) -> str:
-    """Points with a sign."""
-    return f"{round(100 * difference, 1) + 0.0:+.1f}"
 
 
 def _facts(one: MeasuredLayout) -> dict[str, Any]:
@@ -355,7 +246,3 @@ def _accuracy(one: MeasuredLayout, measure: str) -> dict[str, Any] | None:
         return None
     mean, deviation = spread(values)
     return {"mean": mean, "sd": deviation, "values": values}
-
-
-def _difference(found: Difference | None) -> dict[str, Any] | None:
-    return None if found is None else {**asdict(found), "more_seeds": found.more_seeds, "verdict": str(found.outcome)}

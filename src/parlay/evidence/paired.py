@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from parlay.evidence.outcome import Outcome, decide
 from parlay.evidence.statistics import holm
@@ -99,6 +100,10 @@ class Difference:
         if self.seeds_needed is None:
             return f"a test takes {seeds}"
         return f"about {seeds} would decide it, if mean and spread stay as they are"
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values; shares, 0 to 1."""
+        return {**asdict(self), "more_seeds": self.more_seeds, "verdict": str(self.outcome)}
 
     @property
     def _untested(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -262,4 +262,4 @@ def _spread(values: Sequence[float]) -> dict[str, Any]:
 
 
 def _compared(found: Difference | None) -> dict[str, Any] | None:
-    return None if found is None else {**asdict(found), "verdict": str(found.outcome)}
+    return None if found is None else found.to_json()

@@ -15,11 +15,12 @@ from parlay.layout import format_layout
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from parlay.evidence.compared import Comparison
     from parlay.evidence.comparison import LayoutComparison
     from parlay.evidence.measured import MeasuredLayout
     from parlay.evidence.paired import Difference
 
-__all__ = ["compare"]
+__all__ = ["compare", "differences_table"]
 
 
 @command("parlay study compare runs/digits 8-12-16 6-12-18")
@@ -42,13 +43,13 @@ def compare(folder: Path, layouts: tuple[str, ...], as_json: bool, as_csv: bool)
         click.echo(document(found.to_json()))
         return
     if as_csv:
-        for line in csv_lines(found.rows()):
+        for line in csv_lines(found.comparison.rows()):
             click.echo(line)
         return
     from parlay.cli.terminal import plain_console
 
     console = plain_console()
-    for table in (_accuracies(found), _differences(found)):
+    for table in (_accuracies(found), differences_table(found.comparison)):
         console.print(table)
         console.print()
     console.print(found.summary(), soft_wrap=True)
@@ -58,7 +59,7 @@ def _accuracies(found: LayoutComparison) -> Table:
     """A line a layout: what it costs, and its accuracy in per cent, mean ± standard deviation over seeds."""
     from parlay.cli.terminal import table_of
 
-    has_validation = any(one.validation is not None for one in found.others)
+    has_validation = any(one.validation is not None for one in found.comparison.others)
     measures = {**({"validation %": "validation_accuracy"} if has_validation else {}), "test %": "accuracy"}
     table = table_of("layout", "params", "MACs", "seeds", *measures)
     for one in found.layouts:
@@ -69,14 +70,14 @@ def _accuracies(found: LayoutComparison) -> Table:
     return table
 
 
-def _differences(found: LayoutComparison) -> Table:
+def differences_table(found: Comparison) -> Table:
     """A line for each layout but the reference: its difference in points, with the interval and p after Holm."""
     from parlay.cli.terminal import table_of
 
-    first = f"minus {format_layout(found.reference.layout)}"
+    first = f"minus {format_layout(found.reference)}"
     table = table_of(first, "on", "points", "95 %", "p Holm", "seeds", "verdict")
     for one in found.others:
-        name = format_layout(one.layout.layout)
+        name = format_layout(one.layout)
         if one.validation is not None:
             table.add_row(name, "validation", *_difference(one.validation))
             name = ""
