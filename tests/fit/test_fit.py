@@ -23,6 +23,7 @@ from parlay.fit import Arm, Standing, choose_arms, judge
 from parlay.fit.measure_trials import MeasuredTrial
 from parlay.fit.result import exceeded
 from parlay.graph import WidthGraph, trace
+from parlay.layout import format_layout
 from parlay.retrofit import Limits
 from parlay.retrofit.scaling import keeps_budget, largest_scaling, random_layout
 
@@ -96,6 +97,21 @@ def test_arms_keep_the_limits(graph: WidthGraph) -> None:
     names = list(itertools.chain.from_iterable(arm.names for arm in arms))
     assert sorted(names) == ["energy-layer", "original", "path-energy", "random", "uniform"]
     assert all(graph.flash_bytes()(arm.layout) <= 1400 for arm in arms[1:])
+
+
+def test_given_layouts_are_arms_under_the_same_limits(graph: WidthGraph) -> None:
+    """Called by their widths, marked where they do not fit; one that is an arm already, or today's, is no other."""
+    limits = Limits(flash="1400", max_macs="none")
+    usual, _ = choose_arms(graph, limits, time_limit=5)
+    energy = next(arm for arm in usual if "energy-layer" in arm.names)
+    large, small = (9, 9, 9), (4, 4, 4)
+    arms, _ = choose_arms(graph, limits, given=[graph.layout, energy.layout, large, small], time_limit=5)
+    found = {arm.layout: arm for arm in arms}
+    assert (found[large].names, found[large].fits) == (("9-9-9",), False)
+    assert (found[small].names, found[small].fits) == (("4-4-4",), True)
+    assert found[graph.layout].names == usual[0].names
+    assert found[energy.layout].names == (*energy.names, format_layout(energy.layout))
+    assert len(arms) == len(usual) + 2
 
 
 def test_arms_of_one_layout_are_one(graph: WidthGraph) -> None:

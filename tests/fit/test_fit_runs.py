@@ -229,6 +229,53 @@ def test_other_code_of_the_model_is_told(
     assert f"- T{said[1:]}" in (folder / "winner" / "MODEL_CARD.md").read_text()
 
 
+@pytest.fixture(scope="module")
+def between(spec: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any], list[str]]:
+    """A fit with two layouts of the user's own, one above the limit; its folder, its document and its command."""
+    folder = tmp_path_factory.mktemp("given") / "study"
+    seeds = [*OPTIONS[:4], "--n-seeds", "3", *OPTIONS[6:]]
+    command = ["fit", spec, *seeds, "--flash", "1400", "--max-macs", "none", "--layouts", "3-4-5, 9-9-9"]
+    return folder, answer(*command, "--study", folder), command
+
+
+def test_given_layouts_are_compared_with_each_other(
+    between: tuple[Path, dict[str, Any], list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By what ships, on validation, then test, seed by seed: the numbers are those of the arms, and the verdict has it.
+
+    Whoever asks again is shown the differences as `study compare` shows them.
+    """
+    folder, found, command = between
+    arms = {arm["name"]: arm for arm in found["arms"]}
+    small, large = arms["3-4-5"], arms["9-9-9"]
+    assert (small["predicted_to_fit"], large["predicted_to_fit"]) == (True, False)
+    given = found["given"]
+    assert given["reference"] == [3, 4, 5] and [one["layout"] for one in given["comparisons"]] == [[9, 9, 9]]
+    [one] = given["comparisons"]
+    for on, key in (("validation", "validation_accuracy"), ("test", "int8_accuracy")):
+        values = [b - a for a, b in zip(small[key]["values"], large[key]["values"], strict=True)]
+        assert one[on]["mean"] == pytest.approx(sum(values) / 3) and one[on]["seeds"] == 3
+        assert one[on]["p_holm"] == one[on]["p"] is not None
+        assert one[on]["low"] < one[on]["mean"] < one[on]["high"] and "more_seeds" in one[on]
+    assert f"; of the layouts given, {given['verdict']}" in found["verdict"] and "9-9-9" in given["verdict"]
+    assert "of the layouts given" in (folder / "winner" / "MODEL_CARD.md").read_text()
+    assert run([*command, "--study", str(folder)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    place = next(number for number, line in enumerate(lines) if line.startswith("minus 3-4-5"))
+    assert lines[place + 1].split()[:2] == ["9-9-9", "validation"] and lines[place + 2].split()[0] == "test"
+
+
+def test_given_layouts_are_part_of_the_question(
+    between: tuple[Path, dict[str, Any], list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Others in the same folder are another question; what is no layout of the model is refused before anything."""
+    folder, _, command = between
+    line = complaint(capsys, *command[:-1], "3-4-5", "--study", folder)
+    assert "layouts was [[3, 4, 5], [9, 9, 9]], is [[3, 4, 5]]" in line
+    for text, words in (("3-4", "layout of"), ("best", "layout: got 'best'")):
+        assert words in complaint(capsys, *command[:-1], text, "--study", folder / "new")
+
+
 def test_device_files_are_files_of_the_winner(
     fitted: tuple[Path, dict[str, Any]], spec: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

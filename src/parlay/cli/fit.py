@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from parlay.data import Dataset
     from parlay.fit import FitResult, Told
+    from parlay.layout import Layout
+    from parlay.study import ModelNetwork
 
 __all__ = ["fit"]
 
@@ -37,6 +39,12 @@ class ArmOptions:
     model_arg: tuple[str, ...] = factory_option()
     device: DeviceOptions = field(metadata=record(DeviceOptions))
     fences: FenceOptions = field(metadata=record(FenceOptions))
+    layouts: tuple[str, ...] = option(
+        "--layouts",
+        metavar="A,B,...",
+        multiple=True,
+        help="Your own layouts as arms besides ('original': today's); several are compared with the first; repeatable.",
+    )
     val: int | None = option(
         "--val", type=int, help="Training images set aside to choose by; default a tenth, at most 5,000."
     )
@@ -56,6 +64,18 @@ class ArmOptions:
 
         usual = None if self.given else QUICK_SEEDS if self.quick else SEEDS
         return seeds_from(usual if self.seeds is None else self.seeds, self.given)
+
+    def own_layouts(self, network: ModelNetwork) -> tuple[Layout, ...]:
+        """The user's own layouts, in the order named.
+
+        Raises:
+            InputError: for a text that is no layout of the model.
+        """
+        from parlay.layout import parse_layout
+        from parlay.study import Kind
+
+        names = [name.strip() for text in self.layouts for name in text.split(",")]
+        return tuple(network.today if name == Kind.ORIGINAL else parse_layout(name) for name in names)
 
     def validation(self, data: Dataset) -> int:
         """Images set aside."""
@@ -81,9 +101,9 @@ def fit(
     Or to the verdict that no layout is better than the model SPEC as it is.
 
     Trains the model as it is, the layouts of highest energy and of the recommended score, uniform scaling and a random
-    layout, all under the device's limits, all the same way, as one study that goes on where it stopped. Ends with one
-    verdict, and the winner's files in DIR/winner. SPEC is as in 'parlay trace', limits and their defaults as in
-    'parlay retrofit'.
+    layout, all under the device's limits, all the same way, as one study that goes on where it stopped; and your own
+    --layouts. Ends with one verdict, and the winner's files in DIR/winner. SPEC is as in 'parlay trace', limits and
+    their defaults as in 'parlay retrofit'.
     """
     from parlay.documents import document
     from parlay.fit import FitQuestion
@@ -108,6 +128,7 @@ def fit(
         seeds=seeds,
         validation=arms.validation(data),
         fences=vars(arms.fences),
+        layouts=arms.own_layouts(network),
         steps=how.steps,
         precision=None if how.precision == "auto" else how.precision,
         is_quick=arms.quick,
@@ -168,6 +189,7 @@ def _teller(bar: ProgressBar) -> Told:
 
 def _print(result: FitResult, folder: Path) -> None:
     """The verdict, the arms, the files; what the numbers mean stands in the card."""
+    from parlay.cli.study.compare import differences_table
     from parlay.cli.terminal import plain_console
     from parlay.fit.card import CARD
     from parlay.report.page.fits import device_lines
@@ -175,7 +197,8 @@ def _print(result: FitResult, folder: Path) -> None:
     content = result.to_json()
     console = plain_console()
     console.print(f"verdict: {result.sentence}", soft_wrap=True)
-    for table in arm_tables(content["arms"]):
+    between = [] if result.given is None else [differences_table(result.given)]
+    for table in (*arm_tables(content["arms"]), *between):
         console.print(table)
     lines = (
         f"winner: {result.verdict.winner}; {', '.join(str(path) for path in result.files)}",

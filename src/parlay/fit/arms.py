@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ from parlay.documents import finite
 from parlay.errors import InputError
 from parlay.evidence.scores import RECOMMENDED
 from parlay.graph import WidthGraph
-from parlay.layout import Layout
+from parlay.layout import Layout, format_layout
 from parlay.problem import Problem
 from parlay.retrofit import Limits, Retrofit, retrofit_or_conflict
 from parlay.retrofit.scaling import budget_use, keeps_budget, largest_scaling, random_layout
@@ -19,7 +19,7 @@ from parlay.solver import Conflict, Progress
 __all__ = ["ENERGY", "ORIGINAL", "RANDOM", "UNIFORM", "Arm", "choose_arms"]
 
 ORIGINAL, ENERGY, UNIFORM, RANDOM = "original", "energy-layer", "uniform", "random"
-"""Names of the arms; the fifth bears the recommended score's."""
+"""Names of the arms; the fifth bears the recommended score's, those that the user gave are called by their layouts."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +57,7 @@ def choose_arms(
     graph: WidthGraph,
     limits: Limits,
     *,
+    given: Sequence[Layout] = (),
     seed: int = 0,
     time_limit: float | None = None,
     progress: Callable[[Progress], None] | None = None,
@@ -67,6 +68,7 @@ def choose_arms(
     Args:
         graph: the traced model.
         limits: what the device allows.
+        given: the user's own layouts, whether they keep the limits or not.
         seed: of the random layout.
         time_limit: seconds for each of the two searches.
         progress: told how the searches go.
@@ -94,6 +96,9 @@ def choose_arms(
         ratio = f"{float(scaled.multiplier):.4g} ({scaled.multiplier})"
         how = f"every width times {ratio}, rounded down: the largest number that keeps every limit"
         layouts.setdefault(scaled.layout, {})[UNIFORM] = how
+    for layout in given:
+        if layout != graph.layout:
+            layouts.setdefault(layout, {})[format_layout(layout)] = "given"
     drawn = random_layout(problem, seed=seed, others=layouts)
     how = (
         f"widths drawn evenly within their ranges (seed {seed}, draw {drawn.draws}), scaled together to the largest"

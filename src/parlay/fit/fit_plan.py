@@ -11,7 +11,7 @@ from typing import Any
 from parlay.documents import SCHEMA_VERSION, document, without_folders, write_atomically
 from parlay.errors import StudyError
 from parlay.fit.arms import ENERGY, ORIGINAL, RANDOM, UNIFORM, Arm
-from parlay.layout import Layout
+from parlay.layout import Layout, format_layout
 from parlay.study import Kind, ModelNetwork, Planned, Trial
 from parlay.study.trial_network import file_and_factory
 from parlay.train.recipe import Recipe
@@ -21,7 +21,7 @@ __all__ = ["FILE", "FitPlan", "read_plan", "refuse_others", "trials_of", "write_
 FILE = "fit.json"
 KIND = "parlay fit"
 KINDS = {ORIGINAL: Kind.ORIGINAL, ENERGY: Kind.TOP, UNIFORM: Kind.GIVEN, RANDOM: Kind.SAMPLE}
-"""Name of an arm -> its reason among a study's; the recommended score's is as the energy's."""
+"""Name of an arm -> its reason among a study's; the recommended score's is as the energy's, a layout's is given."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +50,11 @@ class FitPlan:
     def seeds(self) -> tuple[int, ...]:
         """The seeds of every arm."""
         return tuple(self.question["seeds"])
+
+    @property
+    def given(self) -> tuple[Layout, ...]:
+        """The user's own layouts, which are compared with each other besides; none in a plan of an earlier parlay."""
+        return tuple(tuple(layout) for layout in self.question.get("layouts") or ())
 
     def arm_of(self, layout: Layout) -> Arm:
         """The arm that has this layout."""
@@ -138,11 +143,15 @@ def trials_of(plan: FitPlan, network: ModelNetwork, recipe: Recipe) -> list[Plan
                 validation=plan.question["validation images"],
                 precision=plan.precision,
             ),
-            kinds=frozenset(KINDS.get(name, Kind.TOP) for name in arm.names),
+            kinds=frozenset(_kind(name, arm) for name in arm.names),
         )
         for seed in plan.seeds
         for arm in plan.arms
     ]
+
+
+def _kind(name: str, arm: Arm) -> Kind:
+    return KINDS.get(name, Kind.GIVEN if name == format_layout(arm.layout) else Kind.TOP)
 
 
 def _pairs(first: Mapping[str, Any], second: Mapping[str, Any]) -> Sequence[tuple[str, Any, Any]]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from parlay.documents import document, write_atomically
+from parlay.evidence.compared import Comparison, compare_runs
 from parlay.evidence.paired import Difference, spread
 from parlay.fit.arms import ORIGINAL, UNIFORM, Arm
 from parlay.fit.fit_plan import FitPlan
@@ -75,6 +76,7 @@ class FitResult:
         winner_facts: what was re-measured on these files.
         caveats: what should be known about the trainings, a sentence each.
         failures: how many trainings failed, why, and what that leaves out; empty where none did.
+        given: the user's own layouts compared with the first of them, by what ships; None where there are not two.
     """
 
     plan: FitPlan
@@ -87,12 +89,14 @@ class FitResult:
     winner_facts: Mapping[str, Any] = field(default_factory=dict)
     caveats: tuple[str, ...] = ()
     failures: str = ""
+    given: Comparison | None = None
 
     @property
     def sentence(self) -> str:
         """The verdict, labelled where it is a first answer only, and with what failed."""
         quick = f"quick, a first answer only ({self.plan.steps:,} steps): " if self.plan.is_quick else ""
-        parts = [f"{quick}{self.verdict.sentence}", self.misfits, self.failures]
+        given = "" if self.given is None else f"of the layouts given, {self.given.sentence}"
+        parts = [f"{quick}{self.verdict.sentence}", given, self.misfits, self.failures]
         return "; ".join(part for part in parts if part)
 
     @property
@@ -132,6 +136,7 @@ class FitResult:
             "seeds": list(self.seeds),
             "validation_images": self.plan.question["validation images"],
             "arms": [self._arm(found) for found in self.arms],
+            "given": None if self.given is None else self.given.to_json(),
             "files": [f"{path.parent.name}/{path.name}" for path in self.files],
             "winner_files": dict(self.winner_facts),
         }
@@ -209,13 +214,15 @@ def conclude(
         validation_images=plan.question["validation images"],
         test_images=test_images,
     )
+    seeds = tuple(dict.fromkeys(planned.trial.seed for planned in trials))
     return FitResult(
         plan=plan,
         spec=network.spec,
         data_name=data_name,
         arms=tuple(found),
         verdict=verdict,
-        seeds=tuple(dict.fromkeys(planned.trial.seed for planned in trials)),
+        seeds=seeds,
+        given=_between(plan, found, seeds, test_images=test_images),
     )
 
 
@@ -242,6 +249,19 @@ def exceeded(limits: Limits, graph: WidthGraph, measured: MeasuredTrial) -> tupl
         f"{words} {amount:,} bytes for {limit:,}"
         for words, amount, limit in found
         if amount is not None and limit is not None and amount > limit
+    )
+
+
+def _between(plan: FitPlan, arms: Sequence[ArmResult], seeds: Sequence[int], *, test_images: int) -> Comparison | None:
+    """The user's own layouts compared with the first of them."""
+    if len(plan.given) < 2:
+        return None
+    given = [next(one for one in arms if one.arm.layout == layout) for layout in plan.given]
+    return compare_runs(
+        test={one.arm.layout: dict(zip(seeds, one.shipped, strict=True)) for one in given},
+        test_images=test_images,
+        validation={one.arm.layout: dict(zip(seeds, one.validation, strict=True)) for one in given},
+        validation_images=plan.question["validation images"],
     )
 
 

@@ -17,6 +17,7 @@ from parlay.fit.measure_trials import export_untrained, measure_trials, network_
 from parlay.fit.quantise import logits_of, session_of
 from parlay.fit.result import FitResult, conclude, write_result
 from parlay.graph import WidthGraph
+from parlay.layout import Layout
 from parlay.retrofit import Limits
 from parlay.solver import Progress
 from parlay.study import (
@@ -68,6 +69,7 @@ class FitQuestion:
         steps: batches of each training; the recipe's if None, or what ten minutes allow where it is quick.
         seeds: of every arm, at least two.
         validation: training images set aside to choose by.
+        layouts: the user's own, arms besides; two or more are compared with each other, too.
         precision: fp32 or bf16; None leaves it to the plan of a study that has one.
         is_quick: a first answer in some ten minutes.
         random_seed: of the random layout.
@@ -81,6 +83,7 @@ class FitQuestion:
     seeds: Sequence[int]
     validation: int
     fences: Mapping[str, Any] = field(default_factory=dict)
+    layouts: Sequence[Layout] = ()
     steps: int | None = None
     precision: str | None = None
     is_quick: bool = False
@@ -92,6 +95,8 @@ class FitQuestion:
             raise InputError("--steps", given=self.steps, allowed="1 or more")
         if len(set(self.seeds)) < 2:
             raise InputError("seeds", given=len(set(self.seeds)), allowed="two or more: one has no spread")
+        for layout in self.layouts:
+            self.network.check(layout)
         if self.data.multi_label:
             raise InputError("data", given=f"{self.data.name}, several labels an image", allowed="one label an image")
         if self.validation < 1:
@@ -109,6 +114,7 @@ class FitQuestion:
             "recipe": self.recipe.numbers(),
             "steps": steps,
             "seeds": list(self.seeds),
+            "layouts": [list(layout) for layout in dict.fromkeys(self.layouts)] or None,
             "validation images": self.validation,
             "precision": self.precision,
             "seed of the random layout": self.random_seed,
@@ -236,6 +242,7 @@ def _planned(
     arms, problem = choose_arms(
         graph,
         asked.limits,
+        given=asked.layouts,
         seed=asked.random_seed,
         time_limit=asked.time_limit,
         progress=told.searching,
