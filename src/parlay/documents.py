@@ -52,7 +52,8 @@ def portable(path: Path | str) -> str:
     return Path(path).name if Path(path).expanduser().is_absolute() or ".." in Path(path).parts else str(path)
 
 
-FOLDERS = re.compile(r"(?<![\w./~-])[~/](?!/)(?:[^/\s:;,'\"]*/)+")
+NAME = r"[^/\s:;,'\"]"
+FOLDERS = re.compile(rf"(?<![\w./~-])(?:/(?!/)(?:{NAME}+/)+|~{NAME}*/(?:{NAME}+/)*)")
 """The folders of an absolute path inside a text; what is left is the name. An address of the web has none."""
 
 

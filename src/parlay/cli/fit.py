@@ -41,7 +41,7 @@ class ArmOptions:
     fences: FenceOptions = field(metadata=record(FenceOptions))
     layouts: tuple[str, ...] = option(
         "--layouts",
-        metavar="A,B,...",
+        metavar="A,B",
         multiple=True,
         help="Your own layouts as arms besides ('original': today's); several are compared with the first; repeatable.",
     )
