@@ -16,16 +16,15 @@ from unittest.mock import patch
 
 import numpy as np
 
+from benchmarks.channel_bench import graph
 from benchmarks.pool import Pool
 from parlay.energy import get_score
 from parlay.evidence import posterior as model
-from parlay.evidence.fitting import space_of
 from parlay.evidence.population import Population, bins, read_table
 from parlay.evidence.scores import RECOMMENDED
 from parlay.evidence.statistics import spearmans
 from parlay.evidence.uncertainty import cluster_draws, interval, resampled_means
 
-LAYERS = (3, 1, 1, 1, 3, 1, 1)
 COUNTS = (4, 8, 16, 32)
 RESAMPLES = 2000
 
@@ -35,16 +34,16 @@ def read_resnets(table: Path) -> Population:
     return read_table(
         table,
         widths=[f"c{g}" for g in range(7)],
-        layers=LAYERS,
         accuracy=["acc1", "acc2", "acc3"],
         params="params",
         macs="flops",
+        network=graph(),
     )
 
 
 def ranked(population: Population, rows: list[np.ndarray], count: int, repetitions: int, prior: str, power: float):
     """Spearman on the rest of every bin, (bins,)."""
-    space, found = space_of(population.group_names, population.layers), []
+    space, found = population.space, []
     for place, members in enumerate(rows):
         one = population.take(members)
         pool = Pool.of(one.widths, space=space, score=get_score(prior))
@@ -86,7 +85,7 @@ def main() -> None:
     arguments = parser.parse_args()
     population = read_resnets(arguments.table)
     rows = bins(population, 0.01, least=arguments.min_bin)
-    space = space_of(population.group_names, population.layers)
+    space = population.space
     print(f"{len(rows)} bins of {arguments.min_bin} networks or more, {arguments.repetitions} draws each\n")
     print("| | " + " | ".join(f"n = {count}" for count in COUNTS) + " |")
     print("|---|" + "---|" * len(COUNTS))

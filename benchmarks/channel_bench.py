@@ -27,10 +27,11 @@ from torch.nn import functional
 from parlay.graph import WidthGraph, trace
 from parlay.resources import Resource
 
-__all__ = ["LARGEST", "ChannelBenchResNet", "Table", "fitted", "graph", "network", "read_table"]
+__all__ = ["LARGEST", "ChannelBenchResNet", "Table", "fitted", "graph", "network", "read_table", "smallest"]
 
 LARGEST = (256, 256, 256, 512, 512, 512, 512)
 """Widths of the largest network; the benchmark has every quarter of each."""
+SMALLEST = tuple(width // 4 for width in LARGEST)
 
 CLASSES, SIDE = 10, 32
 
@@ -81,12 +82,16 @@ def network(widths: Sequence[int], seed: int = 0) -> nn.Module:
         return ChannelBenchResNet(widths)
 
 
+def smallest() -> nn.Module:
+    """The smallest network of the benchmark, for ``parlay evaluate --model benchmarks/channel_bench.py:smallest``."""
+    return network(SMALLEST)
+
+
 @cache
 def graph() -> WidthGraph:
     """The smallest network of the benchmark, traced: its seven groups are c0 to c6, in this order."""
-    smallest = tuple(width // 4 for width in LARGEST)
-    traced = trace(network(smallest), torch.zeros(1, 3, SIDE, SIDE))
-    assert traced.layout == smallest
+    traced = trace(smallest(), torch.zeros(1, 3, SIDE, SIDE))
+    assert traced.layout == SMALLEST
     return traced
 
 

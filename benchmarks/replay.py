@@ -23,7 +23,7 @@ from benchmarks.pool import Pool, thompson
 from benchmarks.rivals import RIVALS, levels_of
 from parlay.energy import get_score
 from parlay.errors import InputError
-from parlay.evidence.fitting import population_space, prior_values
+from parlay.evidence.fitting import prior_values
 from parlay.evidence.population import Population, bins
 from parlay.evidence.scores import RECOMMENDED
 from parlay.evidence.uncertainty import cluster_draws, interval, resampled_means
@@ -139,7 +139,7 @@ def _repetitions(name: str, asked: int, runs: int) -> int:
 
 
 def _bin(population: Population, prior: str) -> _Bin:
-    accuracy, widths, space = population.accuracy, population.widths, population_space(population)
+    accuracy, widths, space = population.accuracy, population.widths, population.space
     picks = {name: prior_values(get_score(name), space, widths).argmax() for name in (ENERGY, prior)}
     others = (accuracy.sum(axis=1, keepdims=True) - accuracy) / (population.runs - 1)  # K, runs
     return _Bin(

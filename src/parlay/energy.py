@@ -17,7 +17,7 @@ from typing import NamedTuple, final
 
 from parlay.documents import finite
 from parlay.errors import InputError, unknown
-from parlay.layout import ActivationStep, Layout, WidthSpace, presumed_connections
+from parlay.layout import ActivationStep, Layout, WidthSpace
 from parlay.terms import (
     FixedMeanLogLog,
     FixedRegionsLogLog,
@@ -194,10 +194,11 @@ class PathEnergy(Score):
     name = "path-energy"
     source = "parlay; Eq. 3 over the paths of Veit et al. 2016, with harmonic means as widths (docs/scores.md)"
     summary = "mean over paths of the sum over their layers of ln ln(2 n_in n_out / (n_in + n_out))"
-    needs = ("widths", "layers")
+    needs = ("widths", "connections")
 
     def terms(self, space: WidthSpace) -> Terms:
-        links = space.connections or presumed_connections([group.multiplicity for group in space.groups])
+        if not space.connections:
+            raise _needs_network(self)
         return _step_terms(
             space,
             [
@@ -207,7 +208,7 @@ class PathEnergy(Score):
                     fixed_inputs=link.fixed_inputs if link.source is None else 0,
                     share=link.count * link.share,
                 )
-                for link in links
+                for link in space.connections
             ],
         )
 
@@ -247,13 +248,17 @@ class StepEnergy(Score):
 
     def terms(self, space: WidthSpace) -> Terms:
         if not space.steps:
-            raise InputError(
-                "score",
-                given="step-energy for widths without their network",
-                allowed="a family's layouts, or a traced model's",
-                remedy="name the model, or take energy-layer",
-            )
+            raise _needs_network(self)
         return _step_terms(space, space.steps)
+
+
+def _needs_network(score: Score) -> InputError:
+    return InputError(
+        "score",
+        given=f"{score.name} for widths without their network",
+        allowed="a family's layouts, or a traced model's",
+        remedy="name the model, or take energy-group",
+    )
 
 
 class _Summand(NamedTuple):

@@ -219,42 +219,6 @@ class ActivationStep:
         return (*(end for end in (self.source, self.target) if end is not None), *self.carriers)
 
 
-def presumed_connections(layers: Sequence[int], *, in_channels: int = 3) -> tuple[Connection, ...]:
-    """Connections of a network of which only the number of layers that each width sets is known.
-
-    A width that sets m > 1 layers is taken for a stream that m - 1 residual blocks write to, and the widths of one
-    layer that follow it, up to m - 1 of them, for the inner widths of these blocks; where there are fewer, the other
-    blocks read and write the stream. Everything else is taken for a chain. A family or a trace knows better.
-
-    Args:
-        layers: layers per group, in the order of the forward pass.
-        in_channels: channels of the image.
-
-    >>> [(c.source, c.target, str(c.share)) for c in presumed_connections([2, 1, 1])]
-    [(None, 0, '1'), (0, 1, '1/2'), (1, 0, '1/2'), (0, 2, '1')]
-    """
-    found: list[Connection] = []
-    half = Fraction(1, 2)
-    stream: int | None = None  # the group that the next part of the chain reads
-    blocks = 0  # blocks of the stream whose inner width has not been met
-    for group, count in enumerate(layers):
-        if count == 1 and blocks:
-            assert stream is not None
-            found.append(Connection(source=stream, target=group, share=half))
-            found.append(Connection(source=group, target=stream, share=half))
-            blocks -= 1
-            continue
-        if blocks:
-            assert stream is not None
-            found.append(Connection(source=stream, target=stream, count=blocks, share=half))
-        found.append(Connection(source=stream, target=group, fixed_inputs=in_channels if stream is None else 0))
-        stream, blocks = group, count - 1
-    if blocks:
-        assert stream is not None
-        found.append(Connection(source=stream, target=stream, count=blocks, share=half))
-    return tuple(found)
-
-
 @dataclass(frozen=True, kw_only=True)
 class WidthSpace:
     """Every layout that may be chosen, before any budget.

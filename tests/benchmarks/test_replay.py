@@ -7,10 +7,11 @@ from benchmarks.replay import lines, replay
 from benchmarks.rivals import RIVALS, levels_of
 
 from parlay import InputError, get_score
-from parlay.evidence.fitting import space_of
 from parlay.evidence.population import Population, TrainedLayout, population_from
+from parlay.families import plain
 
-NAMES, LAYERS = ("a", "b", "c"), (1, 1, 1)
+NAMES = ("a", "b", "c")
+SPACE = plain(depth=3).space
 QUICK = {"least": 30, "trials": 6, "repetitions": 4}
 
 
@@ -24,13 +25,13 @@ def population(*, noise: float = 0.0, runs: int = 3, weights: tuple[float, ...] 
             true = float(np.log(np.log(np.array(widths))) @ np.array(weights))
             accuracy = tuple((true + noise * rng.standard_normal(runs)).tolist())
             networks.append(TrainedLayout(widths=widths, accuracy=accuracy, params=size, macs=1))
-    return population_from(networks, name="made", group_names=NAMES, layers=LAYERS)
+    return population_from(networks, name="made", group_names=NAMES, structure=SPACE)
 
 
 def pool() -> Pool:
     """Layouts of equal sum, so that the energy's best is the middle one."""
     widths = np.array([(a, b, 96 - a - b) for a in range(8, 65, 8) for b in range(8, 65, 8) if a + b <= 88])
-    return Pool.of(widths, space=space_of(NAMES, LAYERS), score=get_score("energy-layer"))
+    return Pool.of(widths, space=SPACE, score=get_score("energy-layer"))
 
 
 def test_loop_begins_with_the_score_and_never_trains_twice() -> None:
@@ -91,7 +92,7 @@ def test_gain_is_above_the_median_on_runs_that_did_not_choose() -> None:
         TrainedLayout(widths=(int(w), 9), accuracy=tuple(a.tolist()), params=500, macs=1)
         for w, a in zip(widths, accuracy, strict=True)
     ]
-    made = population_from(networks, name="made", group_names=("a", "b"), layers=(1, 1))
+    made = population_from(networks, name="made", group_names=("a", "b"), structure=plain(depth=2).space)
     found = replay(made, least=30, trials=39, repetitions=2, methods=("top",), prior="energy-layer")
     every = np.argsort(-widths)[:39]
     by_hand = [accuracy[every[accuracy[every, r].argmax()], 1 - r] - 19.5 for r in (0, 1)]

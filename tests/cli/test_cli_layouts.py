@@ -60,7 +60,9 @@ def test_solve_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert all(s["weights"] == 38592 for s in facts["solutions"])
 
 
-EVERY_SCORE = pytest.mark.parametrize("score", ["energy-group", "sum-log", "pair-harmonic", "path-energy", "step-energy"])
+EVERY_SCORE = pytest.mark.parametrize(
+    "score", ["energy-group", "sum-log", "pair-harmonic", "path-energy", "step-energy"]
+)
 
 
 @EVERY_SCORE

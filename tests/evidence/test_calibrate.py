@@ -1,6 +1,9 @@
 """Fitted weights: the posterior against closed forms, shrinkage, held-out pairs, warnings, the command and its file."""
 
 import json
+from collections.abc import Sequence
+from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +13,32 @@ from parlay import InputError, get_score, plain, solve
 from parlay.cli.main import run
 from parlay.documents import document
 from parlay.evidence.calibrate import calibrate, calibrate_population
-from parlay.evidence.fitting import Sample, fit, log_log, prior_values, space_of
+from parlay.evidence.fitting import Sample, fit, log_log, prior_values
 from parlay.evidence.heldout import hold_out
 from parlay.evidence.population import Population, TrainedLayout, population_from
 from parlay.evidence.posterior import SCALES, SHARES, TAU, TAUS
+from parlay.layout import Connection, WidthGroup, WidthSpace
 
 NAMES, LAYERS = ("a", "b", "c", "d"), (3, 1, 1, 2)
-SPACE = space_of(NAMES, LAYERS)
+
+
+def space_of(names: Sequence[str], layers: Sequence[int]) -> WidthSpace:
+    """Groups of so many layers, about whose connections nothing is known."""
+    groups = zip(names, layers, strict=True)
+    return WidthSpace(groups=tuple(WidthGroup(name=name, multiplicity=count) for name, count in groups))
+
+
+HALF = Fraction(1, 2)
+SPACE = replace(
+    space_of(NAMES, LAYERS),
+    connections=(
+        Connection(target=0, fixed_inputs=3),
+        *(Connection(source=a, target=b, share=HALF) for a, b in ((0, 1), (1, 0), (0, 2), (2, 0))),
+        Connection(source=0, target=3),
+        Connection(source=3, target=3, share=HALF),
+    ),
+)
+"""Two residual blocks on a stream of width a, then one of width d."""
 TRUE = np.array([3.4, 0.6, 1.8, 1.6])
 
 
@@ -38,7 +60,7 @@ def population(count: int, *, seed: int = 0, runs: int = 3) -> Population:
         )
         for w, a in zip(one.widths, one.accuracy, strict=True)
     ]
-    return population_from(networks, name="made", group_names=NAMES, layers=LAYERS)
+    return population_from(networks, name="made", group_names=NAMES, structure=SPACE)
 
 
 def table(path: Path, count: int = 40) -> list[str]:
@@ -50,7 +72,7 @@ def table(path: Path, count: int = 40) -> list[str]:
         for w, acc in zip(made.widths.tolist(), made.accuracy, strict=True)
     ]
     path.write_text("\n".join(lines) + "\n")
-    columns = ["--widths", "a,b,c,d", "--layers", "3,1,1,2", "--accuracy", "r1,r2,r3"]
+    columns = ["--widths", "a,b,c,d", "--accuracy", "r1,r2,r3"]
     return [str(path), *columns, "--params", "params", "--macs", "macs"]
 
 
@@ -197,13 +219,20 @@ def test_networks_of_one_bin_are_judged_by_its_rest() -> None:
         ({"count": 3}, "an integer from 4 to 39"),
         ({"count": 40}, "an integer from 4 to 39"),
         ({"count": 8, "size": 77}, "nearest 1000"),
-        ({"prior": "pair-harmonic"}, "one that differs between the networks"),
     ],
 )
 def test_what_cannot_be_drawn_is_refused(change: dict, words: str) -> None:
-    """Numbers outside the bin, sizes outside the table, and scores blind to the networks are named in one line."""
+    """Numbers outside the bin and sizes outside the table are named in one line."""
     with pytest.raises(InputError, match=words):
         calibrate_population(population(40), **change)
+
+
+def test_scores_blind_to_the_networks_are_refused() -> None:
+    """One that says nothing of them, and one that needs a structure that nobody named."""
+    with pytest.raises(InputError, match="one that differs between the networks"):
+        calibrate(sample(9), space=space_of(NAMES, LAYERS), prior="pair-harmonic")
+    with pytest.raises(InputError, match="how many layers every width sets"):
+        calibrate_population(replace(population(40), structure=None), prior="energy-layer")
 
 
 def test_widths_of_one_are_left_out_and_said() -> None:
@@ -228,13 +257,18 @@ def test_too_few_networks_are_refused() -> None:
 
 def test_command_writes_weights_that_solve_reads(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """calibrate prints weights, held-out quality and warnings; --json is the file that --score reads."""
-    arguments = table(tmp_path / "made.csv")
+    columns = table(tmp_path / "made.csv")
+    assert run(["calibrate", *columns]) == 2
+    assert "name the model of a table with --model" in capsys.readouterr().err
+    arguments = [*columns, "--prior", "energy-group"]
     out = tmp_path / "weights.json"
     assert run(["calibrate", *arguments, "--n", "12", "--out", str(out)]) == 0
     shown = capsys.readouterr().out
     assert "pairs held out" in shown and "the 28 other networks" in shown and "calibrated:" in shown
     assert run(["calibrate", *arguments, "--n", "12", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == json.loads(out.read_text())
-    code = run(["solve", "--depth", "4", "--kernels", "4288", "--score", f"calibrated:{out}"])
+    assert run(["solve", "--depth", "4", "--kernels", "4288", "--score", f"calibrated:{out}"]) == 0
+    capsys.readouterr()
+    code = run(["solve", "--family", "resnet", "--depth", "14", "--kernels", "51248", "--score", f"calibrated:{out}"])
     error = capsys.readouterr().err
     assert code == 2 and "calibrate on trials of this network" in error and error.count("\n") == 1

@@ -6,15 +6,18 @@ import csv
 import gzip
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from scipy import stats
 
 from parlay.cli.main import run
+from parlay.energy import get_score
 from parlay.errors import InputError
 from parlay.evidence import (
     Binning,
@@ -35,6 +38,9 @@ from parlay.evidence import (
 )
 from parlay.evidence.verdict_words import verdict
 from parlay.families import plain
+from parlay.graph import WidthGraph, trace
+from parlay.graph.specs import load_model
+from parlay.layout import WidthGroup, WidthSpace
 from parlay.report.scatter import scatter_data
 from parlay.study import Kind, Row, Trial, csv_text
 from parlay.train import get_recipe
@@ -55,7 +61,7 @@ def population(*, sizes: int = 12, networks: int = 40, runs: int = 3, signal: fl
     return Population(
         name="made",
         group_names=("a", "b"),
-        layers=(1, 1),
+        structure=WidthSpace(groups=(WidthGroup(name="a"), WidthGroup(name="b"))),
         widths=widths,
         accuracy=truth[:, None] + draw.normal(size=(len(truth), runs)),
         params=params,
@@ -65,12 +71,12 @@ def population(*, sizes: int = 12, networks: int = 40, runs: int = 3, signal: fl
 
 def test_a_table_is_read(tmp_path: Path):
     """Widths, runs and costs as they stand; plain and gzipped files say the same; order is kept."""
-    found = read_table(TABLE, **COLUMNS, layers=(2, 1, 1))
+    found = read_table(TABLE, **COLUMNS)
     with TABLE.open() as stream:
         rows = list(csv.DictReader(stream))
     assert found.widths.tolist() == [[int(row[name]) for name in "abc"] for row in rows]
     assert found.accuracy[:, 1].tolist() == [float(row["second"]) for row in rows]
-    assert (found.layers, found.runs, len(found), found.left_out) == ((2, 1, 1), 2, len(rows), 0)
+    assert (found.structure, found.runs, len(found), found.left_out) == (None, 2, len(rows), 0)
     packed = tmp_path / "networks.csv.gz"
     packed.write_bytes(gzip.compress(TABLE.read_bytes()))
     assert (read_table(packed, **COLUMNS).params == found.params).all()
@@ -103,7 +109,7 @@ HEAD = "a,b,c,first,second,params,macs\n"
         (HEAD, {}, "no row"),
         ("", {}, "empty"),
         (HEAD + "1,2,3,,,6,7\n", {}, "no network with an accuracy"),
-        (HEAD + "1,2,3,4,5,6,7\n", {"layers": (1, 2)}, "2 numbers; allowed: 3"),
+        (HEAD + "1,2,3,4,5,6,7\n", {"macs": None}, "both, or a network that counts them"),
         ("a,a,b,c,first,second,params,macs\n", {}, "twice"),
     ],
 )
@@ -142,10 +148,12 @@ def test_bins_have_their_width():
 
 def test_scores_by_hand():
     """Every score of widths 8-16-4 with 3, 1 and 2 layers, worked out by hand."""
+    layers = {"a": 3, "b": 1, "c": 2}
+    groups = tuple(WidthGroup(name=name, multiplicity=count) for name, count in layers.items())
     one = Population(
         name="one",
         group_names=("a", "b", "c"),
-        layers=(3, 1, 2),
+        structure=WidthSpace(groups=groups),
         widths=np.array([[8, 16, 4]]),
         accuracy=np.array([[1.0]]),
         params=np.array([77]),
@@ -185,7 +193,7 @@ def test_figures_are_weighted_means_over_bins():
 
 def test_the_document_has_its_fixed_form(capsys: pytest.CaptureFixture[str]):
     """The named keys are there, one number each; seeds fix everything."""
-    arguments = ["evaluate", str(TABLE), *FLAGS, "--layers", "1,1,1", "--bin", "0.01", "--resamples", "100", "--json"]
+    arguments = ["evaluate", str(TABLE), *FLAGS, "--bin", "0.01", "--resamples", "100", "--json"]
     assert run(arguments) == 0
     text = capsys.readouterr().out
     found = json.loads(text)
@@ -193,7 +201,7 @@ def test_the_document_has_its_fixed_form(capsys: pytest.CaptureFixture[str]):
     named = "spearman ci_low ci_high kendall pearson partial_params partial_macs partial_params_macs concordance"
     for figures in found["scores"].values():
         assert {*named.split(), "gain_top1", "gain_top5", "p_value", "p_holm"} <= set(figures)
-    assert list(found["scores"]) == "energy-group energy-layer sum-log path-energy params macs min-width".split()
+    assert list(found["scores"]) == "energy-group params macs min-width".split()
     assert (found["bins"], found["networks"]) == (2, 36)
     assert found["scores"]["params"]["partial_params"] is None
     assert isinstance(found["one_run"], float) and isinstance(found["ceiling"], float)
@@ -208,7 +216,7 @@ def test_the_tables_are_for_people(capsys: pytest.CaptureFixture[str], monkeypat
     monkeypatch.setenv("COLUMNS", "80")
     assert run(["evaluate", str(TABLE), *FLAGS, "--resamples", "100"]) == 0
     text = capsys.readouterr().out
-    words = ("energy-layer", "min-width", "one training run", "ceiling", "2 bins", "pairs of exactly equal params")
+    words = ("energy-group", "min-width", "one training run", "ceiling", "2 bins", "pairs of exactly equal params")
     assert [word for word in words if word not in text] == []
     assert "…" not in text and max(len(line) for line in text.splitlines()) <= 80
     assert run(["evaluate", str(TABLE), *FLAGS, "--resamples", "100", "--score", "macs"]) == 0
@@ -225,8 +233,9 @@ def test_the_tables_are_for_people(capsys: pytest.CaptureFixture[str], monkeypat
         ([str(TABLE), *FLAGS, "--min-bin", "1"], "at least 3"),
         ([str(TABLE), *FLAGS, "--resamples", "5"], "from 100"),
         ([str(TABLE), *FLAGS, "--seed", "-1"], "--seed"),
-        ([str(TABLE), *FLAGS, "--layers", "1,x"], "whole numbers"),
-        ([str(TABLE), *FLAGS, "--layers", "1,2"], "layers"),
+        ([str(TABLE), *FLAGS, "--score", "energy-layer"], "name the model of a table with --model"),
+        ([str(TABLE), *FLAGS, "--input", "3x8x8"], "without --model"),
+        ([str(TABLE), *FLAGS, "--model", "net.py:net"], "without --input"),
         (["."], "trials.csv"),
         ([".", "--params", "p"], "a study names its own columns"),
     ],
@@ -376,7 +385,7 @@ def test_a_small_study_is_judged(tmp_path: Path, capsys: pytest.CaptureFixture[s
     [held] = populations(measure(rows), name=tmp_path.name)
     assert np.array_equal(read.accuracy, held.accuracy, equal_nan=True) and (read.widths == held.widths).all()
     assert (len(read), read.runs, int(np.isnan(read.accuracy).sum())) == (13, 2, 1)
-    assert (read.layers, read.unit, read.size_name) == ((1, 1), "share, 0 to 1", "weights")
+    assert (len(read.space), read.unit, read.size_name) == (2, "share, 0 to 1", "weights")
     assert run(["evaluate", str(tmp_path), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     energy = found["scores"]["min-width"]
@@ -446,6 +455,25 @@ def test_layouts_that_a_score_chose_do_not_judge(kinds: tuple[set[Kind], ...], j
     assert (found["networks"], found["networks_chosen"]) == (judging, 13 - judging)
 
 
+def test_optima_are_placed_beside_the_layouts_that_judge(tmp_path: Path):
+    """Of the layouts that were chosen, the one a score puts above all that judge, and how many of these it beats."""
+    rows = study_rows(lambda width, seed: width / 30)
+    widths = sorted({row.trial.layout for row in rows})
+    highest = max(widths, key=min)
+    top = [replace(row, kinds=frozenset({Kind.TOP})) for row in rows if row.trial.layout == highest]
+    drawn = [replace(row, kinds=frozenset({Kind.SAMPLE})) for row in rows if row.trial.layout != highest]
+    (tmp_path / "trials.csv").write_text(csv_text([*top, *drawn]))
+    panel = evaluate(read_study(tmp_path), resamples=100).panels[0]
+    mean = measure(top)[0].layouts[0].accuracy
+    others = [one.accuracy for one in measure(drawn)[0].layouts]
+    best = panel["min-width"].optimum
+    assert best is not None
+    assert (best.layout, best.accuracy, best.beats) == (highest, pytest.approx(mean), sum(a < mean for a in others))
+    assert panel["min-width"].to_json()["optimum"]["beats"] == best.beats
+    lowest = score_values("macs", read_study(tmp_path)[0]).max() > top[0].costs["macs"]
+    assert (panel["macs"].optimum is None) == lowest
+
+
 def test_a_table_knows_what_its_study_knows(tmp_path: Path):
     """Failed trials are missing, whether they are read from the study's rows or from its trials.csv."""
     rows = study_rows(lambda width, seed: None if (width, seed) == (9, 1) else width / 30)
@@ -498,6 +526,98 @@ def test_the_order_of_rows_changes_nothing(tmp_path: Path):
     assert found[0] == found[1] == found[2]
 
 
+MODEL = """
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())
+        self.inner = nn.Sequential(nn.Conv2d(4, 6, 3, padding=1), nn.ReLU(), nn.Conv2d(6, 4, 1))
+        self.last = nn.Sequential(nn.Conv2d(4, 8, 1), nn.ReLU())
+        self.head = nn.Linear(8, 5)
+
+    def forward(self, x):
+        x = self.stem(x)
+        x = (x + self.inner(x)).relu()
+        return self.head(self.last(x).mean((2, 3)))
+"""
+
+
+@pytest.fixture
+def modelled(tmp_path: Path) -> tuple[WidthGraph, list[str]]:
+    """A small model, and the options that name it."""
+    (tmp_path / "net.py").write_text(MODEL)
+    spec = f"{tmp_path / 'net.py'}:Net"
+    return trace(load_model(spec), torch.zeros(1, 3, 8, 8)), ["--model", spec, "--input", "3x8x8"]
+
+
+def modelled_table(path: Path, graph: WidthGraph, names: Sequence[str], *, count: int = 40, extra: int = 0) -> None:
+    """Layouts of the model near one size, each with two runs and its costs; ``extra`` parameters more in the table."""
+    draw = np.random.default_rng(3)
+    lines = [",".join((*names, "first", "second", "params", "macs"))]
+    for layout in graph.space.sample(count, 5, low=0.5):
+        runs = (f"{np.log(np.log(np.array(layout) + 1)).sum() + draw.normal(0, 0.1):.4f}" for _ in range(2))
+        lines.append(",".join(map(str, (*layout, *runs, graph.params(layout) + extra, graph.macs(layout)))))
+    path.write_text("\n".join(lines) + "\n")
+
+
+def test_a_models_structure_is_traced(
+    modelled: tuple[WidthGraph, list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    """With --model every score that its graph says something of is judged, and costs need no columns."""
+    graph, model = modelled
+    path = tmp_path / "nets.csv"
+    modelled_table(path, graph, ("a", "b", "c"))
+    columns = ["--widths", "a,b,c", "--accuracy", "first,second", "--bin", "1", "--resamples", "100", "--json"]
+    costs = ["--params", "params", "--macs", "macs"]
+    assert run(["evaluate", str(path), *columns, *costs, *model]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["scores_left_out"] == {}
+    assert {"path-energy", "energy-layer", "entropy", "peak-memory"} <= set(found["scores"])
+    assert run(["evaluate", str(path), *columns, *model]) == 0
+    assert json.loads(capsys.readouterr().out)["scores"] == found["scores"]
+    assert run(["evaluate", str(path), *columns, *costs]) == 0
+    bare = json.loads(capsys.readouterr().out)
+    assert {"energy-layer", "sum-log", "path-energy", "pair-harmonic", "entropy"} <= set(bare["scores_left_out"])
+    assert not set(bare["scores"]) & set(bare["scores_left_out"])
+
+
+def test_columns_are_matched_by_name_or_order(modelled: tuple[WidthGraph, list[str]], tmp_path: Path):
+    """Columns called as the groups are found in any order; others are taken in the order given."""
+    graph, _ = modelled
+    names = [group.name for group in graph.space.groups]
+    modelled_table(tmp_path / "named.csv", graph, names)
+    modelled_table(tmp_path / "other.csv", graph, ("a", "b", "c"))
+    columns: dict[str, Any] = {"accuracy": ("first", "second"), "params": "params", "network": graph}
+    named = read_table(tmp_path / "named.csv", widths=names[::-1], **columns)
+    other = read_table(tmp_path / "other.csv", widths=("a", "b", "c"), **columns)
+    assert named.widths.tolist() == other.widths.tolist()
+    assert named.group_names == tuple(names)
+    for score in ("path-energy", "energy-layer"):
+        terms = get_score(score).terms(graph.space)
+        assert score_values(score, other) == pytest.approx([terms(tuple(row)) for row in other.widths.tolist()])
+
+
+def test_another_network_is_refused(
+    modelled: tuple[WidthGraph, list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    """Columns in another order, too few of them, and widths that the model cannot have: one line, and why."""
+    graph, model = modelled
+    path = tmp_path / "nets.csv"
+    modelled_table(path, graph, ("a", "b", "c"))
+    rest = ["--accuracy", "first,second", "--params", "params", "--macs", "macs", *model]
+    for widths, message in (
+        ("c,b,a", "name --widths in the order of the groups"),
+        ("a,b", "2 columns; allowed: 3, the groups of Net: stem.0, inner.0, last.0"),
+    ):
+        assert run(["evaluate", str(path), "--widths", widths, *rest]) == 2
+        line = capsys.readouterr().err
+        assert message in line and line.count("\n") == 1
+    modelled_table(path, graph, ("a", "b", "c"), extra=4)  # counted a little otherwise, as tables do
+    assert run(["evaluate", str(path), "--widths", "a,b,c", *rest, "--bin", "1", "--resamples", "100"]) == 0
+
+
 @pytest.mark.parametrize("text", ["", "a,b\n1,2\n"])
 def test_a_folder_that_is_no_study(tmp_path: Path, text: str):
     """A trials.csv of something else, and one without a complete trial, are refused in one line."""
@@ -526,8 +646,8 @@ def test_channel_bench_is_reproduced(capsys: pytest.CaptureFixture[str]):
         "macs": (0.73, 0.60, 0.25),
     }
     flags = (
-        "--widths c0,c1,c2,c3,c4,c5,c6 --layers 3,1,1,1,3,1,1 --accuracy acc1,acc2,acc3 --params params --macs flops"
-        " --bin 0.01 --json"
+        "--widths c0,c1,c2,c3,c4,c5,c6 --accuracy acc1,acc2,acc3 --params params --macs flops --bin 0.01 --json"
+        f" --model {ROOT / 'benchmarks' / 'channel_bench.py'}:smallest --input 3x32x32"
     )
     assert run(["evaluate", str(CHANNEL_BENCH), *flags.split()]) == 0
     found = json.loads(capsys.readouterr().out)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -33,7 +34,6 @@ FAMILIES = [plain(4), plain(3, kernel_size=(5, 3, 1), in_channels=1, image=20), 
 
 def trained(family: Family, layouts: list[tuple[int, ...]]) -> Population:
     """A table of layouts with made-up accuracies."""
-    counts = [group.multiplicity for group in family.space.groups]
     networks = [
         TrainedLayout(
             widths=layout,
@@ -44,7 +44,13 @@ def trained(family: Family, layouts: list[tuple[int, ...]]) -> Population:
         )
         for layout in layouts
     ]
-    return population_from(networks, name="made up", group_names=family.group_names, layers=counts)
+    return population_from(
+        networks,
+        name="made up",
+        group_names=family.group_names,
+        structure=family.space,
+        convolutions=family.convolution_shapes,
+    )
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.title)
@@ -54,7 +60,7 @@ def test_tables_and_single_layouts_agree(name: str, family: Family) -> None:
     draw = np.random.default_rng(7)
     layouts = [tuple(map(int, draw.integers(2, 90, len(family.group_names)))) for _ in range(40)]
     population = trained(family, list(dict.fromkeys(layouts)))
-    values = score_values(name, population, network=family)
+    values = score_values(name, population)
     singles = [score(name, family, row) for row in population.widths.tolist()]
     assert values.shape == (len(population),)
     assert values == pytest.approx(singles, rel=1e-12)
@@ -64,17 +70,26 @@ def test_tables_and_single_layouts_agree(name: str, family: Family) -> None:
 
 
 def test_a_table_needs_no_network_for_scores_of_widths() -> None:
-    """Layers per width come with the table; connections and kernel sizes do not, and are asked for in one line."""
-    population = trained(resnet(14), [(5, 6, 7, 8), (9, 8, 7, 6)])
-    assert score_values("sum-log", population)[0] == pytest.approx(
+    """Widths and costs do for some scores; what the others need is not guessed, and asked for in one line."""
+    known = trained(resnet(14), [(5, 6, 7, 8), (9, 8, 7, 6)])
+    assert score_values("sum-log", known)[0] == pytest.approx(
         math.log(5) + 4 * (math.log(6) + math.log(7) + math.log(8))
     )
+    population = replace(known, structure=None, convolutions=())
     assert score_values("min-width", population).tolist() == [5, 6]
-    for name, words in (("pair-harmonic", "which layers read"), ("entropy", "kernel sizes"), ("synflow", "no network")):
+    assert score_values("energy-group", population).tolist() == score_values("energy-group", known).tolist()
+    for name, words in (
+        ("energy-layer", "how many layers"),
+        ("sum-log", "how many layers"),
+        ("path-energy", "which layers read"),
+        ("pair-harmonic", "which layers read"),
+        ("entropy", "kernel sizes"),
+        ("synflow", "no network"),
+    ):
         with pytest.raises(InputError, match=words):
             score_values(name, population)
-    with pytest.raises(InputError, match="3 width groups; allowed: 4"):
-        score_values("min-width", population, network=plain(3))
+    with pytest.raises(InputError, match="3 width groups and 4 names"):
+        replace(known, structure=plain(3).space)
 
 
 def test_amounts_are_the_familys() -> None:

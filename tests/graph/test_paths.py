@@ -9,9 +9,10 @@ from fractions import Fraction
 import pytest
 
 from parlay.energy import FixedMeanLogLog, MeanLogLog, NotOne, get_score
+from parlay.errors import InputError
 from parlay.families import plain, resnet
 from parlay.formal import decimal_value, lnln_ratio
-from parlay.layout import Connection, WidthGroup, WidthSpace, presumed_connections
+from parlay.layout import WidthGroup, WidthSpace
 from parlay.solver import solve, stream_layouts
 
 HALF = Fraction(1, 2)
@@ -89,25 +90,11 @@ def test_equal_scores_are_told_from_near_ones():
     assert float(value) == pytest.approx(math.log(math.log(40 / 9)), abs=1e-14)
 
 
-def test_structure_is_presumed_from_multiplicities():
-    """A width of m layers is a stream of m - 1 blocks; widths of one layer after it are their inner ones."""
-    found = presumed_connections([3, 1, 1, 1, 2])
-    assert [(c.source, c.target, c.count, c.share) for c in found] == [
-        (None, 0, 1, 1),
-        (0, 1, 1, HALF),
-        (1, 0, 1, HALF),
-        (0, 2, 1, HALF),
-        (2, 0, 1, HALF),
-        (0, 3, 1, 1),
-        (3, 4, 1, 1),
-        (4, 4, 1, HALF),
-    ]
-    assert sum(c.count for c in presumed_connections([2, 3, 1, 4])) == 10
-    groups = tuple(WidthGroup(name=f"c{i}") for i in range(3))
-    chain = (Connection(target=0, fixed_inputs=3), Connection(source=0, target=1), Connection(source=1, target=2))
-    score = get_score("path-energy")
-    known, presumed = WidthSpace(groups=groups, connections=chain), WidthSpace(groups=groups)
-    assert score.terms(known)((4, 5, 6)) == score.terms(presumed)((4, 5, 6))
+def test_structure_is_not_presumed():
+    """Without connections the path energy has nothing to say, and says so."""
+    space = WidthSpace(groups=(WidthGroup(name="a"), WidthGroup(name="b")))
+    with pytest.raises(InputError, match="without their network"):
+        get_score("path-energy").terms(space)
 
 
 def test_shares_are_traced():

@@ -15,6 +15,7 @@ from parlay.cli.options.kinds import OpenChoice
 from parlay.cli.options.table import BinOptions, TableOptions
 from parlay.documents import document
 from parlay.evidence.scores import predictors
+from parlay.layout import format_layout
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -87,6 +88,9 @@ def evaluate(
         for heading, shown in TABLES.items():
             console.print(_table(panel, heading, shown))
             console.print()
+        if any(score.optimum for score in panel.scores):
+            console.print(_optima(panel))
+            console.print()
     console.print(found.summary())
     if compares is not None:
         console.print(f"too few layouts to rank; {compares} says which is better")
@@ -103,6 +107,17 @@ def _table(panel: JudgedPopulation, heading: str, columns: tuple[tuple[str, str]
     for name, numbers in (("one training run", panel.one_run), ("ceiling", panel.ceiling)):
         row = JudgedScore(name=name, numbers=numbers)
         table.add_row(name, *(_cell(row, key) for _, key in columns), style="dim")
+    return table
+
+
+def _optima(panel: JudgedPopulation) -> Table:
+    """A line a score whose best layout was trained, most accurate first."""
+    from parlay.cli.terminal import table_of
+
+    table = table_of("best by", "layout", "accuracy", f"beats of {panel.networks}")
+    found = [(score.name, score.optimum) for score in panel.scores if score.optimum is not None]
+    for name, one in sorted(found, key=lambda item: -item[1].accuracy):
+        table.add_row(name, format_layout(one.layout), f"{one.accuracy:.4f}", str(one.beats))
     return table
 
 

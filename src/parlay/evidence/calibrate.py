@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 from parlay.calibrated import KIND, CalibratedScore, GroupWeight
 from parlay.energy import LogLog, Score, get_score
 from parlay.errors import InputError
-from parlay.evidence.fitting import Sample, fit, population_space, prior_values
+from parlay.evidence.fitting import Sample, fit, prior_values
 from parlay.evidence.heldout import HeldOut, hold_out
 from parlay.evidence.population import Population, bins
 from parlay.evidence.posterior import Posterior
-from parlay.evidence.scores import RECOMMENDED
+from parlay.evidence.scores import RECOMMENDED, score_values
 from parlay.evidence.statistics import spearmans
 from parlay.layout import WidthSpace
 
@@ -176,11 +176,12 @@ def calibrate(sample: Sample, *, space: WidthSpace, prior: str = RECOMMENDED, se
         InputError: for fewer than four networks, sizes with one network only, or a score that tells none apart.
 
     >>> import numpy as np
-    >>> from parlay.evidence.fitting import space_of
+    >>> from parlay.layout import WidthGroup, WidthSpace
     >>> widths = np.array([(a, 64 - a) for a in range(8, 57, 4)])
     >>> accuracy = np.log(np.log(widths)) @ np.array([3.0, 1.0]) + 0.01 * (np.arange(13) % 3)
     >>> sample = Sample(widths=widths, accuracy=accuracy, sizes=np.zeros(13, dtype=int))
-    >>> found = calibrate(sample, space=space_of(("a", "b"), (1, 1)), prior="energy-layer")
+    >>> space = WidthSpace(groups=(WidthGroup(name="a"), WidthGroup(name="b")))
+    >>> found = calibrate(sample, space=space, prior="energy-layer")
     >>> found.weights[0].weight > 1 > found.weights[1].weight
     True
     """
@@ -219,7 +220,6 @@ def calibrate_population(
     count: int | None = None,
     size: int | None = None,
     prior: str = RECOMMENDED,
-    space: WidthSpace | None = None,
     seed: int = 0,
 ) -> Calibration:
     """Fit the weights to the networks of a table or a study.
@@ -233,21 +233,21 @@ def calibrate_population(
         count: how many to draw.
         size: which bin to draw from, by a size in it; the one with most networks where None.
         prior: the score to start from.
-        space: width groups and connections, where the score needs them; by default what the population knows of them.
         seed: of everything drawn.
 
     Raises:
-        InputError: when there are too few networks of one size.
+        InputError: when there are too few networks of one size, or the population lacks what the score needs.
     """
     import numpy as np
 
-    space = space or population_space(population)
+    score_values(prior, population)  # refused where the population lacks what it needs
+    space = population.space
     wide = np.flatnonzero((population.widths > 1).all(axis=1))
     left_out = len(population) - len(wide)
     if left_out:  # a width of 1 has energy 0, of which there is no logarithm to fit
         note = f"{left_out} with a width of 1 left out: their energy is 0"
         found = calibrate_population(
-            population.take(wide), bin_width=bin_width, count=count, size=size, prior=prior, space=space, seed=seed
+            population.take(wide), bin_width=bin_width, count=count, size=size, prior=prior, seed=seed
         )
         return replace(found, warnings=(*found.warnings, note))
     rows = bins(population, bin_width, least=2)

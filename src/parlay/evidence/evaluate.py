@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -78,6 +78,8 @@ class Evaluation:
             )
             if panel.chosen:
                 lines.append(f"{panel.name}: {panel.chosen} chosen by a score or by hand beside them do not judge")
+            for need, names in _by_need(panel.lacking).items():
+                lines.append(f"{panel.name}: not known is {need}, so left out: {', '.join(names)}")
             for outcome in Outcome:
                 named = ", ".join(score.name for score in panel.scores if score.outcome is outcome)
                 if named:
@@ -92,6 +94,14 @@ class Evaluation:
             for name, trials in self.missing
         ]
         return "\n".join([*lines, "", *self.verdict.split(" | ")])
+
+
+def _by_need(lacking: Mapping[str, str]) -> dict[str, list[str]]:
+    """What is not known -> the scores that need it."""
+    found: dict[str, list[str]] = {}
+    for name, need in lacking.items():
+        found.setdefault(need, []).append(name)
+    return found
 
 
 def evaluate(
@@ -117,6 +127,7 @@ def evaluate(
     ``gain_top1``, ``gain_top5``: mean accuracy of the score's best networks over the bin's median; bins count alike.
     ``p_value``, ``p_holm``: permutations inside bins, two-sided; after Holm, over all scores and panels.
     ``difference``: Spearman's coefficient minus that of the reference score, over the same bootstrap samples.
+    ``optimum``: where the layout lands that the score puts above all that judge, if one was trained beside them.
 
     The reference is the recommended score where it is among those asked for, else the first.
 
@@ -133,11 +144,11 @@ def evaluate(
 
     >>> from parlay.evidence.population import TrainedLayout, population_from
     >>> networks = [TrainedLayout(widths=(8 + i, 40 - i), accuracy=(60 + i,), params=999, macs=i) for i in range(9)]
-    >>> found = evaluate([population_from(networks, name="nine", group_names=("a", "b"), layers=(1, 1))])
-    >>> round(found.panels[0]["energy-layer"]["spearman"], 6), found.panels[0].bins
+    >>> found = evaluate([population_from(networks, name="nine", group_names=("a", "b"))])
+    >>> round(found.panels[0]["energy-group"]["spearman"], 6), found.panels[0].bins
     (1.0, 1)
-    >>> found.verdict[:80]
-    'holds: path-energy ranks networks of one size: Spearman 1.00 [1.00, 1.00] inside'
+    >>> found.verdict[:81]
+    'holds: energy-group ranks networks of one size: Spearman 1.00 [1.00, 1.00] inside'
     """
     if not populations:
         raise InputError("populations", given="none", allowed="at least one")

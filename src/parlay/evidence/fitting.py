@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from parlay.energy import Score, Terms
 from parlay.errors import InputError
-from parlay.evidence.population import Population
 from parlay.evidence.posterior import Posterior, posterior
-from parlay.layout import WidthGroup, WidthSpace
+from parlay.layout import WidthSpace
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,7 +17,7 @@ if TYPE_CHECKING:
     FloatArray = NDArray[np.float64]
     IntArray = NDArray[np.int64]
 
-__all__ = ["Sample", "fit", "log_log", "population_space", "prior_values", "reach_of", "space_of"]
+__all__ = ["Sample", "fit", "log_log", "prior_values", "reach_of"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -49,19 +47,6 @@ def log_log(widths: IntArray) -> FloatArray:
     import numpy as np
 
     return np.log(np.log(np.maximum(widths, 1.5)))
-
-
-def space_of(group_names: Sequence[str], layers: Sequence[int]) -> WidthSpace:
-    """A space of these groups, about whose connections nothing is known."""
-    groups = zip(group_names, layers, strict=True)
-    return WidthSpace(groups=tuple(WidthGroup(name=name, multiplicity=count) for name, count in groups))
-
-
-def population_space(population: Population) -> WidthSpace:
-    """The groups of a population, with their connections where it knows them."""
-    if population.network is not None:
-        return population.network.space
-    return space_of(population.group_names, population.layers)
 
 
 def prior_values(score: Score, space: WidthSpace, widths: IntArray) -> FloatArray:

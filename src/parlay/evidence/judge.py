@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from parlay.evidence.judged import Binning, JudgedPopulation, JudgedScore
+from parlay.evidence.judged import Binning, JudgedPopulation, JudgedScore, Optimum
 from parlay.evidence.noise import (
     by_one_run,
     concordance_ceiling,
@@ -17,7 +17,7 @@ from parlay.evidence.noise import (
 )
 from parlay.evidence.outcome import ranking
 from parlay.evidence.population import Population, bins
-from parlay.evidence.scores import score_values
+from parlay.evidence.scores import needs_of, score_values
 from parlay.evidence.statistics import (
     concordances,
     kendalls,
@@ -124,7 +124,8 @@ def judge(
     def score(place: int, name: str) -> JudgedScore:
         found = numbers(place)
         outcome = ranking(int(counts.sum()), found["ci_low"], found["ci_high"])
-        return JudgedScore(name=name, numbers=found, outcome=outcome)
+        optimum = _optimum(name, population, values[place])
+        return JudgedScore(name=name, numbers=found, outcome=outcome, optimum=optimum)
 
     last = len(names)
     one_run = {
@@ -148,7 +149,7 @@ def judge(
         unit=population.unit,
         networks=len(population),
         left_out=population.left_out,
-        chosen=population.chosen,
+        chosen=0 if population.chosen is None else len(population.chosen),
         in_bins=int(counts.sum()),
         bins=len(groups),
         least=int(counts.min()),
@@ -161,7 +162,22 @@ def judge(
         reference=reference,
         one_run=one_run,
         ceiling=_ceiling(population, groups, picked, exact),
+        lacking={name: need for name, need in needs_of(population).items() if need is not None},
     )
+
+
+def _optimum(name: str, population: Population, judging: FloatArray) -> Optimum | None:
+    """The layout chosen beside those that judge that a score puts above all of them, of several the highest."""
+    chosen = population.chosen
+    if chosen is None:
+        return None
+    values = settled(score_values(name, chosen))
+    best = int(values.argmax())
+    if not values[best] >= judging.max() or values[best] == values.min() == judging.min():
+        return None
+    accuracy = float(chosen.mean_accuracy[best])
+    beats = int((population.mean_accuracy < accuracy).sum())
+    return Optimum(layout=tuple(chosen.widths[best].tolist()), accuracy=accuracy, beats=beats)
 
 
 def _gain_of(count: int) -> Callable[[FloatArray, FloatArray], FloatArray]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     IntArray = NDArray[np.int64]
 
-__all__ = ["Binning", "JudgedPopulation", "JudgedScore"]
+__all__ = ["Binning", "JudgedPopulation", "JudgedScore", "Optimum"]
 
 LEAST_BIN, LEAST_SMALL_BIN = 30, 5
 """Networks from which a coefficient is worth averaging, and those that must do where no bin has as many."""
@@ -68,6 +68,25 @@ class Binning:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Optimum:
+    """Where the layout lands that scores highest of all that were measured, beside those that judge.
+
+    Attributes:
+        layout: its widths.
+        accuracy: the mean of its runs.
+        beats: how many of the layouts that judge are less accurate.
+    """
+
+    layout: tuple[int, ...]
+    accuracy: float
+    beats: int
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {"layout": list(self.layout), "accuracy": self.accuracy, "beats": self.beats}
+
+
+@dataclass(frozen=True, kw_only=True)
 class JudgedScore:
     """What is known of one score; every number may be NaN where it is not defined.
 
@@ -75,18 +94,24 @@ class JudgedScore:
         name: of the score.
         numbers: by their names in the JSON document, which ``evaluate`` lists.
         outcome: whether it ranks the networks, by the rule of ``outcome.ranking``.
+        optimum: the layout chosen beside those that judge that it puts above all of them; None where there is none.
     """
 
     name: str
     numbers: Mapping[str, float]
     outcome: Outcome = Outcome.OPEN
+    optimum: Optimum | None = None
 
     def __getitem__(self, key: str) -> float:
         return self.numbers[key]
 
     def to_json(self) -> dict[str, Any]:
         """The numbers and the word as JSON values."""
-        return {**{key: finite(value) for key, value in self.numbers.items()}, "verdict": str(self.outcome)}
+        return {
+            **{key: finite(value) for key, value in self.numbers.items()},
+            "verdict": str(self.outcome),
+            "optimum": None if self.optimum is None else self.optimum.to_json(),
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,6 +137,7 @@ class JudgedPopulation:
         reference: name of the score that ``difference`` is taken to.
         one_run: one training run as a score, judged by the other runs.
         ceiling: what a perfect score would reach against accuracies as noisy as these.
+        lacking: scores that cannot be worked out, each with what is not known, in words.
     """
 
     name: str
@@ -132,6 +158,7 @@ class JudgedPopulation:
     reference: str
     one_run: Mapping[str, float] = field(default_factory=dict)
     ceiling: Mapping[str, float] = field(default_factory=dict)
+    lacking: Mapping[str, str] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> JudgedScore:
         return next(score for score in self.scores if score.name == name)
@@ -159,4 +186,5 @@ class JudgedPopulation:
             "exact_pairs": self.pairs,
             "resampled": self.resampled,
             "reference": self.reference,
+            "scores_left_out": dict(self.lacking),
         }

@@ -290,13 +290,21 @@ def populations(groups: Iterable[Measured], *, name: str = "study", judging: boo
             remedy="add some with 'parlay study run --layouts sample:24'",
         )
     found = [
-        _population(group, layouts, name if len(measured) == 1 else f"{group.title}, {group.training}")
+        _population(
+            group,
+            layouts,
+            name if len(measured) == 1 else f"{group.title}, {group.training}",
+            [one for one in group.layouts if one not in layouts],
+        )
         for group, layouts in measured
     ]
     return sorted(found, key=lambda population: -len(population))
 
 
-def _population(group: Measured, layouts: Sequence[MeasuredLayout], name: str) -> Population:
+def _population(
+    group: Measured, layouts: Sequence[MeasuredLayout], name: str, others: Sequence[MeasuredLayout] = ()
+) -> Population:
+    """Measured layouts as columns, beside them the others of the group."""
     seeds = sorted({row.trial.seed for one in layouts for row in one.rows})
     weights, params = ({one.amount(key) for one in layouts} for key in ("weights", "params"))
     counted = "weights" if None not in weights and len(weights) <= len(params) else "params"
@@ -318,11 +326,11 @@ def _population(group: Measured, layouts: Sequence[MeasuredLayout], name: str) -
         networks,
         name=name,
         group_names=[one.name for one in network.space.groups],
-        layers=[one.multiplicity for one in network.space.groups],
         size_name=counted,
         unit="share, 0 to 1",
-        network=network,
-        chosen=len(group.layouts) - len(layouts),
+        structure=network.space,
+        convolutions=network.convolution_shapes,
+        chosen=_population(group, others, name) if others else None,
         missing=len(group.rows) - len(group.complete),
         one_size=True,
     )

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from parlay.errors import InputError, near_miss
-from parlay.network import Network
+from parlay.layout import Layout, WidthGroup, WidthSpace, format_layout
+from parlay.network import ConvolutionShape, Network
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,7 +44,6 @@ class Population:
     Attributes:
         name: where they come from.
         group_names: name of every width group, (groups,).
-        layers: how many convolutions every width sets, (groups,); from the traced network, never fitted.
         widths: (n, groups), integers of at least 1.
         accuracy: (n, runs), in the unit of the source (see ``unit``); NaN where a run is missing, never all of a row.
         params: (n,), parameters.
@@ -53,16 +53,17 @@ class Population:
         size_name: what ``size`` counts.
         unit: unit of ``accuracy``, in words; no number is converted.
         left_out: networks of the source that have no run at all, and are not here.
-        chosen: networks of the source that a score chose, and that are not here because they cannot judge one.
+        chosen: networks of the source that a score or somebody chose, and that are not here because they cannot judge a
+            score; None where there are none.
         missing: trials of the source that are not complete, and count for nothing.
         one_size: whether all count as one size, whatever ``size`` says.
-        network: what they are but for their widths, where it is known; which layers join which widths is presumed from
-            ``layers`` where it is not.
+        structure: their width groups with how many layers each sets and what leads from one to another; None where
+            nothing is known but the columns.
+        convolutions: every convolution in the order of the forward pass; none where they are not known.
     """
 
     name: str
     group_names: tuple[str, ...]
-    layers: tuple[int, ...]
     widths: IntArray
     accuracy: FloatArray
     params: IntArray
@@ -72,23 +73,22 @@ class Population:
     size_name: str = "params"
     unit: str = "as given"
     left_out: int = 0
-    chosen: int = 0
+    chosen: Population | None = None
     missing: int = 0
     one_size: bool = False
-    network: Network | None = None
+    structure: WidthSpace | None = None
+    convolutions: tuple[ConvolutionShape, ...] = ()
 
     def __post_init__(self) -> None:
         import numpy as np
 
         n, groups = self.widths.shape
         columns = [self.params, self.macs, self.sizes] + ([] if self.peak_memory is None else [self.peak_memory])
-        if not (len(self.layers) == len(self.group_names) == groups):
-            given = f"{len(self.layers)} layer counts and {len(self.group_names)} names for {groups} widths"
+        if not len(self.space) == len(self.group_names) == groups:
+            given = f"{len(self.space)} width groups and {len(self.group_names)} names for {groups} widths"
             raise InputError("population", given=given, allowed="one of each for every width")
         if self.accuracy.ndim != 2 or any(len(column) != n for column in (self.accuracy, *columns)):
             raise InputError("population", given="columns of different lengths", allowed="one row a network")
-        if any(count < 1 for count in self.layers):
-            raise InputError("layers", given=list(self.layers), allowed="integers of at least 1")
         if n and (self.widths.min() < 1 or self.params.min() < 1 or self.sizes.min() < 1):
             raise InputError("population", given="a width or size below 1", allowed="integers of at least 1")
         if np.isnan(self.accuracy).all(axis=1).any() or np.isinf(self.accuracy).any():
@@ -96,6 +96,11 @@ class Population:
 
     def __len__(self) -> int:
         return len(self.params)
+
+    @property
+    def space(self) -> WidthSpace:
+        """The structure, or bare width groups where it is not known."""
+        return self.structure or WidthSpace(groups=tuple(WidthGroup(name=name) for name in self.group_names))
 
     @property
     def sizes(self) -> IntArray:
@@ -127,6 +132,12 @@ class Population:
         )
 
 
+SAME_NETWORK = 0.1
+"""Tables count biases, norms or the classifier or leave them out, a few per cent of the parameters; a width in the
+place of another makes more of a difference, in one row or another.
+"""
+
+
 BIN_WIDTH = 0.01
 """In ln size, about 1 %: two networks of a table so near in size differ by less than a run strays for that reason."""
 
@@ -146,7 +157,7 @@ def bins(population: Population, width: float | None = None, *, least: int = 1) 
     >>> import numpy as np
     >>> sizes = {(8, 9): 1000, (7, 10): 1001, (9, 8): 1000, (16, 9): 2000}
     >>> networks = [TrainedLayout(widths=w, accuracy=(0.5,), params=size, macs=size) for w, size in sizes.items()]
-    >>> population = population_from(networks, name="four", group_names=("a", "b"), layers=(1, 1))
+    >>> population = population_from(networks, name="four", group_names=("a", "b"))
     >>> [rows.tolist() for rows in bins(population, 0.01)], [rows.tolist() for rows in bins(population, 0, least=2)]
     ([[0, 1, 2], [3]], [[0, 2]])
     """
@@ -171,11 +182,11 @@ def population_from(
     *,
     name: str,
     group_names: Sequence[str],
-    layers: Sequence[int],
     size_name: str = "params",
     unit: str = "as given",
-    network: Network | None = None,
-    chosen: int = 0,
+    structure: WidthSpace | None = None,
+    convolutions: tuple[ConvolutionShape, ...] = (),
+    chosen: Population | None = None,
     missing: int = 0,
     one_size: bool = False,
 ) -> Population:
@@ -210,13 +221,13 @@ def population_from(
     return Population(
         name=name,
         group_names=tuple(group_names),
-        layers=tuple(layers),
         widths=np.array([one.widths for one in ones], dtype=np.int64).reshape(len(kept), len(group_names)),
         accuracy=np.array(accuracy, dtype=np.float64).reshape(len(kept), most),
         params=np.array([one.params for one in ones], dtype=np.int64),
         macs=np.array([one.macs for one in ones], dtype=np.int64),
         peak_memory=None if None in peaks else np.array(peaks, dtype=np.int64),
-        network=network,
+        structure=structure,
+        convolutions=convolutions,
         size=None if None in sizes else np.array(sizes, dtype=np.int64),
         size_name=size_name,
         unit=unit,
@@ -232,10 +243,10 @@ def read_table(
     *,
     widths: Sequence[str],
     accuracy: Sequence[str],
-    params: str,
-    macs: str,
-    layers: Sequence[int] | None = None,
+    params: str | None = None,
+    macs: str | None = None,
     peak_memory: str | None = None,
+    network: Network | None = None,
 ) -> Population:
     """Read a table of trained networks, ``.csv`` or ``.csv.gz``, one row a network or a run.
 
@@ -243,27 +254,35 @@ def read_table(
         path: the table; its first line names the columns.
         widths: columns with the widths, one a group.
         accuracy: columns with the accuracies, one a run; an empty cell or ``nan`` is a missing run. Any unit.
-        params: column with the parameters.
-        macs: column with the multiply-adds.
-        layers: how many convolutions every width sets; one each where None.
-        peak_memory: column with the most activation memory.
+        params: column with the parameters; counted by the network where None.
+        macs: column with the multiply-adds; likewise.
+        peak_memory: column with the most activation memory; likewise, where there is a network.
+        network: what the networks are but for their widths. Columns that are called as its groups are matched by name,
+            any others by order.
 
     Raises:
-        InputError: when the file cannot be read, a column is missing or a number is not what it should be.
+        InputError: when the file cannot be read, a column is missing, a number is not what it should be, or the table
+            is of another network.
     """
     path = Path(path)
-    counts = tuple(layers) if layers is not None else (1,) * len(widths)
     if not widths or not accuracy:
         raise InputError("columns", given="none", allowed="at least one width and one accuracy")
-    if len(counts) != len(widths):
-        raise InputError("layers", given=f"{len(counts)} numbers", allowed=f"{len(widths)}, one a width")
+    if network is None and (params is None or macs is None):
+        raise InputError("columns", given="no params or macs", allowed="both, or a network that counts them")
+    names = list(widths)
+    if network is not None:
+        groups = [group.name for group in network.space.groups]
+        if len(names) != len(groups):
+            allowed = f"{len(groups)}, the groups of {network.title}: {', '.join(groups)}"
+            raise InputError("widths", given=f"{len(names)} columns", allowed=allowed)
+        names = groups if set(names) == set(groups) else names
     rows = _rows(path)
     header = next(rows, None)
     if header is None:
         raise InputError("table", given=f"{path}, which is empty", allowed="a line of column names, then one a network")
-    names = [name.strip() for name in header[1]]
-    wanted = (*widths, *accuracy, params, macs, *([peak_memory] if peak_memory else []))
-    places = {column: _place(column, names, path) for column in wanted}
+    header_names = [name.strip() for name in header[1]]
+    wanted = (*names, *accuracy, *(column for column in (params, macs, peak_memory) if column))
+    places = {column: _place(column, header_names, path) for column in wanted}
 
     def whole(cells: list[str], line: int, column: str, least: int) -> int:
         text = cells[places[column]].strip()
@@ -283,23 +302,54 @@ def read_table(
 
     networks: list[TrainedLayout] = []
     for line, cells in rows:
-        if len(cells) != len(names):
+        if len(cells) != len(header_names):
             where = f"{path.name}, line {line}"
-            raise InputError(where, given=f"{len(cells)} cells", allowed=f"{len(names)}, one a column")
-        networks.append(
-            TrainedLayout(
-                widths=tuple(whole(cells, line, column, 1) for column in widths),
-                accuracy=tuple(run(cells, line, column) for column in accuracy),
-                params=whole(cells, line, params, 1),
-                macs=whole(cells, line, macs, 0),
-                peak_memory=whole(cells, line, peak_memory, 0) if peak_memory else None,
-            )
-        )
+            raise InputError(where, given=f"{len(cells)} cells", allowed=f"{len(header_names)}, one a column")
+        layout = tuple(whole(cells, line, column, 1) for column in names)
+        costs = {
+            name: whole(cells, line, column, least)
+            for name, column, least in (("params", params, 1), ("macs", macs, 0), ("peak_memory", peak_memory, 0))
+            if column
+        }
+        if network is not None:
+            costs = {**_counted(network, layout, costs.get("params"), f"{path.name}, line {line}"), **costs}
+        accuracies = tuple(run(cells, line, column) for column in accuracy)
+        networks.append(TrainedLayout(widths=layout, accuracy=accuracies, **costs))
     if not networks:
         raise InputError("table", given=f"{path}, which has no row", allowed="at least one network")
     return population_from(
-        networks, name=path.name, group_names=widths, layers=counts, unit=f"as in {', '.join(accuracy)}"
+        networks,
+        name=path.name,
+        group_names=names,
+        unit=f"as in {', '.join(accuracy)}",
+        structure=None if network is None else network.space,
+        convolutions=() if network is None else network.convolution_shapes,
     )
+
+
+def _counted(network: Network, layout: Layout, params: int | None, where: str) -> dict[str, int]:
+    """What the network counts at a layout.
+
+    Raises:
+        InputError: for a layout it cannot be built at, or parameters far from those that the table has.
+    """
+    try:
+        network.check(layout)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from None
+    counted = network.params(layout)
+    if params is not None and abs(counted - params) > SAME_NETWORK * params:
+        raise InputError(
+            where,
+            given=f"{params:,} parameters, where {network.title} has {counted:,} at {format_layout(layout)}",
+            allowed="a table of this network",
+            remedy="name --widths in the order of the groups that parlay trace lists",
+        )
+    return {
+        "params": counted,
+        "macs": network.macs(layout),
+        "peak_memory": network.peak_activation_bytes()(layout),
+    }
 
 
 def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:

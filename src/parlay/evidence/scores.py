@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from parlay.energy import SCORES, Score
 from parlay.errors import InputError, unknown
-from parlay.layout import Layout, WidthGroup, WidthSpace
+from parlay.layout import Layout, WidthSpace
 from parlay.network import ConvolutionShape, Network
 from parlay.resources import Resource
 
@@ -34,6 +34,7 @@ __all__ = [
     "applicable",
     "default_scores",
     "effectiveness",
+    "needs_of",
     "predictors",
     "score",
     "score_values",
@@ -65,13 +66,15 @@ class LayoutColumns:
 
     Attributes:
         widths: (n, groups).
-        space: width groups, how many layers each sets, and which layers join which groups, where that is known.
+        space: width groups; how many layers each sets and what leads from one to another where that is known.
+        is_bare: whether it is not.
         convolutions: every convolution in the order of the forward pass; none where they are not known.
         params, macs, peak_memory: (n,), or None where they are not known.
     """
 
     widths: IntArray
     space: WidthSpace
+    is_bare: bool
     convolutions: tuple[ConvolutionShape, ...]
     params: IntArray | None
     macs: IntArray | None
@@ -80,6 +83,7 @@ class LayoutColumns:
     def lacks(self, need: str) -> bool:
         """Whether this is not known of them; a network is none of their business."""
         return {
+            "layers": self.is_bare,
             "connections": not self.space.connections,
             "steps": not self.space.steps,
             "convolutions": not self.convolutions,
@@ -277,6 +281,7 @@ def _rows_of(network: Network, layout: Layout) -> LayoutColumns:
     return LayoutColumns(
         widths=np.array([layout]),
         space=network.space,
+        is_bare=False,
         convolutions=network.convolution_shapes,
         params=np.array([network.params(layout)]),
         macs=np.array([network.macs(layout)]),
@@ -300,7 +305,7 @@ def _refuse(one: Predictor, need: str) -> InputError:
         f"score {one.name}",
         given=f"nothing that says {NEEDS[need]}" if need != "network" else "no network to look at",
         allowed=f"networks with {', '.join(NEEDS[each] for each in one.needs)}",
-        remedy="see 'parlay scores' for scores that need less",
+        remedy="name the model of a table with --model, or see 'parlay scores' for scores that need less",
     )
 
 
@@ -354,52 +359,48 @@ def score(
 
 
 def default_scores(population: Population) -> tuple[str, ...]:
-    """Every score that a table has the columns for."""
-    rows = _table_rows(population, None)
-    return tuple(name for name, one in predictors().items() if one.values and not any(map(rows.lacks, one.needs)))
+    """Every score that a table has what it needs for."""
+    return tuple(name for name, need in needs_of(population).items() if need is None)
 
 
-def _table_rows(population: Population, network: Network | None) -> LayoutColumns:
-    network = network or population.network
-    space = _space_of(population.group_names, population.layers) if network is None else network.space
-    groups = population.widths.shape[1]
-    if len(space) != groups:
-        raise InputError("network", given=f"{len(space)} width groups", allowed=f"{groups}, the table's")
+def needs_of(population: Population) -> dict[str, str | None]:
+    """Every score of widths, with the first thing that it needs and the population lacks, in words."""
+    rows = _table_rows(population)
+    lacking = {
+        name: next(filter(rows.lacks, one.needs), None) for name, one in predictors().items() if one.values is not None
+    }
+    return {name: None if need is None else NEEDS[need] for name, need in lacking.items()}
+
+
+def _table_rows(population: Population) -> LayoutColumns:
     return LayoutColumns(
         widths=population.widths,
-        space=space,
-        convolutions=() if network is None else network.convolution_shapes,
+        space=population.space,
+        is_bare=population.structure is None,
+        convolutions=population.convolutions,
         params=population.params,
         macs=population.macs,
         peak_memory=population.peak_memory,
     )
 
 
-def score_values(name: str, population: Population, *, network: Network | None = None) -> FloatArray:
+def score_values(name: str, population: Population) -> FloatArray:
     """One score of every network of a table, (n,), higher predicts better; scores of built networks are not
     among them. -inf is legal (an energy with a width of 1).
 
     Args:
         name: a name of ``parlay scores``.
         population: the networks.
-        network: what they are but for their widths, such as which layers join which; the population's own where it
-            knows it.
 
     Raises:
-        InputError: for an unknown name, a network of other widths, or something the score needs and is not there.
+        InputError: for an unknown name, or something the score needs and is not there.
     """
     one = get_predictor(name)
-    rows = _table_rows(population, network)
+    rows = _table_rows(population)
     need = next((need for need in one.needs if rows.lacks(need) or need == "network"), None)
     if need is not None or one.values is None:
         raise _refuse(one, need or "network")
     return one.values(rows)
-
-
-def _space_of(names: Iterable[str], layers: Iterable[int]) -> WidthSpace:
-    """The space of a table: widths, and how many layers each sets."""
-    pairs: Any = zip(names, layers, strict=True)
-    return WidthSpace(groups=tuple(WidthGroup(name=str(name), multiplicity=int(many)) for name, many in pairs))
 
 
 def effectiveness(network: Network, layout: Sequence[int]) -> float:

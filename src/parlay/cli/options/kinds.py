@@ -10,7 +10,7 @@ import click
 from parlay.amounts import parse_bytes, parse_count
 from parlay.errors import unknown
 
-__all__ = ["Bytes", "Choice", "Count", "Counts", "KernelSizes", "Names", "OpenChoice"]
+__all__ = ["Bytes", "Choice", "Count", "KernelSizes", "Names", "OpenChoice"]
 
 
 class _Amount(click.ParamType):
@@ -94,20 +94,6 @@ class Names(click.ParamType):
         if not all(names) or len(set(names)) != len(names):
             self.fail(f"got {value!r}; allowed: different names joined by commas", param, ctx)
         return names
-
-
-class Counts(click.ParamType):
-    """Whole numbers joined by commas."""
-
-    name = "n[,n...]"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
-        if isinstance(value, tuple):
-            return value
-        parts = [part.strip() for part in str(value).split(",")]
-        if not all(part.isascii() and part.isdigit() and 1 <= int(part) <= 10**6 for part in parts):
-            self.fail(f"got {value!r}; allowed: whole numbers of at least 1 joined by commas", param, ctx)
-        return tuple(int(part) for part in parts)
 
 
 def named(param: click.Parameter | None) -> str:

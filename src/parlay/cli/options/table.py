@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from parlay.cli.options import given, option
-from parlay.cli.options.kinds import Counts, Names
+from parlay.cli.options.kinds import Names
+from parlay.cli.options.model import factory_option, traced
 from parlay.errors import InputError
 
 if TYPE_CHECKING:
@@ -23,9 +24,13 @@ class TableOptions:
 
     heading: ClassVar[str] = "Columns of a table"
     widths: tuple[str, ...] | None = option("--widths", type=Names(), help="Columns with the widths, such as c0,c1,c2.")
-    layers: tuple[int, ...] | None = option(
-        "--layers", type=Counts(), help="Convolutions that every width sets, such as 3,1,1; default 1 each."
+    model: str | None = option(
+        "--model", metavar="SPEC", help="The model that they are layouts of, as in 'parlay trace'; needs --input."
     )
+    inputs: tuple[str, ...] = option(
+        "--input", metavar="SHAPE", multiple=True, help="Shape of one image of the model, such as 3x32x32."
+    )
+    model_arg: tuple[str, ...] = factory_option()
     accuracy: tuple[str, ...] | None = option(
         "--accuracy", type=Names(), help="Columns with the accuracies, one a run; an empty cell is no run."
     )
@@ -49,19 +54,27 @@ class TableOptions:
             return self._study(source, judging=judging)
         from parlay.evidence.population import read_table
 
-        if self.widths is None or self.accuracy is None or self.params is None or self.macs is None:
-            needed = ("widths", "accuracy", "params", "macs")
-            names = ", ".join(f"--{name}" for name in needed if getattr(self, name) is None)
+        needed = ("widths", "accuracy") if self.model else ("widths", "accuracy", "params", "macs")
+        names = ", ".join(f"--{name}" for name in needed if getattr(self, name) is None)
+        if names:
             raise InputError("table", given=f"{source} without {names}", allowed="these columns named")
+        assert self.widths is not None and self.accuracy is not None
+        network = None
+        if self.model is not None:
+            if not self.inputs:
+                raise InputError("--model", given="without --input", allowed="the shape of an image, --input 3x32x32")
+            network = traced(self.model, self.inputs, self.model_arg, (), quiet=True)
+        elif self.inputs or self.model_arg:
+            raise InputError("--input and --model-arg", given="without --model", allowed="together with it")
         return [
             read_table(
                 source,
                 widths=self.widths,
-                layers=self.layers,
                 accuracy=self.accuracy,
                 params=self.params,
                 macs=self.macs,
                 peak_memory=self.peak_memory,
+                network=network,
             )
         ]
 
