@@ -10,12 +10,14 @@ PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo lint types imports test test-all bench zoo paper docs wheel clean
+.PHONY: help setup setup-device demo lint types imports test test-all bench zoo paper docs wheel clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
 
 setup: $(STAMP) ## create the virtual environment and install parlay with every extra
+
+setup-device: .venv-executorch/.installed .venv-litert/.installed ## two more, for device files of parlay fit: six minutes, 14 GB
 
 demo: $(STAMP) ## solve, train and plot on the embedded digits data, in under two minutes
 	$(BIN)/parlay demo
@@ -54,13 +56,13 @@ wheel: $(STAMP) ## build the wheel into dist/
 	$(BIN)/python -m build --wheel --no-isolation
 
 clean: ## remove the virtual environment, build products and caches
-	rm -rf $(VENV) build dist site .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-executorch .venv-litert build dist site .ruff_cache .hypothesis .import_linter_cache
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A candidate counts when it runs, is new enough and can make virtual environments; some systems ship python3 without
 # ensurepip, and some put commands on the path that only say that the version is not chosen.
 # torch and torchvision come in one pip command, because installed apart they may not match.
-$(STAMP): pyproject.toml
+define environment
 	@found=; bare=; \
 	for python in $(CANDIDATES); do \
 	  "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 || continue; \
@@ -72,10 +74,22 @@ $(STAMP): pyproject.toml
 	elif [ -z "$$found" ]; then \
 	  echo "make: Python 3.11 or newer is missing (tried: $(strip $(CANDIDATES))); install it or call make PYTHON=..." >&2; exit 1; \
 	fi; \
-	if ! $(BIN)/python -m pip --version >/dev/null 2>&1; then \
-	  echo "creating $(VENV) with $$("$$found" --version)"; \
-	  "$$found" -m venv --clear $(VENV) || exit 1; \
+	if ! $(1)/bin/python -m pip --version >/dev/null 2>&1; then \
+	  echo "creating $(1) with $$("$$found" --version)"; \
+	  "$$found" -m venv --clear $(1) || exit 1; \
 	fi
+endef
+
+$(STAMP): pyproject.toml
+	$(call environment,$(VENV))
 	@echo "installing into $(VENV); the first time this downloads several GB, nearly all of it PyTorch"
 	$(BIN)/python -m pip install --disable-pip-version-check --editable '.[all,dev]'
 	@touch $(STAMP)
+
+# One for each engine: together pip was still looking for versions that agree after 20 minutes (their packages want other
+# numpy, onnx and typing_extensions), alone each takes three. parlay fit finds both by their names.
+.venv-%/.installed: pyproject.toml
+	$(call environment,.venv-$*)
+	@echo "installing into .venv-$*; the first time this downloads several GB, nearly all of it PyTorch"
+	.venv-$*/bin/python -m pip install --disable-pip-version-check --editable '.[$*]'
+	@touch $@

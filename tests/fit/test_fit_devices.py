@@ -82,12 +82,41 @@ def test_without_packages_one_line_says_what_to_install(
     network: nn.Module, data: Any, calibration: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing is exported, and a file of an earlier fit does not stay behind."""
+    monkeypatch.setattr(devices, "CHECKOUT", tmp_path)
     kind = replace(FORMATS[0], packages=("json", "no_such_engine"))
     monkeypatch.setattr(devices, "_handed_over", lambda *_: pytest.fail("exported"))
     (tmp_path / kind.file).write_bytes(b"old")
     written, [missing] = write_device_files(network, data, calibration, tmp_path, formats=[kind])
-    assert missing.reason == "no_such_engine is not installed; pip install '.[executorch]' in parlay's checkout"
+    assert missing.reason == "no_such_engine is not installed; 'make setup-device' in parlay's checkout does it"
     assert not written and not (tmp_path / kind.file).exists()
+
+
+def test_the_environment_of_make_setup_device_is_found(
+    network: nn.Module, data: Any, calibration: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A format whose packages are not here is made by its extra's own Python, into which nothing of this one gets."""
+    python = tmp_path / ".venv-executorch" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    facts = {
+        "file_bytes": 3,
+        "arena_bytes": None,
+        "arena": "",
+        "accuracy": 1.0,
+        "images": 60,
+        "run_by": "its own Python",
+    }
+    python.write_text(
+        f"#!/bin/sh\necho \"$PYTHONPATH\" > '{tmp_path}/path'\necho '{json.dumps(facts)}' > \"$4/answer.json\"\n"
+    )
+    python.chmod(0o755)
+    monkeypatch.setattr(devices, "CHECKOUT", tmp_path)
+    monkeypatch.setenv("PYTHONPATH", "of-this-one")
+    kind = replace(FORMATS[0], packages=("no_such_engine",))
+    written, [missing] = write_device_files(network, data, calibration, tmp_path, formats=[kind])
+    assert not written and "make setup-device" in missing.reason  # begun and not finished
+    (python.parents[1] / ".installed").touch()
+    [one], missing = write_device_files(network, data, calibration, tmp_path, formats=[kind])
+    assert (one.run_by, missing, (tmp_path / "path").read_text()) == ("its own Python", [], "\n")
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,8 @@ __all__ = ["FORMATS", "DeviceFile", "DeviceFormat", "Missing", "missing_packages
 
 SECONDS = 3600.0
 """Longest that one file may take, its measurement included."""
+CHECKOUT = Path(__file__).resolve().parents[3]
+"""Where ``make setup-device`` puts its environments, where parlay is run from its sources."""
 REFERENCE_IMAGES = 500
 """Test images of a program whose operators run here only in Python, slowly."""
 
@@ -137,6 +139,22 @@ class Missing:
     reason: str
 
 
+def interpreter(kind: DeviceFormat) -> str | None:
+    """The Python that can make a format's file: this one, else that of ``make setup-device`` beside parlay's sources.
+
+    The engines' packages cannot share one environment, so each has its own there, named after its extra.
+
+    >>> interpreter(DeviceFormat(name="", file="", extra="no-such", packages=("json",), exporter="")) == sys.executable
+    True
+    >>> interpreter(DeviceFormat(name="", file="", extra="no-such", packages=("no_such",), exporter="")) is None
+    True
+    """
+    if not missing_packages(kind):
+        return sys.executable
+    place = CHECKOUT / f".venv-{kind.extra}"
+    return str(place / "bin" / "python") if (place / ".installed").exists() else None
+
+
 def missing_packages(kind: DeviceFormat) -> tuple[str, ...]:
     """Modules that a format needs and that are not installed; nothing is imported.
 
@@ -169,10 +187,10 @@ def write_device_files(
     missing: list[Missing] = []
     ready: list[DeviceFormat] = []
     for kind in formats:
-        absent = missing_packages(kind)
-        if absent:
+        if interpreter(kind) is None:
+            absent = missing_packages(kind)
             verb = "is" if len(absent) == 1 else "are"
-            reason = f"{', '.join(absent)} {verb} not installed; pip install '.[{kind.extra}]' in parlay's checkout"
+            reason = f"{', '.join(absent)} {verb} not installed; 'make setup-device' in parlay's checkout does it"
             missing.append(Missing(name=kind.name, file=kind.file, reason=reason))
         else:
             ready.append(kind)
@@ -221,8 +239,14 @@ def _made(kind: DeviceFormat, folder: Path, path: Path) -> Mapping[str, Any]:
     answer = folder / "answer.json"
     answer.unlink(missing_ok=True)
     most = "" if kind.most_images is None else str(kind.most_images)
-    command = [sys.executable, "-m", "parlay.fit.device_exports", kind.exporter, str(folder), str(path), most]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    python = interpreter(kind)
+    assert python is not None  # formats that nothing here can make were told before
+    command = [python, "-m", "parlay.fit.device_exports", kind.exporter, str(folder), str(path), most]
+    environment = dict(os.environ)
+    if python == sys.executable:
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
+    else:  # another environment has parlay of its own, and nothing of this one may get in before its packages
+        environment.pop("PYTHONPATH", None)
     try:
         done = subprocess.run(command, capture_output=True, timeout=SECONDS, check=False, env=environment)
     except subprocess.TimeoutExpired:
