@@ -105,9 +105,8 @@ def test_the_environment_of_make_setup_device_is_found(
         "images": 60,
         "run_by": "its own Python",
     }
-    python.write_text(
-        f"#!/bin/sh\necho \"$PYTHONPATH\" > '{tmp_path}/path'\necho '{json.dumps(facts)}' > \"$4/answer.json\"\n"
-    )
+    answer = f"""echo '{json.dumps(facts)}' > "$4/answer.json\""""
+    python.write_text(f"""#!/bin/sh\necho "$PYTHONPATH" > '{tmp_path}/path'\n{answer}\n""")
     python.chmod(0o755)
     monkeypatch.setattr(devices, "CHECKOUT", tmp_path)
     monkeypatch.setenv("PYTHONPATH", "of-this-one")
