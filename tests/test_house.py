@@ -47,7 +47,10 @@ def class_definitions():
                 yield path.relative_to(PACKAGE).as_posix(), node
 
 
-ONE_OF_EACH_CLI = {"run": ["cli/paper/run.py", "cli/study/run.py"]}
+ONE_OF_EACH_CLI = {
+    "check": ["cli/check.py", "cli/paper/check.py"],
+    "run": ["cli/paper/run.py", "cli/study/run.py"],
+}
 """Modules of the command line that share a name: the last words of two commands are the same."""
 
 

@@ -30,6 +30,10 @@ COMMANDS = {
         "retrofit": "parlay.cli.retrofit:retrofit",
         "fit": "parlay.cli.fit:fit",
     },
+    "Devices": {
+        "check": "parlay.cli.check:check",
+        "devices": "parlay.cli.devices:devices",
+    },
     "Training": {
         "train": "parlay.cli.train:train",
         "study": "parlay.cli.study:study",
