@@ -142,6 +142,8 @@ JSON_COMMANDS = {
     "trace": ["torchvision/squeezenet1_1", "--input", "3x32x32"],
     "retrofit": ["torchvision/squeezenet1_1", "--input", "3x32x32", "--time-limit", "5"],
     "fit": None,  # trains; test_fit_runs.py has it
+    "check": None,  # of a file that is there; test_check.py has it
+    "devices": ["nrf"],
     "evaluate": [
         str(ROOT / "tests" / "networks.csv"),
         *"--widths a,b,c --accuracy first,second --params params --macs macs --resamples 100".split(),

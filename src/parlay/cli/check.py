@@ -14,7 +14,7 @@ from parlay.cli.options.kinds import Bytes
 from parlay.documents import document
 
 if TYPE_CHECKING:
-    from parlay.device.check import Need, Fitting
+    from parlay.device.check import Fitting, Need
 
 __all__ = ["check"]
 
@@ -29,7 +29,10 @@ MOST_LIVING = 6
 @click.option("--flash", metavar="BYTES", help="Flash for the file, such as 256KiB.")
 @click.option("--runtime-flash", type=Bytes(), help="Flash that the engine's code takes, such as 90KiB.")
 @click.option(
-    "--replan", "out", type=click.Path(path_type=Path), help="Write the file with the better plan in it, if there is one."
+    "--replan",
+    "out",
+    type=click.Path(path_type=Path),
+    help="Write the file with the better plan in it, if there is one.",
 )
 @click.option("--png", type=click.Path(path_type=Path), help="Draw the arena over time into this file.")
 @json_option
@@ -45,8 +48,8 @@ def check(
 ) -> int:
     """Does a .tflite or .pte file fit a device: flash, arena, where its memory is highest, and what lives there.
 
-    FILE need not come from parlay. RAM is all that LiteRT for Microcontrollers allocates on a 32-bit device, records and
-    all, with the plan that the file carries or the engine makes. Exit code 1 where it does not fit.
+    FILE need not come from parlay. RAM is all that LiteRT for Microcontrollers allocates on a 32-bit device, its
+    records included, with the plan that the file carries or the engine makes. Exit code 1 where it does not fit.
     """
     from parlay.device.check import Fitting, check_file, replan
 
@@ -90,7 +93,8 @@ def _arena(need: Need) -> list[str]:
     lines = [f"arena      {need.ram:>11,} B: head {need.head:,} + records {need.tail:,}"]
     if need.best_ram is not None and need.best_ram < need.ram:
         bound = "as small as any" if need.best_head == need.live else f"none is below {need.live:,}"
-        lines.append(f"replanned  {need.best_ram:>11,} B: head {need.best_head:,}, {bound}; + {len(need.replanned) - need.flash:,} B of flash")
+        more = len(need.replanned) - need.flash
+        lines.append(f"replanned  {need.best_ram:>11,} B: head {need.best_head:,}, {bound}; + {more:,} B of flash")
     if need.host is not None:
         lines.append(f"64-bit host{need.host:>11,} B, as tflite-micro prints it")
     return lines

@@ -17,6 +17,8 @@ from parlay.errors import InputError
 
 __all__ = ["READERS", "Need", "Fitting", "check_file"]
 
+MOST_LETTERS = 60
+
 
 @dataclass(frozen=True, kw_only=True)
 class Need:
@@ -194,11 +196,11 @@ def need_of_tflite(path: Path) -> Need:
         raise InputError(name, given=str(error)) from None
     own, better = allocation.arena(plan), allocation.arena(best)
     host = Allocation(model=model, target=HOST).arena()
-    names = [model.tensors[place].name for place in model.lives]
-    names += ["scratch"] * (len(allocation.blocks) - len(names))
+    names = [_short(model.tensors[place].name) for place in model.lives]
+    names += ["scratch"] * (len(allocation.buffers) - len(names))
     placed = tuple(
-        Placed(name=title, bytes=block.bytes, first=block.first, last=block.last, offset=offset)
-        for title, block, offset in zip(names, allocation.blocks, plan.offsets, strict=True)
+        Placed(name=title, bytes=buffer.bytes, first=buffer.first, last=buffer.last, offset=offset)
+        for title, buffer, offset in zip(names, allocation.buffers, plan.offsets, strict=True)
     )
     return Need(
         file=name,
@@ -218,6 +220,15 @@ def need_of_tflite(path: Path) -> Need:
     )
 
 
+def _short(name: str) -> str:
+    """The last of the names that a converter joined, and no more of it than fits a line.
+
+    >>> _short("model/relu;model/conv2d/BiasAdd;model/conv2d/Conv2D1")
+    'model/conv2d/Conv2D1'
+    """
+    return name.rstrip(";").rpartition(";")[2][-MOST_LETTERS:]
+
+
 def _notes(arena: Arena) -> tuple[str, ...]:
     if arena.starting > arena.used:
         return (f"it runs in {arena.used:,} B, and needs {arena.starting:,} B while it starts",)
@@ -227,7 +238,7 @@ def _notes(arena: Arena) -> tuple[str, ...]:
 def need_of_pte(path: Path) -> Need:
     """What a .pte file needs of ExecuTorch, as far as its own plan says it."""
     program = read_pte(path)
-    blocks = [Buffer(bytes=one.bytes, first=one.first, last=one.last) for one in program.placed]
+    buffers = [Buffer(bytes=one.bytes, first=one.first, last=one.last) for one in program.placed]
     notes = ("ExecuTorch's own records, some kilobytes, come on top of the planned arena",)
     if program.delegates:
         names = ", ".join(dict.fromkeys(program.delegates))
@@ -239,7 +250,7 @@ def need_of_pte(path: Path) -> Need:
         head=program.arena,
         tail=None,
         ram=None if program.delegates else program.arena,
-        live=live_peak(blocks),
+        live=live_peak(buffers),
         steps=program.steps,
         placed=program.placed,
         notes=notes,

@@ -1,6 +1,6 @@
 """Where tensors lie in an arena: the planner of TFLM as it is, and the best plan that can be found.
 
-A plan gives every block of memory an offset, so that no two that live at once overlap; its size is the end of the
+A plan gives every buffer of memory an offset, so that no two that live at once overlap; its size is the end of the
 highest. No plan is smaller than the live peak, the most bytes that live at one step.
 """
 
@@ -13,9 +13,9 @@ from dataclasses import dataclass
 __all__ = ["Buffer", "Plan", "best_plan", "greedy_plan", "live_peak", "plan_bytes"]
 
 ONLINE = -1
-"""The offset of a block that the engine is to place."""
+"""The offset of a buffer that the engine is to place."""
 TRIES = 400
-"""Orders that a search tries, at some 1 ms for 32 blocks. Of 2,000 random layouts of MobileNet none needed more than 60."""
+"""Orders that a search tries, at some 1 ms each for 32 buffers; most networks need one of the first seven."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +41,7 @@ class Plan:
     """Offsets, and how good they are.
 
     Attributes:
-        offsets: one a block, in bytes.
+        offsets: one a buffer, in bytes.
         bytes: what the plan takes.
         bound: what every plan takes: the live peak.
     """
@@ -56,68 +56,68 @@ class Plan:
         return self.bytes == self.bound
 
 
-def live_peak(blocks: Sequence[Buffer]) -> int:
+def live_peak(buffers: Sequence[Buffer]) -> int:
     """Most bytes that live at one step.
 
-    >>> live_peak([Buffer(bytes=16, first=0, last=1), Buffer(bytes=32, first=1, last=2), Buffer(bytes=16, first=2, last=2)])
+    >>> live_peak([Buffer(bytes=16, first=0, last=1), Buffer(bytes=32, first=1, last=2)])
     48
     """
-    steps = {block.first for block in blocks}  # the peak is where something begins
-    return max((sum(b.bytes for b in blocks if b.first <= step <= b.last) for step in steps), default=0)
+    steps = {buffer.first for buffer in buffers}  # the peak is where something begins
+    return max((sum(b.bytes for b in buffers if b.first <= step <= b.last) for step in steps), default=0)
 
 
-def plan_bytes(blocks: Sequence[Buffer], offsets: Sequence[int]) -> int:
-    """End of the highest block."""
-    return max((offset + block.bytes for block, offset in zip(blocks, offsets, strict=True)), default=0)
+def plan_bytes(buffers: Sequence[Buffer], offsets: Sequence[int]) -> int:
+    """End of the highest buffer."""
+    return max((offset + buffer.bytes for buffer, offset in zip(buffers, offsets, strict=True)), default=0)
 
 
-def greedy_plan(blocks: Sequence[Buffer], fixed: Sequence[int] = ()) -> Plan:
-    """The plan that TFLM makes when it starts: fixed offsets first, then the largest block, each in the first gap.
+def greedy_plan(buffers: Sequence[Buffer], fixed: Sequence[int] = ()) -> Plan:
+    """The plan that TFLM makes when it starts: fixed offsets first, then the largest buffer, each in the first gap.
 
-    Of blocks alike in size the later one comes first. Source: ``GreedyMemoryPlanner::CalculateOffsetsIfNeeded``.
+    Of buffers alike in size the later one comes first. Source: ``GreedyMemoryPlanner::CalculateOffsetsIfNeeded``.
 
     Args:
-        blocks: in the order of the file's tensors, scratch behind them.
-        fixed: offsets that a file asks for, one a block; ``ONLINE`` for those to be placed. None fixed by default.
+        buffers: in the order of the file's tensors, scratch behind them.
+        fixed: offsets that a file asks for, one a buffer; ``ONLINE`` for those to be placed. None fixed by default.
 
-    >>> blocks = [Buffer(bytes=16, first=0, last=1), Buffer(bytes=48, first=1, last=2), Buffer(bytes=32, first=2, last=3)]
-    >>> greedy_plan(blocks).offsets, greedy_plan(blocks).bytes
+    >>> buffers = [Buffer(bytes=size, first=step, last=step + 1) for step, size in enumerate((16, 48, 32))]
+    >>> greedy_plan(buffers).offsets, greedy_plan(buffers).bytes
     ((48, 0, 48), 80)
     """
-    fixed = fixed or [ONLINE] * len(blocks)
-    online = [index for index in reversed(range(len(blocks))) if fixed[index] == ONLINE]
-    online.sort(key=lambda index: -blocks[index].bytes)
-    offsets = _first_fit(blocks, online, {index: at for index, at in enumerate(fixed) if at != ONLINE})
-    return Plan(offsets=offsets, bytes=plan_bytes(blocks, offsets), bound=live_peak(blocks))
+    fixed = fixed or [ONLINE] * len(buffers)
+    online = [index for index in reversed(range(len(buffers))) if fixed[index] == ONLINE]
+    online.sort(key=lambda index: -buffers[index].bytes)
+    offsets = _first_fit(buffers, online, {index: at for index, at in enumerate(fixed) if at != ONLINE})
+    return Plan(offsets=offsets, bytes=plan_bytes(buffers, offsets), bound=live_peak(buffers))
 
 
-def best_plan(blocks: Sequence[Buffer], *, tries: int = TRIES) -> Plan:
+def best_plan(buffers: Sequence[Buffer], *, tries: int = TRIES) -> Plan:
     """The smallest plan that a search finds; it ends where the live peak is reached, which none can beat.
 
-    Placing blocks one after another as low as they go makes some best plan, in the right order: that of its offsets. So
-    orders are searched: by size, by time, by both, and then the best one changed, mostly by moving ahead what sticks
-    out.
+    Placing buffers one after another as low as they go makes some best plan, in the right order: that of its offsets.
+    So orders are searched: by size, by time, by both, and then the best one changed, mostly by moving ahead what
+    sticks out.
 
     Args:
-        blocks: what to place.
+        buffers: what to place.
         tries: orders.
 
-    >>> blocks = [Buffer(bytes=16, first=0, last=1), Buffer(bytes=48, first=1, last=2), Buffer(bytes=32, first=2, last=3)]
-    >>> best_plan(blocks).bytes
+    >>> buffers = [Buffer(bytes=size, first=step, last=step + 1) for step, size in enumerate((16, 48, 32))]
+    >>> best_plan(buffers).bytes
     80
     """
-    bound = live_peak(blocks)
-    everything = range(len(blocks))
-    length = [block.last - block.first + 1 for block in blocks]
-    pressure = [_pressure(blocks, block) for block in blocks]
+    bound = live_peak(buffers)
+    everything = range(len(buffers))
+    length = [buffer.last - buffer.first + 1 for buffer in buffers]
+    pressure = [_pressure(buffers, buffer) for buffer in buffers]
     keys = (
-        lambda i: (-blocks[i].bytes, -i),
-        lambda i: (-blocks[i].bytes, i),
-        lambda i: (-blocks[i].bytes * length[i], i),
-        lambda i: (-pressure[i], -blocks[i].bytes),
-        lambda i: (-length[i], -blocks[i].bytes),
-        lambda i: (blocks[i].first, -blocks[i].bytes),
-        lambda i: (-blocks[i].last, -blocks[i].bytes),
+        lambda i: (-buffers[i].bytes, -i),
+        lambda i: (-buffers[i].bytes, i),
+        lambda i: (-buffers[i].bytes * length[i], i),
+        lambda i: (-pressure[i], -buffers[i].bytes),
+        lambda i: (-length[i], -buffers[i].bytes),
+        lambda i: (buffers[i].first, -buffers[i].bytes),
+        lambda i: (-buffers[i].last, -buffers[i].bytes),
     )
     draw = random.Random(0)
     best: tuple[int, tuple[int, ...], list[int]] | None = None
@@ -126,9 +126,9 @@ def best_plan(blocks: Sequence[Buffer], *, tries: int = TRIES) -> Plan:
             order = sorted(everything, key=keys[attempt])
         else:
             assert best is not None
-            order = _changed(blocks, best[2], best[1], draw)
-        offsets = _first_fit(blocks, order, {})
-        size = plan_bytes(blocks, offsets)
+            order = _changed(buffers, best[2], best[1], draw)
+        offsets = _first_fit(buffers, order, {})
+        size = plan_bytes(buffers, offsets)
         if best is None or size <= best[0]:  # an equal one, too, so that the search wanders
             best = (size, offsets, order)
         if size == bound:
@@ -137,31 +137,31 @@ def best_plan(blocks: Sequence[Buffer], *, tries: int = TRIES) -> Plan:
     return Plan(offsets=best[1], bytes=best[0], bound=bound)
 
 
-def _first_fit(blocks: Sequence[Buffer], order: Sequence[int], placed: dict[int, int]) -> tuple[int, ...]:
-    """Every block of ``order`` at the lowest offset that those placed before it leave free."""
+def _first_fit(buffers: Sequence[Buffer], order: Sequence[int], placed: dict[int, int]) -> tuple[int, ...]:
+    """Every buffer of ``order`` at the lowest offset that those placed before it leave free."""
     placed = dict(placed)
     for index in order:
-        block, at = blocks[index], 0
+        buffer, at = buffers[index], 0
         for start, end in sorted(
-            (offset, offset + blocks[other].bytes) for other, offset in placed.items() if block.meets(blocks[other])
+            (offset, offset + buffers[other].bytes) for other, offset in placed.items() if buffer.meets(buffers[other])
         ):
-            if start - at >= block.bytes:
+            if start - at >= buffer.bytes:
                 break
             at = max(at, end)
         placed[index] = at
-    return tuple(placed[index] for index in range(len(blocks)))
+    return tuple(placed[index] for index in range(len(buffers)))
 
 
-def _pressure(blocks: Sequence[Buffer], block: Buffer) -> int:
-    """Most bytes that live at a step of this block's."""
-    return live_peak([other for other in blocks if other.meets(block)])
+def _pressure(buffers: Sequence[Buffer], buffer: Buffer) -> int:
+    """Most bytes that live at a step of this buffer's."""
+    return live_peak([other for other in buffers if other.meets(buffer)])
 
 
-def _changed(blocks: Sequence[Buffer], order: Sequence[int], offsets: Sequence[int], draw: random.Random) -> list[int]:
-    """An order in which a block that ends highest, or any, comes earlier."""
+def _changed(buffers: Sequence[Buffer], order: Sequence[int], offsets: Sequence[int], draw: random.Random) -> list[int]:
+    """An order in which a buffer that ends highest, or any, comes earlier."""
     changed = list(order)
-    top = plan_bytes(blocks, offsets)
-    highest = [index for index in order if offsets[index] + blocks[index].bytes == top]
+    top = plan_bytes(buffers, offsets)
+    highest = [index for index in order if offsets[index] + buffers[index].bytes == top]
     moved = draw.choice(highest) if draw.random() < 0.7 else draw.choice(changed)
     place = changed.index(moved)
     changed.insert(draw.randrange(place + 1), changed.pop(place))

@@ -1,6 +1,6 @@
 """A .pte file of ExecuTorch: the memory that its plan lays out, read without ExecuTorch.
 
-Field numbers are those of ExecuTorch's schema (``program.fbs``, identifier ET and a number), in the order of its tables.
+Field numbers are those of ExecuTorch's schema (``program.fbs``, identifier ET12), in the order of its tables.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from parlay.device.flatbuffer import DamagedError, FlatTable, root
+from parlay.device.flatbuffer import DamagedError, root
 from parlay.device.tflite import content
 from parlay.errors import InputError
 

@@ -266,8 +266,8 @@ def _plan(model: FlatTable, buffers: Sequence[FlatTable], tensors: Sequence[Tens
 def with_plan(data: bytes, offsets: Sequence[int], name: str = "the file") -> bytes:
     """The same file with a plan in it; all else stays, byte for byte, behind a new outermost table.
 
-    Offsets of a flatbuffer lead forward, so what is new goes in front: the outermost table, the two lists that grow, and
-    the plan. The old bytes move by a multiple of 16, which keeps every alignment.
+    Offsets of a flatbuffer lead forward, so what is new goes in front: the outermost table, the two lists that grow,
+    and the plan. The old bytes move by a multiple of 16, which keeps every alignment.
 
     Args:
         data: the file.
@@ -350,7 +350,9 @@ class _Front:
         """A table whose fields take four bytes each, behind its vtable."""
         count = max(fields) + 1
         places = {number: 4 + 4 * index for index, number in enumerate(fields)}
-        vtable = struct.pack(f"<{2 + count}H", 4 + 2 * count, 4 + 4 * len(fields), *(places.get(n, 0) for n in range(count)))
+        vtable = struct.pack(
+            f"<{2 + count}H", 4 + 2 * count, 4 + 4 * len(fields), *(places.get(n, 0) for n in range(count))
+        )
         self._begin(name, ahead=len(vtable))
         self.parts += vtable
         self.places[name] = len(self.parts)

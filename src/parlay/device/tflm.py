@@ -171,12 +171,8 @@ KERNELS: dict[str, Kernel] = {
     "MUL": Kernel(options="Mul", data="OpDataMul"),
     "DIV": Kernel(options="Div", data="OpDataDiv"),
     "CONV_2D": CONVOLUTION,
-    "DEPTHWISE_CONV_2D": Kernel(
-        options="DepthwiseConv", data="OpDataConv", keeps=_channels(3), scratch=_half_bytes
-    ),
-    "FULLY_CONNECTED": Kernel(
-        options="FullyConnected", data="OpDataFullyConnected", keeps=_rows, scratch=_half_bytes
-    ),
+    "DEPTHWISE_CONV_2D": Kernel(options="DepthwiseConv", data="OpDataConv", keeps=_channels(3), scratch=_half_bytes),
+    "FULLY_CONNECTED": Kernel(options="FullyConnected", data="OpDataFullyConnected", keeps=_rows, scratch=_half_bytes),
     "TRANSPOSE_CONV": Kernel(options="TransposeConv", data="OpDataTransposeConv", keeps=_channels(0), scratch=_sums),
     "AVERAGE_POOL_2D": Kernel(options="Pool", data="OpDataPooling"),
     "MAX_POOL_2D": Kernel(options="Pool", data="OpDataPooling"),
@@ -359,7 +355,7 @@ class Allocation:
         ]
 
     @cached_property
-    def blocks(self) -> list[Buffer]:
+    def buffers(self) -> list[Buffer]:
         """Tensors that a run computes, in the file's order, then scratch: what is planned."""
         tensors = self.model.tensors
         lives = self.model.lives
@@ -372,12 +368,12 @@ class Allocation:
         """The plan that TFLM makes, with the file's own offsets or others; one offset a tensor of the file."""
         offsets = self.model.plan if offsets is None else offsets
         fixed = [offsets[place] if offsets else ONLINE for place in self.model.lives]
-        return greedy_plan(self.blocks, [*fixed, *[ONLINE] * len(self.scratch)])
+        return greedy_plan(self.buffers, [*fixed, *[ONLINE] * len(self.scratch)])
 
     @cached_property
     def best(self) -> Plan:
         """The best plan that is found; no worse than TFLM's own."""
-        found, own = best_plan(self.blocks), self.planned(())
+        found, own = best_plan(self.buffers), self.planned(())
         return found if found.bytes < own.bytes else own
 
     def offsets(self, plan: Plan) -> tuple[int, ...]:
@@ -440,7 +436,7 @@ class Allocation:
         return (
             self.target.pointer
             + struct("AllocationInfo")[0] * lives
-            + each * len(self.blocks)
+            + each * len(self.buffers)
             + 2 * ALIGNED  # the lists begin and end aligned
         )
 

@@ -24,8 +24,8 @@ class BoardOptions:
     device: str | None = option(
         "--device", metavar="NAME", help="Take flash and RAM of this device; 'parlay devices' lists them."
     )
-    devices: Path | None = option(
-        "--devices", type=click.Path(path_type=Path), help="Further devices, in TOML; see 'parlay devices --help'."
+    devices: str | None = option(
+        "--devices", type=click.Path(), help="Further devices, in TOML; see 'parlay devices --help'."
     )
     reserve_ram: int | None = option(
         "--reserve-ram", type=Bytes(), help="RAM of the device that is taken already, such as 13KiB."
@@ -48,12 +48,14 @@ class BoardOptions:
             return ram, flash
         from parlay.device.catalogue import device_named
 
-        device = device_named(self.device, self.devices)
+        device = device_named(self.device, Path(self.devices) if self.devices else None)
         left = {"ram": device.ram - reserved["ram"], "flash": device.flash - reserved["flash"]}
         for name, amount in left.items():
             if amount <= 0:
                 raise InputError(
-                    f"reserve-{name}", given=reserved[name], allowed=f"less than the {amount + reserved[name]} B there are"
+                    f"reserve-{name}",
+                    given=reserved[name],
+                    allowed=f"less than the {amount + reserved[name]} B there are",
                 )
         return (str(left["ram"]) if ram is None else ram), (str(left["flash"]) if flash is None else flash)
 
@@ -61,6 +63,7 @@ class BoardOptions:
         """The same as numbers."""
         texts = self.limits(ram, flash)
         ram_bytes, flash_bytes = (
-            None if text is None else parse_bytes(text, name) for text, name in zip(texts, ("ram", "flash"), strict=True)
+            None if text is None else parse_bytes(text, name)
+            for text, name in zip(texts, ("ram", "flash"), strict=True)
         )
         return ram_bytes, flash_bytes
