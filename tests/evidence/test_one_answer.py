@@ -5,14 +5,20 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from parlay.cli.main import run
+from parlay.energy import get_score
 from parlay.evidence import measure, relate
+from parlay.families import plain
+from parlay.solver import Sampler
+from parlay.study import Kind, Reader, Store, make_plan
 from parlay.study.reading import read_trials
+from parlay.train import get_recipe
 
 RESULTS = Path(__file__).resolve().parents[2] / "results"
 EVERY = sorted(path.parent for path in RESULTS.glob("**/trials.csv"))
@@ -95,3 +101,65 @@ def test_trials_of_a_model_without_its_study_are_refused_alike(folder: Path, tmp
         assert run(arguments) == 2
         _, err = capsys.readouterr()
         assert "of a model" in err and len(err.splitlines()) == 1
+
+
+@pytest.fixture
+def planned(tmp_path: Path) -> Path:
+    """Twelve layouts of one size whose accuracy falls with the path energy, in a study planned by that score."""
+    network = plain(3, in_channels=1, image=8)
+    layouts = Sampler(network.problem(kernels=500)).draw(12, seed=0)
+    values = {layout: get_score("path-energy").terms(network.space)(layout) for layout in layouts}
+    chosen = {layout: frozenset({Kind.SAMPLE}) for layout in layouts}
+    plan = make_plan(network, chosen, data="d" * 64, recipe=get_recipe("fast"), score="path-energy")
+    with Store(tmp_path / "study") as store:
+        store.add(plan, data_name="mine")
+        for row in store.rows():
+            store.write(replace(row, status="complete", accuracy=0.9 - values[row.trial.layout] / 20, loss=1.0))
+    return tmp_path / "study"
+
+
+def test_a_study_judges_the_score_it_was_planned_by(planned: Path, tmp_path: Path, capsys: Any):
+    """Reference of evaluate, question and verdict of the page, summary and numbers of study run; alike from a table."""
+    done = asked("study", "run", str(planned))["correlations"]
+    assert (done["score"], done["score_accuracy"]["value"], done["verdict"]) == ("path-energy", -1.0, "does not hold")
+    assert run(["study", "run", str(planned)]) == 0
+    assert "accuracy rises with path-energy: does not hold, Spearman -1.00" in capsys.readouterr().out
+    (tmp_path / "table").mkdir()
+    (tmp_path / "table" / "trials.csv").write_text((planned / "trials.csv").read_text())
+    for folder in (planned, tmp_path / "table"):
+        found = asked("evaluate", str(folder))
+        assert found["reference"] == "path-energy" and found["verdict"].startswith("does not hold: path-energy")
+        assert asked("evaluate", str(folder), "--score", "macs")["reference"] == "macs"
+        [panel] = asked("report", str(folder), "--out", str(tmp_path / "page.html"))["panels"]
+        assert "does a higher path-energy go with" in panel["question"]
+        assert panel["headline"] == "Layouts of higher path-energy are not more accurate here."
+        first = panel["correlations"][0]
+        assert (first["between"], first["value"]) == ("path-energy and accuracy", -1.0)
+        numbers = found["scores"]["path-energy"]
+        assert [numbers["ci_low"], numbers["ci_high"]] == first["interval"] == done["score_accuracy"]["interval"]
+
+
+@pytest.mark.parametrize(
+    ("choices", "score"),
+    [
+        (["top:2"], "energy-group"),
+        (["sample:3", "top:1", "--score", "path-energy"], "path-energy"),
+        (["spread:2@sum-log", "top:2@pair-harmonic"], "pair-harmonic"),
+        (["spread:2@sum-log"], "sum-log"),
+        (["sample:2"], None),
+    ],
+)
+def test_the_score_is_kept_when_planned(choices: list[str], score: str | None, tmp_path: Path):
+    """That of the best layouts, else that of a spread; more seeds keep it, and so does another plan of the same."""
+    size = ["--depth", "3", "--kernels", "400"]
+    plan = ["study", "new", str(tmp_path), *size, "--data", "digits", "--precision", "fp32"]
+    words = [word for one in choices for word in (("--layouts", one) if ":" in one else (one,))]
+    assert run([*plan, *words]) == 0
+    assert run(["study", "new", str(tmp_path), "--n-seeds", "2"]) == 0
+    with Reader(tmp_path) as study:
+        before = study.rows()
+    assert {row.score for row in before} == {score}
+    assert run([*plan, "--layouts", "all", "--layouts", "top:1@energy-layer"]) == 0
+    with Reader(tmp_path) as study:
+        kept = {row.score for row in study.rows()[: len(before)]}
+    assert kept == {score} if score else kept <= {None, "energy-layer"}

@@ -129,7 +129,8 @@ def evaluate(
     ``difference``: Spearman's coefficient minus that of the reference score, over the same bootstrap samples.
     ``optimum``: where the layout lands that the score puts above all that judge, if one was trained beside them.
 
-    The reference is the recommended score where it is among those asked for, else the first.
+    The reference is the score by which a study chose its best layouts, or else the recommended one, where it is among
+    those asked for; else the first.
 
     Args:
         populations: each is judged by itself, only Holm's correction sees all. One without a bin is left out, of one
@@ -161,7 +162,7 @@ def evaluate(
     panels: list[JudgedPopulation] = []
     for population in large:
         names = tuple(dict.fromkeys(scores)) or default_scores(population)
-        reference = RECOMMENDED if RECOMMENDED in names else names[0]
+        reference = next((name for name in (population.score, RECOMMENDED) if name in names), names[0])
         panels.append(judge(population, names, reference, binning=grouping, resamples=resamples, seed=seed))
     return Evaluation(
         panels=_corrected(panels),

@@ -15,11 +15,13 @@ from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 
-from parlay.errors import InputError
+from parlay.energy import SCORES, EnergyGroup, get_score
+from parlay.errors import InputError, ParlayError
 from parlay.evidence.population import Population, TrainedLayout, population_from
 from parlay.layout import Layout
 from parlay.study import Kind, Row
 from parlay.study.reading import read_trials
+from parlay.terms import Terms
 
 __all__ = ["Measured", "MeasuredLayout", "largest", "measure", "populations", "read_study", "size_words"]
 
@@ -30,6 +32,9 @@ exact, or fit inside fences that let it vary by a percent or two; arms of a budg
 PASS = 391
 """Steps below which a training is a toy: one pass over the 50,000 images of CIFAR in batches of 128. What ranks layouts
 before every image was seen need not rank them later (docs/paper.md, panel 4d)."""
+
+ENERGY = EnergyGroup.name
+"""What is judged where no other score chose: Eq. 3, which the paper says accuracy rises with."""
 
 DRAWN = frozenset({Kind.SAMPLE, Kind.ALL})
 """Reasons that have nothing to do with how a layout scores: drawn at random, or every layout that there is."""
@@ -136,6 +141,32 @@ class Measured:
         """
         drawn = tuple(one for one in self.layouts if one.drawn)
         return drawn or tuple(one for one in self.layouts if not one.only_chosen)
+
+    @cached_property
+    def score(self) -> str:
+        """Name of the score that is judged: by which the best layouts were chosen, or the paper's energy.
+
+        Also the energy where the score cannot be worked out: one that this parlay has not, or of a model whose code is
+        not here.
+        """
+        named = next((row.score for row in self.rows if row.score in SCORES), ENERGY)
+        try:
+            return named if named == ENERGY or get_score(named).terms(self.first.trial.network.space) else ENERGY
+        except (ParlayError, ImportError, OSError):
+            return ENERGY
+
+    @property
+    def score_words(self) -> str:
+        """How sentences call it."""
+        return "energy" if self.score == ENERGY else self.score
+
+    def score_value(self, one: MeasuredLayout) -> float:
+        """The judged score of a layout; the energy's logarithm."""
+        return one.log_energy if self.score == ENERGY else self._terms(one.layout)
+
+    @cached_property
+    def _terms(self) -> Terms:
+        return get_score(self.score).terms(self.first.trial.network.space)
 
     @property
     def left_out(self) -> int:
@@ -332,5 +363,6 @@ def _population(
         convolutions=network.convolution_shapes,
         chosen=_population(group, others, name) if others else None,
         missing=len(group.rows) - len(group.complete),
+        score=group.score if any(row.score for row in group.rows) else None,
         one_size=True,
     )

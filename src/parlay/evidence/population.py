@@ -56,6 +56,7 @@ class Population:
         chosen: networks of the source that a score or somebody chose, and that are not here because they cannot judge a
             score; None where there are none.
         missing: trials of the source that are not complete, and count for nothing.
+        score: name of the score by which the best layouts of the source were chosen; None where none was.
         one_size: whether all count as one size, whatever ``size`` says.
         structure: their width groups with how many layers each sets and what leads from one to another; None where
             nothing is known but the columns.
@@ -75,6 +76,7 @@ class Population:
     left_out: int = 0
     chosen: Population | None = None
     missing: int = 0
+    score: str | None = None
     one_size: bool = False
     structure: WidthSpace | None = None
     convolutions: tuple[ConvolutionShape, ...] = ()
@@ -188,6 +190,7 @@ def population_from(
     convolutions: tuple[ConvolutionShape, ...] = (),
     chosen: Population | None = None,
     missing: int = 0,
+    score: str | None = None,
     one_size: bool = False,
 ) -> Population:
     """Networks as one population; those of the same widths and costs become one network with all their runs.
@@ -234,6 +237,7 @@ def population_from(
         left_out=len(runs) - len(kept),
         chosen=chosen,
         missing=missing,
+        score=score,
         one_size=one_size,
     )
 

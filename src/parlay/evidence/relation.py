@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from parlay.evidence.measured import Measured
+from parlay.evidence.measured import ENERGY, Measured
 from parlay.evidence.outcome import Outcome, ranking
 from parlay.evidence.uncertainty import Correlation, correlate, partial_correlate
 
@@ -18,6 +18,10 @@ class Relation:
     """What goes with accuracy, over layouts; a layout's seeds are averaged first, since they are not independent.
 
     Attributes:
+        score: name of the score that is judged (``Measured.score``).
+        ranks: Spearman of that score and accuracy.
+        score_and_macs: Spearman of that score and multiply-adds.
+        score_given_macs: rank correlation of that score and accuracy with multiply-adds taken out.
         energy: Spearman of log-energy (its ranks are those of energy) and accuracy.
         energy_linear: Pearson of energy and accuracy.
         macs: Spearman of multiply-adds and accuracy.
@@ -26,6 +30,10 @@ class Relation:
         left_out: how many measured layouts do not judge, because a score or a person chose them.
     """
 
+    score: str
+    ranks: Correlation
+    score_and_macs: Correlation
+    score_given_macs: Correlation
     energy: Correlation
     energy_linear: Correlation
     macs: Correlation
@@ -35,12 +43,24 @@ class Relation:
 
     @property
     def outcome(self) -> Outcome:
-        """The word for "accuracy rises with energy"."""
-        return ranking(self.energy.n, self.energy.low, self.energy.high)
+        """The word for "accuracy rises with the score"."""
+        return ranking(self.ranks.n, self.ranks.low, self.ranks.high)
+
+    @property
+    def is_of_energy(self) -> bool:
+        """Whether the judged score is Eq. 3."""
+        return self.score == ENERGY
 
     def to_json(self) -> dict[str, Any]:
-        """The coefficients as JSON values."""
+        """The coefficients as JSON values; those of a score other than the energy besides."""
+        others = {
+            "score_accuracy": self.ranks,
+            "score_macs": self.score_and_macs,
+            "score_accuracy_given_macs": self.score_given_macs,
+        }
         return {
+            "score": self.score,
+            **({} if self.is_of_energy else {key: found.to_json() for key, found in others.items()}),
             "energy_accuracy": self.energy.to_json(),
             "energy_accuracy_linear": self.energy_linear.to_json(),
             "macs_accuracy": self.macs.to_json(),
@@ -61,11 +81,21 @@ def relate(measured: Measured) -> Relation:
     logs, macs = [one.log_energy for one in measured.judging], [float(one.macs) for one in measured.judging]
     # deep networks have energies that no float holds: the linear coefficient does not change when all are scaled
     highest = max((log for log in logs if math.isfinite(log)), default=0.0)
+    energy, both, left = correlate(logs, means), correlate(logs, macs), partial_correlate(logs, means, macs)
+    ranks, score_and_macs, score_left = energy, both, left
+    if measured.rows and measured.score != ENERGY:
+        values = [measured.score_value(one) for one in measured.judging]
+        ranks, score_and_macs = correlate(values, means), correlate(values, macs)
+        score_left = partial_correlate(values, means, macs)
     return Relation(
-        energy=correlate(logs, means),
+        score=measured.score if measured.rows else ENERGY,
+        ranks=ranks,
+        score_and_macs=score_and_macs,
+        score_given_macs=score_left,
+        energy=energy,
         energy_linear=correlate([math.exp(log - highest) for log in logs], means, method="pearson"),
         macs=correlate(macs, means),
-        energy_and_macs=correlate(logs, macs),
-        energy_given_macs=partial_correlate(logs, means, macs),
+        energy_and_macs=both,
+        energy_given_macs=left,
         left_out=measured.left_out,
     )

@@ -69,7 +69,13 @@ def relation_table(relation: Relation) -> Table:
     table.add_column("95 % interval", justify="right")
     table.add_column("p", justify="right")
     table.add_column("n", justify="right")
+    score = (
+        (f"{relation.score} and accuracy, Spearman", relation.ranks),
+        (f"{relation.score} and multiply-adds, Spearman", relation.score_and_macs),
+        (f"{relation.score} and accuracy given multiply-adds", relation.score_given_macs),
+    )
     for name, found in (
+        *(() if relation.is_of_energy else score),
         ("energy and accuracy, Spearman", relation.energy),
         ("energy and accuracy, Pearson", relation.energy_linear),
         ("multiply-adds and accuracy, Spearman", relation.macs),
@@ -84,10 +90,10 @@ def relation_table(relation: Relation) -> Table:
 
 
 def relation_words(measured: Measured, relation: Relation) -> str:
-    """The word for "accuracy rises with energy", what it rests on, and who does not judge."""
+    """The word for "accuracy rises with the score" that the study judges, what it rests on, and who does not judge."""
     left_out = f"; {measured.left_out_words}" if measured.left_out else ""
     toy = f" (a toy: {measured.toy})" if measured.toy and relation.outcome is not Outcome.OPEN else ""
-    return f"accuracy rises with energy: {relation.outcome}{toy}, Spearman {relation.energy}{left_out}"
+    return f"accuracy rises with {measured.score_words}: {relation.outcome}{toy}, Spearman {relation.ranks}{left_out}"
 
 
 def display_energy(log_energy: float) -> str:

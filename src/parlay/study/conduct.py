@@ -88,7 +88,8 @@ def add_seeds(folder: Path, seeds: Sequence[int]) -> Added:
     plans: dict[str, dict[str, Planned]] = {}
     for seed in dict.fromkeys(seeds):
         for row in rows:
-            more = Planned(trial=replace(row.trial, seed=seed), kinds=row.kinds, counted=row.counted)
+            trial = replace(row.trial, seed=seed)
+            more = Planned(trial=trial, kinds=row.kinds, counted=row.counted, score=row.score)
             plans.setdefault(row.data_name, {}).setdefault(more.trial.identity, more)
     with Store(folder) as store:
         added = [store.add(list(plan.values()), data_name=name) for name, plan in plans.items()]

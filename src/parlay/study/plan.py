@@ -124,11 +124,13 @@ class Planned:
         trial: what is to be trained.
         kinds: why.
         counted: what its layout costs, where that is known; counted when it is kept if None.
+        score: name of the score by which its plan chose the best layouts; None where it chose none so.
     """
 
     trial: Trial
     kinds: frozenset[Kind]
     counted: Mapping[str, Any] | None = field(default=None, repr=False)
+    score: str | None = None
 
 
 def make_plan(
@@ -141,6 +143,7 @@ def make_plan(
     seeds: Sequence[int] = (0,),
     validation: int = 0,
     precision: str = "fp32",
+    score: str | None = None,
 ) -> tuple[Planned, ...]:
     """Every layout with every seed: all layouts with the first seed, then all with the second, and so on.
 
@@ -155,6 +158,7 @@ def make_plan(
         seeds: one run each; repeated ones count once.
         validation: images held out to choose by.
         precision: ``fp32`` or ``bf16``.
+        score: by which the best layouts were chosen, where some were; the study judges it.
 
     Raises:
         InputError: for no seed, a seed or a number of steps out of range, another precision, or layouts that do not fit
@@ -180,6 +184,7 @@ def make_plan(
                 precision=precision,
             ),
             kinds=kinds,
+            score=score,
         )
         for seed in dict.fromkeys(seeds)
         for layout, kinds in chosen.items()

@@ -130,6 +130,7 @@ class Row:
     finished: str | None = kept("when it ended", unit="UTC, ISO 8601")
     model_sha256: str | None = kept("content of the model's file when it was planned; empty for anything else")
     model_folder: str | None = kept("where the model's file lies", is_exported=False)
+    score: str | None = kept("score by which its plan chose the best layouts, which the study judges; empty for none")
     error: str | None = kept("why it failed, in one line", is_on_page=True, heading="Error")
     traceback: str | None = kept("the same in full", repr=False, is_exported=False)
 

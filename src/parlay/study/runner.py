@@ -351,4 +351,11 @@ class _Driver:
 
 def _planned(row: Row) -> Row:
     """The row without what an earlier try left in it."""
-    return Row(trial=row.trial, kinds=row.kinds, data_name=row.data_name, counted=row.costs, started=row.started)
+    return Row(
+        trial=row.trial,
+        kinds=row.kinds,
+        data_name=row.data_name,
+        counted=row.costs,
+        started=row.started,
+        score=row.score,
+    )

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from operator import attrgetter
 
-from parlay.energy import EnergyGroup, Score, get_score
+from parlay.energy import SCORES, EnergyGroup, Score, get_score
 from parlay.errors import InputError, near_miss
 from parlay.families import Family
 from parlay.layout import Layout, format_layout, parse_layout
@@ -38,10 +38,12 @@ class Selection:
     Attributes:
         layouts: each with every reason for it, in the order in which they are first named.
         notes: how they were come by, a sentence each.
+        score: name of the score by which the best of them were chosen, or a spread that names one; None without either.
     """
 
     layouts: Mapping[Layout, frozenset[Kind]]
     notes: tuple[str, ...] = ()
+    score: str | None = None
 
 
 def select(choices: Sequence[str], *, family: TrialNetwork, problem: Problem | None) -> Selection:
@@ -83,7 +85,16 @@ def select(choices: Sequence[str], *, family: TrialNetwork, problem: Problem | N
         for layout in layouts:
             chosen.setdefault(layout, set()).add(choice.kind)
     found = {layout: frozenset(kinds) for layout, kinds in chosen.items()}
-    return Selection(layouts=found, notes=(*notes, *overlap(found)))
+    return Selection(layouts=found, notes=(*notes, *overlap(found)), score=_chooser(plan, problem))
+
+
+def _chooser(plan: Sequence[_Wanted], problem: Problem | None) -> str | None:
+    """The score that chose the best; of several the first. That of a file is known by no name, and is none."""
+    ranked = sorted(
+        (one for one in plan if one.kind is Kind.TOP or one.score), key=lambda one: one.kind is not Kind.TOP
+    )
+    names = [score.name for one in ranked if (score := one.score or (problem and problem.score))]
+    return next((name for name in names if name in SCORES), None)
 
 
 def names_layouts(choice: str) -> bool:

@@ -225,7 +225,13 @@ class Store(Reader):
             if identity not in known:
                 new.setdefault(
                     identity,
-                    Row(trial=planned.trial, kinds=planned.kinds, data_name=data_name, counted=planned.counted),
+                    Row(
+                        trial=planned.trial,
+                        kinds=planned.kinds,
+                        data_name=data_name,
+                        counted=planned.counted,
+                        score=planned.score,
+                    ),
                 )
         with self._transaction():
             marks = ", ".join(f":{name}" for name in FIELDS)
@@ -235,6 +241,10 @@ class Store(Reader):
             self._connection.executemany(
                 "UPDATE trials SET kinds = ? WHERE trial = ?",
                 [(join_kinds(union), identity) for identity, union in kinds.items() if known.get(identity) != union],
+            )
+            self._connection.executemany(
+                "UPDATE trials SET score = coalesce(score, ?) WHERE trial = ?",
+                [(one.score, one.trial.identity) for one in plan if one.score is not None],
             )
             self._connection.executemany("UPDATE trials SET model_folder = ? WHERE trial = ?", moved)
         return Added(new=len(new), known=len(kinds) - len(new))

@@ -159,6 +159,7 @@ class PlanOptions:
             seeds=seeds,
             validation=validation,
             precision=precision,
+            score=selection.score,
         )
         if validation:
             data.with_validation(validation)  # refused now rather than in every trial

@@ -13,8 +13,9 @@ def question(measured: Measured) -> str:
     """What a group of trials is asked, as a sentence."""
     row = measured.first
     return (
-        f"Among layouts of {row.trial.network.title} with {size_words(measured.rows)}, does a higher energy go with a"
-        f" higher test accuracy on {row.data_name}, trained with recipe {measured.training}?"
+        f"Among layouts of {row.trial.network.title} with {size_words(measured.rows)}, does a higher"
+        f" {measured.score_words} go with a higher test accuracy on {row.data_name}, trained with recipe"
+        f" {measured.training}?"
     )
 
 

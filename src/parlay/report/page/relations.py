@@ -11,6 +11,9 @@ from parlay.report.page.questions import log_path_energy
 
 __all__ = ["Line", "Relations", "relations_of"]
 
+PATH_ENERGY = "path_energy"
+"""Key of a score that the page draws besides the energy."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
@@ -34,7 +37,7 @@ class Relations:
     """Every coefficient of a group of trials.
 
     Attributes:
-        relation: energy, multiply-adds and accuracy.
+        relation: the judged score, energy, multiply-adds and accuracy.
         lines: all that are shown, in order.
     """
 
@@ -43,17 +46,20 @@ class Relations:
 
 
 def relations_of(measured: Measured) -> Relations:
-    """Coefficients over the layouts that judge."""
+    """Coefficients over the layouts that judge, those of the judged score first."""
     relation = relate(measured)
+    score = relation.score
     means = [one.accuracy for one in measured.judging]
     macs = [float(one.macs) for one in measured.judging]
-    found = [
+    key = score.replace("-", "_")
+    found = [] if relation.is_of_energy else [(key, f"{score} and accuracy", "Spearman", relation.ranks)]
+    found += [
         ("energy", "energy and accuracy", "Spearman", relation.energy),
         ("", "energy and accuracy", "Pearson", relation.energy_linear),
     ]
-    paths = _known([log_path_energy(one.rows[0]) for one in measured.judging])
+    paths = None if key == PATH_ENERGY else _known([log_path_energy(one.rows[0]) for one in measured.judging])
     if paths is not None:
-        found.append(("path_energy", "path energy and accuracy", "Spearman", correlate(paths, means)))
+        found.append((PATH_ENERGY, "path energy and accuracy", "Spearman", correlate(paths, means)))
     found.append(("macs", "multiply-adds and accuracy", "Spearman", relation.macs))
     for key, label in (("params", "parameters"), ("peak_activation_bytes", "peak memory")):
         values = [float(one.amount(key)) for one in measured.judging]
@@ -62,6 +68,9 @@ def relations_of(measured: Measured) -> Relations:
         ("", "energy and multiply-adds", "Spearman", relation.energy_and_macs),
         ("", "energy and accuracy, given multiply-adds", "partial", relation.energy_given_macs),
     ]
+    if not relation.is_of_energy:
+        found.append(("", f"{score} and multiply-adds", "Spearman", relation.score_and_macs))
+        found.append(("", f"{score} and accuracy, given multiply-adds", "partial", relation.score_given_macs))
     if paths is not None:
         left = partial_correlate(paths, means, macs)
         found.append(("", "path energy and accuracy, given multiply-adds", "partial", left))

@@ -18,8 +18,8 @@ __all__ = ["coefficients", "fits", "provenance", "summary", "verdicts", "weights
 
 SLUGS = {outcome: outcome.value.replace(" ", "-") for outcome in Outcome}
 SUMMARIES = {
-    Outcome.HOLDS: "higher energy goes with higher accuracy",
-    Outcome.FAILS: "higher energy does not go with higher accuracy",
+    Outcome.HOLDS: "a higher {score} goes with higher accuracy",
+    Outcome.FAILS: "a higher {score} does not go with higher accuracy",
     Outcome.OPEN: "there is not enough data",
 }
 
@@ -31,7 +31,9 @@ def summary(page: Page) -> str:
     toys = sum(judged.verdict.is_toy for judged in asked)
     if len(asked) == 1:
         return asked[0].verdict.headline + (" It is a toy, and no evidence." if toys else "")
-    parts = [f"in {counts[outcome]} {SUMMARIES[outcome]}" for outcome in Outcome if counts[outcome]]
+    scores = {judged.measured.score_words for judged in asked}
+    score = scores.pop() if len(scores) == 1 else "score"
+    parts = [f"in {counts[outcome]} {SUMMARIES[outcome].format(score=score)}" for outcome in Outcome if counts[outcome]]
     are_toys = f" {toys} of them {'is a toy' if toys == 1 else 'are toys'}, and no evidence." if toys else ""
     return f"Of {len(asked)} questions: {'; '.join(parts)}.{are_toys}"
 

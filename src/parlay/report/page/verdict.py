@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from parlay.evidence import Correlation, Measured, Outcome
+from parlay.evidence import Correlation, Measured, Outcome, Relation
 from parlay.evidence.outcome import LEAST_LAYOUTS, RANKS_ABOVE
 from parlay.layout import format_layout
 from parlay.report.page.relations import Relations
@@ -22,9 +22,9 @@ SIZES_DIFFER = 1.01
 """Sizes that differ by more than this factor are mentioned: accuracy grows by a fraction of a point a percent."""
 
 HEADLINES = {
-    Outcome.HOLDS: "Layouts of higher energy are more accurate here.",
-    Outcome.FAILS: "Layouts of higher energy are not more accurate here.",
-    Outcome.OPEN: "Whether layouts of higher energy are more accurate is not decided here.",
+    Outcome.HOLDS: "Layouts of higher {score} are more accurate here.",
+    Outcome.FAILS: "Layouts of higher {score} are not more accurate here.",
+    Outcome.OPEN: "Whether layouts of higher {score} are more accurate is not decided here.",
 }
 
 
@@ -58,40 +58,40 @@ class Verdict:
 
 
 def judge(measured: Measured, relations: Relations) -> Verdict:
-    """The verdict on a group of trials: the word for energy's rank correlation, and what should be known besides.
+    """The verdict on a group of trials: the word for its score's rank correlation, and what should be known besides.
 
     The partial coefficient given multiply-adds counts as something left if its interval excludes 0 and rests on 20
     layouts or more; with fewer, that interval is too narrow to trust.
     """
-    energy = relations.relation.energy
-    few = energy.n < LEAST_LAYOUTS
-    reasons = [f"{energy.n} layouts to judge by, at least {LEAST_LAYOUTS} are needed."] if few else [_energy(relations)]
+    relation, score = relations.relation, measured.score_words
+    layouts = relation.ranks.n
+    few = layouts < LEAST_LAYOUTS
+    reasons = [f"{layouts} layouts to judge by, at least {LEAST_LAYOUTS} are needed."]
     if not few:
-        reasons.append(_beside_macs(relations))
+        reasons = [_ranks(relation, score), _beside_macs(relation, score)]
     if measured.layouts:
         reasons.append(_first_pick(measured))
     if few and len(measured.layouts) > 1:
         reasons.append("Which of them is better is another question: parlay study compare answers it.")
-    outcome = relations.relation.outcome
+    outcome = relation.outcome
     return Verdict(
         outcome=outcome,
-        headline=HEADLINES[outcome],
+        headline=HEADLINES[outcome].format(score=score),
         reasons=tuple(reasons),
         cautions=tuple(_cautions(measured)),
         is_toy=bool(measured.toy),
     )
 
 
-def _energy(relations: Relations) -> str:
-    relation = relations.relation
-    if relation.energy.value is None:
-        return "Every energy or every accuracy is the same."
+def _ranks(relation: Relation, score: str) -> str:
+    if relation.ranks.value is None:
+        return f"Every {score} or every accuracy is the same."
     side = {
         Outcome.HOLDS: "all of it above",
         Outcome.FAILS: "all of it below",
         Outcome.OPEN: "which contains",
     }[relation.outcome]
-    return f"Rank correlation (Spearman) {_numbers(relation.energy)}; {side} {RANKS_ABOVE}, the number that decides."
+    return f"Rank correlation (Spearman) {_numbers(relation.ranks)}; {side} {RANKS_ABOVE}, the number that decides."
 
 
 def _numbers(found: Correlation) -> str:
@@ -111,32 +111,32 @@ def _signed(value: float) -> str:
     return text.lstrip("-") if float(text) == 0 else text.replace("-", "−")
 
 
-def _beside_macs(relations: Relations) -> str:
+def _beside_macs(relation: Relation, score: str) -> str:
     """How much of it multiply-adds explain."""
-    relation = relations.relation
-    macs, both, left = relation.macs.value, relation.energy_and_macs.value, relation.energy_given_macs
+    macs, both, left = relation.macs.value, relation.score_and_macs.value, relation.score_given_macs
     if macs is None or both is None:
         return "Multiply-adds are the same for all layouts, or nearly, so they explain nothing."
-    begin = f"Multiply-adds alone reach {_signed(macs)}, and rise with energy ({_signed(both)})"
+    begin = f"Multiply-adds alone reach {_signed(macs)}, and rise with {score} ({_signed(both)})"
     if left.value is None or left.low is None or left.high is None:
         return f"{begin}: the two cannot be told apart here."
     rest = f"{_signed(left.value)}, {_signed(left.low)} to {_signed(left.high)}"
     if left.n < ROUGH and not left.low <= 0 <= left.high:
-        return f"{begin}; what is left for energy given them is {rest}, too rough with n = {left.n} to say more."
+        return f"{begin}; what is left for {score} given them is {rest}, too rough with n = {left.n} to say more."
     if left.low > 0:
-        return f"{begin}; given them, energy still goes with accuracy ({rest})."
+        return f"{begin}; given them, {score} still goes with accuracy ({rest})."
     if left.high < 0:
-        return f"{begin}; given them, higher energy goes with lower accuracy ({rest})."
-    return f"{begin}; given them, nothing more is shown for energy ({rest})."
+        return f"{begin}; given them, higher {score} goes with lower accuracy ({rest})."
+    return f"{begin}; given them, nothing more is shown for {score} ({rest})."
 
 
 def _first_pick(measured: Measured) -> str:
-    """What the layout of highest energy is worth."""
+    """What the layout of the highest score is worth."""
     means = {one.layout: one.accuracy for one in measured.layouts}
-    pick = max(measured.layouts, key=lambda one: one.log_energy).layout
+    pick = max(measured.layouts, key=measured.score_value).layout
     best = max(means, key=lambda layout: means[layout])
     rank = 1 + sum(value > means[pick] for value in means.values())
-    begin = f"Highest energy: {format_layout(pick)} with {_percent(means[pick])}, rank {rank} of {len(means)}"
+    highest = f"Highest {measured.score_words}: {format_layout(pick)}"
+    begin = f"{highest} with {_percent(means[pick])}, rank {rank} of {len(means)}"
     middle = f"median layout {_percent(statistics.median(means.values()))}"
     if pick == best:
         return f"{begin}, the most accurate of all; {middle}."
