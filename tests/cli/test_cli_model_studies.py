@@ -169,3 +169,37 @@ def test_a_spread_goes_over_the_score(model: list[str], tmp_path: Path, capsys: 
     spread = sorted(map(terms, planned(tmp_path / "t")))
     assert len(spread) == 3
     assert (spread[0], spread[-1]) == (values[0], values[-1])
+
+
+def test_from_a_plan_to_fitted_weights(model: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """Trained, such a study judges every score of the graph, shows it on a page, and gives weights that retrofit takes.
+
+    The drawn layouts alone judge; the optima stand beside them, each with how many it beats.
+    """
+    folder, weights = tmp_path / "s", tmp_path / "weights.json"
+    choices = ("sample:7", "top:1", "top:1@sum-log", "original")
+    run_text(
+        capsys,
+        *("study", "run", folder, *model, "--threads", 1),
+        *(part for one in choices for part in ("--layouts", one)),
+    )
+    found = answer(capsys, "evaluate", folder, "--resamples", 100)
+    network = network_of(model)
+    assert (found["networks"], found["scores_left_out"]) == (7, {})
+    assert {"energy-layer", "path-energy", "entropy", "macs"} <= set(found["scores"])
+    assert all("partial_macs" in score for score in found["scores"].values())
+    best = solve(retrofit_problem(network.graph(), Limits().of_one_size(), score="sum-log")).best.layout
+    assert found["scores"]["sum-log"]["optimum"]["layout"] == list(best)
+    assert 0 <= found["scores"]["sum-log"]["optimum"]["beats"] <= 7
+    fitted = answer(capsys, "calibrate", folder, "--out", weights)
+    assert [one["group"] for one in fitted["weights"]] == list(network.group_names)
+    spec = (network.place, "--input", "1x8x8", "--model-arg", "num_classes=10", "--params", "same")
+    solved = answer(capsys, "retrofit", *spec, "--score", f"calibrated:{weights}")
+    assert solved["status"] == "OPTIMAL" and solved["score"].startswith("calibrated:")
+    assert network.params(tuple(solved["solutions"][0]["layout"])) == network.params(network.today)
+    answer(capsys, "study", "new", folder, *model, "--layouts", f"top:1@calibrated:{weights}")
+    problem = retrofit_problem(network.graph(), Limits().of_one_size(), score=f"calibrated:{weights}")
+    assert "top" in planned(folder)[solve(problem).best.layout]
+    page = tmp_path / "page.html"
+    run_text(capsys, "report", folder, "--out", page)
+    assert "net.py:Net" in page.read_text()
