@@ -15,13 +15,11 @@ from parlay.fit.fit_plan import FitPlan
 from parlay.fit.fit_verdict import FitVerdict, Standing, judge
 from parlay.fit.measure_trials import MeasuredTrial
 from parlay.graph import WidthGraph
+from parlay.report.page.fits import FILE, KIND
 from parlay.retrofit import Latency, Limits, compare_latency
 from parlay.study import ModelNetwork, Planned, Row
 
 __all__ = ["FILE", "ArmResult", "FitResult", "conclude", "write_result"]
-
-FILE = "fit-result.json"
-KIND = "parlay fit result"
 
 
 @dataclass(frozen=True, kw_only=True)

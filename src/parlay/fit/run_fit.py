@@ -33,6 +33,7 @@ from parlay.study import (
     run_study,
 )
 from parlay.study.row import COMPLETE, PLANNED
+from parlay.study.schema import has_study
 from parlay.study.trial_network import as_known
 from parlay.study.workspace import Workspace
 from parlay.train.device import available_cores, resolve_device
@@ -175,7 +176,7 @@ def fit(
     if plan is not None:
         limits = [str(constraint) for constraint in asked.limits.constraints(graph)]
         refuse_others(plan, asked.question(), limits, folder)
-    elif (folder / "study.sqlite").exists():
+    elif has_study(folder):
         raise StudyError(f"study {folder} was not made by parlay fit; use another folder")
     else:
         plan = _planned(asked, graph, data, executor, told, device=(settings or Settings()).device)
@@ -184,7 +185,7 @@ def fit(
     for caveat in caveats:
         told.noticed(caveat)
     network = asked.network
-    if (folder / "study.sqlite").exists():
+    if has_study(folder):
         with Reader(folder) as study:
             network = as_known(network, (row.trial.network for row in study.rows()))
     assert isinstance(network, ModelNetwork)

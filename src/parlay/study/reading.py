@@ -16,7 +16,7 @@ from parlay.errors import InputError, StudyError
 from parlay.families import get_family
 from parlay.study.plan import UNRECORDED, Trial
 from parlay.study.row import COMPLETE, COSTS, KEPT, STATUSES, Row, split_kinds
-from parlay.study.schema import FILE
+from parlay.study.schema import FILE, has_study
 from parlay.study.store import Reader
 from parlay.study.trial_network import layout_costs
 from parlay.study.trials_csv import COLUMNS, TABLE
@@ -92,7 +92,7 @@ def read_trials(folder: Path) -> Trials:
     """
     if folder.is_file():
         raise InputError("study", given=str(folder), allowed="a folder", remedy=f"the file's own is {folder.parent}")
-    if (folder / FILE).exists():
+    if has_study(folder):
         with Reader(folder) as reader:
             return Trials(path=folder / FILE, rows=tuple(reader.rows()))
     if not (folder / TABLE).exists():

@@ -8,7 +8,7 @@ from pathlib import Path
 from parlay.errors import StudyError
 from parlay.study.row import KEPT, NEEDED
 
-__all__ = ["FILE", "STUDY_VERSION", "columns", "connect", "connect_for_reading"]
+__all__ = ["FILE", "STUDY_VERSION", "columns", "connect", "connect_for_reading", "has_study"]
 
 FILE = "study.sqlite"
 STUDY_VERSION = 2
@@ -26,6 +26,11 @@ CREATE TABLE trials (
     {", ".join(item.sql for item in KEPT)}, losses BLOB
 ) STRICT;
 """
+
+
+def has_study(folder: Path) -> bool:
+    """Whether a folder holds a study, of whatever version."""
+    return (folder / FILE).exists()
 
 
 def connect(path: Path) -> sqlite3.Connection:

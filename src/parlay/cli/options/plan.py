@@ -19,6 +19,7 @@ from parlay.errors import InputError
 from parlay.families import Family
 from parlay.layout import Order
 from parlay.problem import Problem
+from parlay.study.schema import has_study
 
 if TYPE_CHECKING:
     from parlay.data import Dataset
@@ -140,7 +141,7 @@ class PlanOptions:
         recipe = self.recipe.make(self.data.data, family=self.network.family.family)
         data = self.data.load()
         network = self.network.make(data, groups=self._groups())
-        if (folder / "study.sqlite").exists():
+        if has_study(folder):
             with Reader(folder) as study:
                 network = as_known(network, (row.trial.network for row in study.rows()))
         problem = self._problem(network)
@@ -194,7 +195,7 @@ class PlanOptions:
         Raises:
             InputError: saying what differs, and the options that go on or confirm.
         """
-        if not (folder / "study.sqlite").exists():
+        if not has_study(folder):
             return
         from parlay.study import Reader
         from parlay.study.plan import differing

@@ -14,6 +14,7 @@ from parlay.cli.options.model import factory_option
 from parlay.cli.options.problem import FamilyOptions
 from parlay.errors import InputError
 from parlay.study.plan import PRECISIONS
+from parlay.study.schema import has_study
 from parlay.train.recipe import PAPER, RECIPES, Recipe, get_recipe
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ class RecipeOptions:
 
     def known(self, folder: Path) -> str:
         """The precision asked for, where ``auto`` is what all trials of a study have, on any machine."""
-        if self.precision == "auto" and (folder / "study.sqlite").exists():
+        if self.precision == "auto" and has_study(folder):
             from parlay.study import Reader
 
             with Reader(folder) as study:

@@ -28,6 +28,7 @@ def run(folder: Path | None, named: Path | None, running: RunningOptions, planne
     from parlay.cli.trials import finish
     from parlay.report.scatter import scatter_into
     from parlay.study.conduct import add_seeds, conduct
+    from parlay.study.schema import has_study
 
     if (folder is None) == (named is None):
         raise click.UsageError("Missing argument 'FOLDER', such as runs/cifar (or --study runs/cifar, one of the two).")
@@ -41,9 +42,9 @@ def run(folder: Path | None, named: Path | None, running: RunningOptions, planne
         asked = planned.make(place, device=settings.device, threads=running.machine.threads)
         for note in asked.notes:
             click.echo(f"note: {note}", err=True)
-    elif planned.adds_seeds() and (place / "study.sqlite").exists():
+    elif planned.adds_seeds() and has_study(place):
         add_seeds(place, planned.seeds.make())
-    elif not (place / "study.sqlite").exists():
+    elif not has_study(place):
         raise click.UsageError(f"Missing option '--layouts': there is no study in {place} yet.")
     executor = running.executor()
     try:

@@ -10,7 +10,7 @@ from typing import Any
 
 from parlay.layout import Layout, format_layout
 
-__all__ = ["FILE", "HEADS", "TERMINAL", "Fit", "FittedArm", "about", "arm_cells", "device_lines", "read_fit"]
+__all__ = ["FILE", "HEADS", "KIND", "TERMINAL", "Fit", "FittedArm", "about", "arm_cells", "device_lines", "read_fit"]
 
 FILE = "fit-result.json"
 KIND = "parlay fit result"

@@ -8,7 +8,7 @@ from pathlib import Path
 from parlay.report.page.curves import thin
 from parlay.study import Reader
 from parlay.study.reading import Trials, read_trials
-from parlay.study.schema import FILE
+from parlay.study.schema import FILE, has_study
 from parlay.study.trials_csv import TABLE
 
 __all__ = ["curves_of", "find_sources"]
@@ -44,7 +44,7 @@ def curves_of(source: Trials, points: int) -> dict[str, list[float]]:
 def _places(folder: Path) -> Iterator[Path]:
     """The folder itself, or those inside it that hold a study or a table, where it has neither."""
     inside: Sequence[Path] = ()
-    if not (folder / FILE).exists() and not (folder / TABLE).is_file():
+    if not has_study(folder) and not (folder / TABLE).is_file():
         inside = sorted({path.parent for name in (FILE, TABLE) for path in folder.glob(f"*/{name}")})
     yield from inside or (folder,)
 
