@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from parlay.energy import SCORES
+from parlay.errors import ParlayError
 from parlay.evidence import Correlation, Relation, correlate, partial_correlate, relate
-from parlay.evidence.measured import Measured
+from parlay.evidence.measured import ENERGY, Measured, populations
+from parlay.evidence.scores import default_scores, score_values
+from parlay.families import Family
 from parlay.report.page.questions import log_path_energy
 
 __all__ = ["Line", "Relations", "relations_of"]
@@ -74,8 +78,28 @@ def relations_of(measured: Measured) -> Relations:
     if paths is not None:
         left = partial_correlate(paths, means, macs)
         found.append(("", "path energy and accuracy, given multiply-adds", "partial", left))
+    for name, values in _scores_of_graph(measured).items():
+        found.append(("", f"{name} and accuracy", "Spearman", correlate(values, means)))
+        left = partial_correlate(values, means, macs)
+        found.append(("", f"{name} and accuracy, given multiply-adds", "partial", left))
     lines = [Line(key=key or None, label=label, method=method, correlation=c) for key, label, method, c in found]
     return Relations(relation=relation, lines=tuple(lines))
+
+
+def _scores_of_graph(measured: Measured) -> dict[str, list[float]]:
+    """What can be maximised, but for the energy and the judged score, at the layouts of a traced model that judge.
+
+    None of a family, and none where the model is not to be had here, so that a page needs no more than the study.
+    """
+    if isinstance(measured.first.trial.network, Family) or not measured.judging:
+        return {}
+    try:
+        [population] = populations([measured])
+        known = default_scores(population)
+        others = [name for name in SCORES if name in known and name not in (ENERGY, measured.score)]
+        return {name: score_values(name, population).tolist() for name in others}
+    except ParlayError:
+        return {}
 
 
 def _known(values: Sequence[float | None]) -> list[float] | None:
