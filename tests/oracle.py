@@ -12,6 +12,7 @@ from parlay.energy import EnergyGroup, EnergyLayer, PairHarmonic
 from parlay.layout import Connection, Layout, Order, WidthGroup, WidthSpace
 from parlay.problem import Constraint, Problem
 from parlay.resources import Resource
+from parlay.tabulated import TabulatedScore
 
 WIDE = Context(prec=70)
 ROUND = Context(prec=50)
@@ -37,6 +38,14 @@ def exact_score(problem: Problem, layout: Layout) -> Decimal:
             b = layout[link.target]
             total = WIDE.add(total, WIDE.multiply(link.count, _ln_harmonic(a, b)))
         return ROUND.plus(total)
+    if isinstance(problem.score, TabulatedScore):
+        entries = [
+            problem.score.tables[group.name].entries[n - 1] for group, n in zip(space.groups, layout, strict=True)
+        ]
+        if min(entries) == float("-inf"):
+            return Decimal("-Infinity")
+        exact = sum(map(Fraction, entries), start=Fraction(0))
+        return ROUND.plus(WIDE.divide(Decimal(exact.numerator), Decimal(exact.denominator)))
     for group, width in zip(space.groups, layout, strict=True):
         if width == 1:
             return Decimal("-Infinity")

@@ -18,7 +18,7 @@ __all__ = ["FormalSum", "Symbol", "add", "decimal_value", "ln", "lnln", "lnln_ra
 
 Symbol = tuple[str, object]
 """``("ln", p)`` for a prime p, ``("lnln", m)`` for m >= 2 or a fraction m > 1, no perfect power, ``("lnln regions",
-(s, b))`` for what ``lnln_regions`` tells of, or a term's own."""
+(s, b))`` for what ``lnln_regions`` tells of, ``("one", 1)`` for 1, or a term's own."""
 
 Coefficient = int | Fraction
 
@@ -117,6 +117,8 @@ def add(sums: Iterable[Mapping[Symbol, Coefficient]]) -> FormalSum:
 
 @lru_cache(maxsize=1 << 14)
 def _symbol_value(kind: str, n: object) -> Decimal | None:
+    if kind == "one":
+        return Decimal(1)
     if kind == "lnln regions":
         value = _entropy_bits(*cast("tuple[int, int]", n))
     elif kind in ("ln", "lnln") and isinstance(n, int | Fraction):

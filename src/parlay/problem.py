@@ -197,6 +197,8 @@ class Dual:
         weight: factor of the score: 1, or 0 where a bound below 0 shows that nothing in the box keeps the constraints.
         exact: products that are not replaced by tangents; with them the maximum is found by eliminating groups.
         order: in which the groups of these products are eliminated.
+        grid: widths a group that tables go over while another group is eliminated, at most, with chords between them,
+            which bound what products leave from above; 0 for all widths.
     """
 
     low: Layout
@@ -208,6 +210,7 @@ class Dual:
     weight: int = 1
     exact: tuple[tuple[int, int], ...] = ()
     order: tuple[int, ...] = ()
+    grid: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, ClassVar, final
 
 from parlay.errors import InputError
 from parlay.formal import FormalSum, add, ln, lnln, lnln_ratio, lnln_regions
@@ -39,7 +39,13 @@ __all__ = [
 
 
 class GroupTerm(ABC):
-    """A function of one width. -inf is a legal value (a width of 1 has energy 0)."""
+    """A function of one width. -inf is a legal value (a width of 1 has energy 0).
+
+    Attributes:
+        concave_in_log: whether it is concave in ln width, which the relaxation to real widths counts on.
+    """
+
+    concave_in_log: ClassVar[bool] = True
 
     @abstractmethod
     def values(self, widths: IntArray) -> FloatArray:

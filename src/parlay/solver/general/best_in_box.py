@@ -41,6 +41,8 @@ def best_in_box(
     threshold: float,
     limit: int,
     tick: Callable[[], None],
+    *,
+    merged: bool = True,
 ) -> IntArray | None:
     """The layouts of a box that keep everything and may score ``threshold``, of equal futures only the best.
 
@@ -50,6 +52,7 @@ def best_in_box(
         threshold: scores below do not matter.
         limit: partial layouts to hold, at most.
         tick: called for every group.
+        merged: whether the best of equal futures is enough; otherwise all are kept.
 
     Returns:
         The layouts, shape (found, groups); None when there are too many partial ones.
@@ -74,7 +77,7 @@ def best_in_box(
         done.append(group)
         good = may_keep_rows(general, table, done) & keeps_fences(general, table, done)
         table, score, reach = table[good], score[good], reach[:, good]
-        if len(table) > MERGED and number < len(steps) - 1:
+        if merged and len(table) > MERGED and number < len(steps) - 1:
             best = _best_of_equal_futures(general, table, score, [g for g in done if last_use[g] > number])
             table, score, reach = table[best], score[best], reach[:, best]
         if len(table) > limit:
@@ -95,7 +98,7 @@ class _Assignment(NamedTuple):
 def _steps(general: General, bound: Eliminated) -> list[_Assignment]:
     """Groups in the reverse of the order of elimination, then those without a product kept, few widths first."""
     steps = [_Assignment(bucket.group, bucket.scope, place) for place, bucket in enumerate(bound.buckets)][::-1]
-    alone = [g for g in range(general.groups) if g not in set(bound.order)]
+    alone = [g for g in range(general.groups) if g not in set(bound.kept.order)]
     return steps + [_Assignment(g, (), -1) for g in sorted(alone, key=lambda g: general.counts[g])]
 
 
@@ -112,16 +115,17 @@ def _reaching(
     Returns:
         Places of layout and width, and what each pair can still reach, shape (bounds, pairs).
     """
-    index = tuple((table[:, g] - general.low[g]) // general.stride[g] for g in step.scope)
+    at = [(table[:, g] - general.low[g]) // general.stride[g] for g in step.scope]
     kept = np.ones((len(table), int(general.counts[step.group])), dtype=bool)
     news: list[FloatArray] = []
     for bound, before in zip(bounds, reach, strict=True):
         if step.bucket < 0:
             values = bound.separated.gains[step.group][None, :]
+            most = values.max(axis=-1)
         else:
-            whole = bound.buckets[step.bucket].table
-            values = whole[index] if step.scope else whole[None, :]
-        new = before[:, None] - (values.max(axis=-1)[:, None] - values)
+            bucket = bound.buckets[step.bucket]
+            values, most = bucket.row(bucket.table, at), bucket.row(bucket.most, at)
+        new = before[:, None] - (most[:, None] - values)
         kept &= new >= threshold
         news.append(new)
     row, column = np.nonzero(kept)

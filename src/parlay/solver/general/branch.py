@@ -184,7 +184,7 @@ class Search:
         if root.is_empty:
             return
         self.current = math.inf
-        relaxed = relax(root)
+        relaxed = self._relaxed(root)
         self.climber = Climber(root, relaxed.upper, relaxed.lower, self.tick)
         self.neighbours = Neighbourhoods(root, relaxed)
         self.prices = relaxed.upper, relaxed.lower
@@ -203,6 +203,10 @@ class Search:
                     heapq.heappush(self.queue, half)
             self._improve(NEIGHBOURHOODS)
             self.current = -math.inf
+
+    def _relaxed(self, root: General) -> Relaxed:
+        """Point and prices of the whole problem, where the search begins."""
+        return relax(root)
 
     def _improve(self, count: int) -> None:
         """Look around the best layout."""
@@ -232,7 +236,7 @@ class Search:
                 return []
         if self.climbs < CLIMBS or not self.pool or self.boxes % 10 == 0:
             self._seek(work.relaxed, ())
-        return self._cut(work)
+        return self._cut(work, *cut(work.general, work.relaxed, work.separated, work.met))
 
     def _narrow(self, work: Work) -> bool:
         """Bound the box and leave out widths that cannot matter, while that changes much; whether anything is left."""
@@ -295,8 +299,8 @@ class Search:
         """A bound with products kept exact; ``work.met`` becomes the layouts at which the prices tried reached it."""
         box, general = work.box, work.general
         relaxed = work.relaxed if work.priced is None else work.priced
-        exact, order = self._products(general, relaxed)
-        if not exact or max(general.counts.tolist()) > LARGEST_GROUP:
+        kept = self._products(general, relaxed)
+        if not kept.exact or max(general.counts.tolist()) > LARGEST_GROUP:
             return None
         if box.priced is not None and not box.node.tables:
             # the parent's prices, moved to this box's point
@@ -307,11 +311,11 @@ class Search:
             target = separate(general, relaxed).bound - ASSUMED_GAP
         is_first_of_root = box.is_root and box.node.tables == 1
         rounds = ROOT_ROUNDS if is_first_of_root else BOX_ROUNDS
-        sharper, work.met = improved(general, relaxed, exact, order, target=target, rounds=rounds, tick=self.tick)
+        sharper, work.met = improved(general, relaxed, kept, target=target, rounds=rounds, tick=self.tick)
         if self.priced is None:
             self.priced, self.whole_kept = sharper.relaxed, self.kept
         self.current = min(self.current, sharper.bound)
-        box.node.duals.append(recorded(general, sharper.relaxed, exact=exact, order=order))
+        box.node.duals.append(recorded(general, sharper.relaxed, **kept._asdict()))
         if box.node.tables == 1 and (box.is_root or self.boxes % 10 == 0):
             for layout in [sharper.layout, *work.met[::-1]][:4]:
                 self._climb_from(layout)
@@ -355,25 +359,30 @@ class Search:
         return work.bound >= self.threshold
 
     def _may_list_best(self, work: Work) -> bool:
-        """Whether only the best layout matters, everything asked is said in rows, and the box is worth the try."""
+        """Whether equal futures may be merged, and the box is worth the try."""
         general = work.general
-        if self.top_k > 1 or self.kept is None or self.threshold == -math.inf or general.has_peak_minimum:
+        if not self._is_merged or self.kept is None or self.threshold == -math.inf:
             return False
         has_minimum = bool(np.isfinite(general.lows).any())
         return volume(general) <= work.box.listing_below and (work.box.is_root or not has_minimum)
+
+    @property
+    def _is_merged(self) -> bool:
+        """Whether of layouts with equal futures the best is enough: one is asked for, and rows say all that is."""
+        return self.top_k == 1 and not self.general.has_peak_minimum
 
     def _list_downwards(self, work: Work, priced: Relaxed) -> None:
         """Lower the bound of a box by listing its best layouts, part by part of the way down to the best known."""
         assert self.kept is not None
         general, bound = work.general, work.bound
-        tables = [eliminate(general, relaxed, *self.kept) for relaxed in (priced, *_varied(general, priced))]
+        tables = [eliminate(general, relaxed, self.kept) for relaxed in (priced, *_varied(general, priced))]
         limit = TABLE_ENTRIES // (general.groups * max(len(general.rows), 1))
         if np.isfinite(general.lows).any():
             limit //= 4  # what a minimum asks for is rarely met by what the bound likes best
         limit = min(limit, MOST_PARTIAL) // (1 if work.box.is_root else BOX_SHARE)
         for part in DEPTHS:
             threshold = max(self.threshold, bound - part * (bound - self.threshold))
-            found = best_in_box(general, tables, threshold, limit, self.tick)
+            found = best_in_box(general, tables, threshold, limit, self.tick, merged=self._is_merged)
             if found is None:
                 if part == DEPTHS[0]:
                     work.box.listing_below = volume(general) - RETRIED
@@ -402,10 +411,9 @@ class Search:
         work.bound = min(work.bound, threshold)
         return threshold > self.threshold
 
-    def _cut(self, work: Work) -> list[Box]:
+    def _cut(self, work: Work, group: int, width: int) -> list[Box]:
         """The two halves of a box, which begin with what is known of the whole."""
         general, box = work.general, work.box
-        group, width = cut(general, work.relaxed, work.separated, work.met)
         box.node.split = Split(group=group, width=width)
         below, above = general.high.copy(), general.low.copy()
         below[group], above[group] = width, width + general.stride[group]

@@ -208,6 +208,7 @@ def recorded(
     weight: int = 1,
     exact: tuple[tuple[int, int], ...] = (),
     order: tuple[int, ...] = (),
+    grid: int = 0,
 ) -> Dual:
     """What a proof keeps of one bound: the box, the point, prices by constraint, and products that are kept exact."""
 
@@ -229,4 +230,5 @@ def recorded(
         weight=weight,
         exact=exact,
         order=order,
+        grid=grid,
     )

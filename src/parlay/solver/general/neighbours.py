@@ -74,7 +74,7 @@ class Neighbourhoods:
         box = self._around(layout, free, int(self.rng.choice([1, 1, 2])))
         if box is None:
             return None
-        bound = eliminate(box, priced, *kept)
+        bound = eliminate(box, priced, kept)
         if bound.bound <= score:
             return None
         found = best_in_box(box, [bound], score + 1e-10, LISTED // 4, tick)

@@ -15,6 +15,7 @@ from parlay.problem import Problem, Proof, Result, Solution, Status
 from parlay.solver.general.boxes import tightened
 from parlay.solver.general.branch import TIE, Search
 from parlay.solver.general.general import General, compile_general
+from parlay.solver.general.tables import TableSearch, is_concave
 from parlay.solver.progress import OutOfTimeError, Progress, StopSolvingError
 from parlay.solver.ranking import ranked
 
@@ -55,7 +56,10 @@ class GeneralRun:
         """Search, and say what is known."""
         whole = compile_general(self.problem)
         general = _positive(whole)
-        search = self.search = Search(general=general, top_k=self.top_k, tick=self.tick)
+        if self.top_k == 1:
+            general = _without_useless(general)
+        kind = Search if is_concave(general) else TableSearch
+        search = self.search = kind(general=general, top_k=self.top_k, tick=self.tick)
         zeros: list[Layout] = []
         try:
             if not general.is_empty:
@@ -139,6 +143,20 @@ def _positive(general: General) -> General:
     """The problem without the smallest widths whose score is -inf."""
     made = general.narrowed(_least_positive(general), general.high)
     return made if made.is_empty else tightened(made)
+
+
+def _without_useless(general: General) -> General:
+    """The problem without the largest widths of a table that score no more than a smaller one.
+
+    Where nothing asks for more than the smallest widths, the smaller one keeps every limit, and stands first.
+    """
+    high = general.high.copy()
+    if not general.fences and not general.has_peak_minimum and np.isneginf(general.lows).all():
+        paired = {g for pair in general.problem.terms.pairs for g in pair}
+        for g, terms in enumerate(general.problem.terms.groups):
+            if general.low[g] <= high[g] and g not in paired and not all(term.concave_in_log for term in terms):
+                high[g] = general.choices(g)[general.score(g, general.choices(g)).argmax()]
+    return general if (high == general.high).all() else tightened(general.narrowed(general.low, high))
 
 
 def _least_positive(general: General) -> IntArray:

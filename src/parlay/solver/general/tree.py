@@ -68,6 +68,7 @@ class Box:
     priced: Relaxed | None = field(compare=False, default=None)
     sharpened_below: float = field(compare=False, default=math.inf)
     listing_below: float = field(compare=False, default=math.inf)
+    met: IntArray | None = field(compare=False, default=None)
 
     @property
     def is_root(self) -> bool:

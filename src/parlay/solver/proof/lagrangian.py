@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     FloatArray = NDArray[np.float64]
+    IntArray = NDArray[np.int64]
 
 __all__ = ["priced_bound"]
 
@@ -131,16 +133,16 @@ def _secant(low: int, high: int) -> tuple[float, float, float]:
     return middle, slope, value
 
 
-class _Factor(NamedTuple):
-    """A table over the widths of some groups; ``source`` is the group whose elimination made it, if one did."""
+class _Message(NamedTuple):
+    """What the group ``source`` adds at its best, over places of the widths of the groups ``scope``."""
 
     scope: tuple[int, ...]
     values: FloatArray
-    source: int | None
+    source: int
 
 
 class _Joined(NamedTuple):
-    """One group's elimination: all factors that had it in one table, the group itself on the first axis."""
+    """One group's elimination: all that had it in one table, every width of the group itself on the first axis."""
 
     scope: tuple[int, ...]
     table: FloatArray
@@ -152,57 +154,105 @@ def _eliminated(
 ) -> tuple[float, list[FloatArray]]:
     """The largest sum of gains less the products kept, and how far each width of a group stays below it.
 
-    One group after the other is taken at its best, seen from the groups it is still tied to; then back again.
+    One group after the other is taken at its best, seen from the groups it is still tied to; then back again. What a
+    group leaves behind is convex in every width, since products are straight: chords between some widths bound it.
     """
+    chords = [_Chords.over(len(gain), dual.grid) for gain in gains]
     steps: dict[int, _Joined] = {}
-    factors = _factors(rows, dual, kept, gains)
+    messages: list[_Message] = []
+    ties = dict(kept)
     rest = set(range(len(gains))) - set(dual.order)
     total = math.fsum(float(gains[g].max()) for g in sorted(rest))
     for group in dual.order:
-        step = steps[group] = _joined([factor for factor in factors if group in factor.scope], dual.order)
-        factors = [factor for factor in factors if group not in factor.scope]
-        if len(step.scope) > 1:
-            factors.append(_Factor(step.scope[1:], step.table.max(axis=0), group))
+        mine = [message for message in messages if group in message.scope]
+        messages = [message for message in messages if group not in message.scope]
+        here = {pair: price for pair, price in ties.items() if group in pair}
+        ties = {pair: price for pair, price in ties.items() if group not in pair}
+        seen = {g for message in mine for g in message.scope} | {g for pair in here for g in pair}
+        scope = (group, *sorted(seen - {group}, key=dual.order.index))
+        sizes = {g: len(chords[g].places) for g in scope} | {group: len(gains[group])}
+        table = np.zeros([sizes[g] for g in scope])
+        table += gains[group].reshape(-1, *[1] * (len(scope) - 1))
+        for message in mine:
+            values = chords[group].spread(message.values, message.scope.index(group))
+            table += values.reshape([sizes[g] if g in message.scope else 1 for g in scope])
+        for pair, price in here.items():
+            other = pair[1] if pair[0] == group else pair[0]
+            first, second = (
+                np.arange(dual.low[g], dual.high[g] + 1, rows.stride[g], dtype=np.float64) for g in (group, other)
+            )
+            charged = -price * first[:, None] * second[chords[other].places][None, :]
+            table += charged.reshape([sizes[g] if g in pair else 1 for g in scope])
+        steps[group] = _Joined(scope, table, [message.source for message in mine])
+        if len(scope) > 1:
+            messages.append(_Message(scope[1:], table.max(axis=0), group))
         else:
-            total += float(step.table.max())
+            total += float(table.max())
     below = [gain.max() - gain for gain in gains]
-    for group, best in _best_through(steps).items():
-        below[group] = best.max() - best
+    for group, short in _short_through(steps, chords).items():
+        below[group] = short
     return total, below
 
 
-def _factors(rows: ProofRows, dual: Dual, kept: dict[tuple[int, int], float], gains: list[FloatArray]) -> list[_Factor]:
-    """The gains of the groups to be eliminated, and the products that are kept."""
-    factors = [_Factor((g,), gains[g], None) for g in dual.order]
-    for (g, h), price in kept.items():
-        first: FloatArray = np.arange(dual.low[g], dual.high[g] + 1, rows.stride[g], dtype=np.float64)
-        second: FloatArray = np.arange(dual.low[h], dual.high[h] + 1, rows.stride[h], dtype=np.float64)
-        factors.append(_Factor((g, h), -price * first[:, None] * second[None, :], None))
-    return factors
-
-
-def _joined(factors: list[_Factor], order: tuple[int, ...]) -> _Joined:
-    """The sum of some factors as one table, its axes in the order of elimination."""
-    sizes = {g: size for scope, values, _ in factors for g, size in zip(scope, values.shape, strict=True)}
-    scope = tuple(sorted(sizes, key=order.index))
-    table = np.zeros([sizes[g] for g in scope])
-    for factor in factors:
-        axes = sorted(range(len(factor.scope)), key=lambda axis, factor=factor: order.index(factor.scope[axis]))
-        table += factor.values.transpose(axes).reshape([sizes[g] if g in factor.scope else 1 for g in scope])
-    return _Joined(scope, table, [factor.source for factor in factors if factor.source is not None])
-
-
-def _best_through(steps: dict[int, _Joined]) -> dict[int, FloatArray]:
-    """For every width of the groups eliminated, the best sum with it: from the last group back to the first."""
-    best: dict[int, FloatArray] = {}
+def _short_through(steps: dict[int, _Joined], chords: list[_Chords]) -> dict[int, FloatArray]:
+    """How far the best sum with each width of the groups eliminated stays below the largest: from the last one back."""
+    short: dict[int, FloatArray] = {}
+    largest: dict[int, float] = {}  # group -> the largest sum of all that it is tied to
     outside: dict[int, FloatArray] = {}  # what the rest adds, seen from the groups that a step is tied to
     for group in reversed(steps):
         scope, table, sources = steps[group]
         if group in outside:
             table = table + outside[group]
-        best[group] = table.reshape(len(table), -1).max(axis=1)
+        else:
+            largest[group] = float(table.max())
+        short[group] = np.maximum(largest[group] - table.reshape(len(table), -1).max(axis=1), 0.0)
         for source in sources:
             inner = steps[source]
+            largest[source] = largest[group]
             gone = tuple(axis for axis, g in enumerate(scope) if g not in inner.scope)
-            outside[source] = table.max(axis=gone) - inner.table.max(axis=0)
-    return best
+            message = chords[group].spread(inner.table.max(axis=0), inner.scope[1:].index(group))
+            outside[source] = chords[group].raised(table.max(axis=gone) - message)
+    return short
+
+
+class _Chords(NamedTuple):
+    """Some places of a group's widths, both ends among them, and the chords between them.
+
+    Attributes:
+        places: ascending, shape (places,).
+        shares: what each place counts at each width, shape (widths, places); none where all widths are places.
+    """
+
+    places: IntArray
+    shares: FloatArray | None
+
+    @classmethod
+    def over(cls, count: int, grid: int) -> _Chords:
+        """The places of ``count`` widths: all, or ``grid`` of them evenly."""
+        if not 0 < grid < count:
+            return cls(np.arange(count), None)
+        places = np.array([step * (count - 1) // (grid - 1) for step in range(grid)])
+        shares = np.zeros((count, grid))
+        for step, (left, right) in enumerate(pairwise(places.tolist())):
+            for width in range(left, right + 1):
+                shares[width, [step, step + 1]] = (right - width) / (right - left), (width - left) / (right - left)
+        return cls(places, shares)
+
+    def spread(self, values: FloatArray, axis: int) -> FloatArray:
+        """Values at the places of one axis as chords over all widths, this axis moved to the front."""
+        if self.shares is None:
+            return np.moveaxis(values, axis, 0)
+        return np.tensordot(self.shares, values, axes=(1, axis))
+
+    def raised(self, values: FloatArray) -> FloatArray:
+        """Values at the places, so high that no chord between them is below ``values``, whose first axis has all."""
+        if self.shares is None:
+            return values
+        at = values[self.places]
+        top = at.copy()
+        over = values - self.spread(at, 0)
+        for step, (left, right) in enumerate(pairwise(self.places.tolist())):
+            most = over[left : right + 1].max(axis=0)
+            top[step] = np.maximum(top[step], at[step] + most)
+            top[step + 1] = np.maximum(top[step + 1], at[step + 1] + most)
+        return top

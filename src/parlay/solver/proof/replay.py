@@ -58,7 +58,7 @@ def replay(problem: Problem, result: Result, *, most_steps: int) -> Replayed:
     if not 0 < len(steps) <= most_steps:
         return Replayed()
     rows = ProofRows(problem)
-    whole = rows.whole()
+    whole = rows.whole(result.top_k)
     if whole is None:
         return Replayed()
     best = result.solutions[0].score_value if result.solutions else -math.inf
@@ -197,6 +197,8 @@ def _order_fault(dual: Dual, groups: int) -> str | None:
         return "the order of elimination is not that of the products kept"
     if len(set(dual.order)) < len(dual.order) or not all(0 <= g < groups for g in dual.order):
         return "a group is eliminated twice, or is none"
+    if dual.grid < 0 or dual.grid == 1:
+        return "tables go over no two widths"
     return None
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from parlay.layout import Order, WidthSpace
-from parlay.problem import Problem
+from parlay.problem import Constraint, Problem
 from parlay.resources import PeakResource, Resource
 
 if TYPE_CHECKING:
@@ -110,8 +110,11 @@ class ProofRows:
         """Every row at one layout."""
         return self._constants + (self._slopes(widths) + self._linear) @ widths / 2
 
-    def whole(self) -> tuple[IntArray, IntArray] | None:
-        """The box of all layouts of positive energy; None where it is too large to replay."""
+    def whole(self, top_k: int = 1) -> tuple[IntArray, IntArray] | None:
+        """The box of all layouts of positive energy; None where it is too large to replay.
+
+        Where one layout is asked for, the largest widths of a table may be left out if they score no more.
+        """
         groups = self.problem.space.groups
         low = np.array([group.first for group in groups], dtype=np.int64)
         tops = [LARGEST_WIDTH if group.maximum is None else group.maximum for group in groups]
@@ -122,6 +125,8 @@ class ProofRows:
         if any(group.maximum is None and high[g] >= LARGEST_WIDTH // 2 for g, group in enumerate(groups)):
             return None
         self._leave_out_worthless(low, high)
+        if top_k == 1 and (low <= high).all():
+            self._leave_out_useless(low, high)
         if (low <= high).all() and (self._amounts(high) >= EXACT).any():
             return None
         return self.drawn_together(low, high)
@@ -131,6 +136,17 @@ class ProofRows:
         for g, terms in enumerate(self.problem.terms.groups):
             while low[g] <= high[g] and np.isneginf(sum(term.values(low[g : g + 1])[0] for term in terms)):
                 low[g] += self.stride[g]
+
+    def _leave_out_useless(self, low: IntArray, high: IntArray) -> None:
+        """Lower ``high``, in place, to the smallest width at which a table is largest, where no more is asked for."""
+        if self.fences or any(map(_asks_for_more, self.problem.constraints)):
+            return
+        terms = self.problem.terms
+        for g in set(range(len(low))) - {g for pair in terms.pairs for g in pair}:
+            if not all(term.concave_in_log for term in terms.groups[g]):
+                widths = np.arange(low[g], high[g] + 1, self.stride[g], dtype=np.int64)
+                total = sum((term.values(widths) for term in terms.groups[g]), start=np.zeros(len(widths)))
+                high[g] = widths[int(np.argmax(total))]
 
     def drawn_together(self, low: IntArray, high: IntArray) -> tuple[IntArray, IntArray]:
         """What single rows and fences leave of a box; an upper end below the lower one where they leave nothing."""
@@ -168,6 +184,14 @@ class ProofRows:
         lacking = lacking[:, None] + slope * high + self._squares * high * high
         below = np.where(lacking >= 0, _largest(self._squares, slope, lacking, high), -1).max(axis=0, initial=-1)
         np.maximum(low, -(-(below + 1) // self.stride) * self.stride, out=low)
+
+
+def _asks_for_more(constraint: Constraint) -> bool:
+    """Whether wider layouts may be needed for a lower limit."""
+    resource = constraint.resource
+    points = resource.points if isinstance(resource, PeakResource) else (resource,)
+    is_fixed = len(points) == 1 and not any(points[0].coefficients())
+    return constraint.minimum is not None and not is_fixed
 
 
 def _or(default: float, limits: list[int | None]) -> FloatArray:
