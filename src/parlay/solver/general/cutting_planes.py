@@ -67,7 +67,7 @@ class _Model(NamedTuple):
     weights: FloatArray
 
 
-class _Dual:
+class _Multipliers:
     """Prices as one vector, each in units of its whole limit: upper limits, lower limits, fences."""
 
     def __init__(self, general: General) -> None:
@@ -146,7 +146,7 @@ def lowered(
         rounds: how many bounds, at most.
         tick: called before each; may raise to stop.
     """
-    dual = _Dual(general)
+    dual = _Multipliers(general)
     prices = dual.vector(start)
     table = np.zeros((0, general.groups), dtype=np.int64) if met is None else met[-PLANES:]
     table = table[((table >= general.low) & (table <= general.high)).all(axis=1)]
@@ -192,7 +192,7 @@ def _nearest(scores: FloatArray, excess: FloatArray, centre: FloatArray, level: 
     size = excess.shape[1]
     bounds = [(0.0, None)] * size + [(0.0, float(price)) for price in centre]
     planes, most = np.column_stack([-excess, excess]), level - scores + excess @ centre
-    found = _linear(np.ones(2 * size), planes, most, bounds)
+    found = _linear(np.ones(len(bounds)), planes, most, bounds)
     return None if found is None else np.maximum(centre + found.prices[:size] - found.prices[size:], 0.0)
 
 

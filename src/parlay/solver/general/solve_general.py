@@ -15,7 +15,7 @@ from parlay.problem import Problem, Proof, Result, Solution, Status
 from parlay.solver.general.boxes import tightened
 from parlay.solver.general.branch import TIE, Search
 from parlay.solver.general.general import General, compile_general
-from parlay.solver.general.tables import TableSearch, is_concave
+from parlay.solver.general.table_search import TableSearch, is_concave
 from parlay.solver.progress import OutOfTimeError, Progress, StopSolvingError
 from parlay.solver.ranking import ranked
 
