@@ -191,6 +191,15 @@ def test_from_a_plan_to_fitted_weights(model: list[str], tmp_path: Path, capsys:
     best = solve(retrofit_problem(network.graph(), Limits().of_one_size(), score="sum-log")).best.layout
     assert found["scores"]["sum-log"]["optimum"]["layout"] == list(best)
     assert 0 <= found["scores"]["sum-log"]["optimum"]["beats"] <= 9
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    (kept / "trials.csv").write_text((folder / "trials.csv").read_text())
+    assert "of a model, which the study itself knows, or evaluate --model" in complaint(capsys, "evaluate", kept)
+    again = answer(capsys, "evaluate", kept, "--resamples", 100, *model[:2])
+    assert again["scores"] == found["scores"]
+    code = tmp_path / "other.py"
+    code.write_text(CODE.replace("Block(6, 12)", "Block(6, 13)"))
+    assert "column trial" in complaint(capsys, "evaluate", kept, "--model", f"{code}:Net")
     fitted = answer(capsys, "calibrate", folder, "--out", weights)
     assert [one["group"] for one in fitted["weights"]] == list(network.group_names)
     spec = (network.place, "--input", "1x8x8", "--model-arg", "num_classes=10", "--params", "same")

@@ -151,7 +151,7 @@ def test_lines_left_out_are_counted(tmp_path: Path):
         ("failed", "no luck", None),
         ("planned", None, None),
     ]
-    assert found.left_out == {"of a model, which only the study itself knows": 1}
+    assert found.left_out == {"of a model, which the study itself knows, or evaluate --model": 1}
 
 
 def test_a_trial_without_a_reason_is_refused(tmp_path: Path):

@@ -9,7 +9,7 @@ whether the best by that score are good has asked nothing.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -19,7 +19,7 @@ from parlay.energy import SCORES, EnergyGroup, get_score
 from parlay.errors import InputError, ParlayError
 from parlay.evidence.population import Population, TrainedLayout, population_from
 from parlay.layout import Layout
-from parlay.study import Kind, Row
+from parlay.study import Kind, Row, TrialNetwork
 from parlay.study.reading import read_trials
 from parlay.terms import Terms
 
@@ -275,19 +275,22 @@ def size_words(rows: Sequence[Row]) -> str:
     return "an unknown size"
 
 
-def read_study(folder: Path | str, *, judging: bool = True) -> list[Population]:
+def read_study(
+    folder: Path | str, *, judging: bool = True, model: Callable[..., TrialNetwork] | None = None
+) -> list[Population]:
     """The populations of a study, or of a folder with the trials.csv of one; the largest comes first.
 
     Args:
         folder: where.
         judging: only the layouts that may judge a score, or all that were measured.
+        model: makes the network of a trials.csv of a model, as ``parlay.study.reading.read_csv`` takes it.
 
     Raises:
         InputError: when there is neither study nor trials.csv of parlay's, or no trial of the study is complete.
         StudyError: for a study that cannot be read, or one without a trial.
     """
     place = Path(folder)
-    return populations(measure(read_trials(place).required()), name=place.resolve().name, judging=judging)
+    return populations(measure(read_trials(place, model=model).required()), name=place.resolve().name, judging=judging)
 
 
 def populations(groups: Iterable[Measured], *, name: str = "study", judging: bool = True) -> list[Population]:

@@ -9,6 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,7 +19,7 @@ from parlay.study.plan import UNRECORDED, Trial
 from parlay.study.row import COMPLETE, COSTS, KEPT, STATUSES, Row, split_kinds
 from parlay.study.schema import FILE, has_study
 from parlay.study.store import Reader
-from parlay.study.trial_network import layout_costs
+from parlay.study.trial_network import TrialNetwork, layout_costs
 from parlay.study.trials_csv import COLUMNS, TABLE
 from parlay.train.recipe import Recipe
 
@@ -34,7 +35,7 @@ NEEDED = (
 SAME = 1e-9
 """Relative difference up to which two energies are one: the logarithms of two machines differ in their last bits."""
 
-OF_A_MODEL = "of a model, which only the study itself knows"
+OF_A_MODEL = "of a model, which the study itself knows, or evaluate --model"
 
 Value = TypeVar("Value")
 
@@ -72,8 +73,12 @@ class Trials:
         return self.path.name == FILE
 
 
-def read_trials(folder: Path) -> Trials:
+def read_trials(folder: Path, *, model: Callable[..., TrialNetwork] | None = None) -> Trials:
     """The trials of a folder: those of its study.sqlite, or else of its trials.csv.
+
+    Args:
+        folder: where.
+        model: as ``read_csv`` takes it, for a table.
 
     Raises:
         InputError: for a folder that has neither, a file instead of a folder, or as ``read_csv``.
@@ -102,11 +107,13 @@ def read_trials(folder: Path) -> Trials:
             allowed=f"a folder with a {FILE} or a {TABLE}",
             remedy="'parlay study run' writes both",
         )
-    return read_csv(folder / TABLE)
+    return read_csv(folder / TABLE, model=model)
 
 
-def read_csv(path: Path, *, precision: str = UNRECORDED, note: str = "") -> Trials:
-    """The trials of a trials.csv, of networks of a family; what is left out is counted.
+def read_csv(
+    path: Path, *, precision: str = UNRECORDED, note: str = "", model: Callable[..., TrialNetwork] | None = None
+) -> Trials:
+    """The trials of a trials.csv, of networks of a family or of a model that is named; what is left out is counted.
 
     Every trial's identity is computed again and must be the one in the file, and what its layout costs is counted
     again. Tables written before precision was a column are read too; the identity that they state was made in another
@@ -116,6 +123,8 @@ def read_csv(path: Path, *, precision: str = UNRECORDED, note: str = "") -> Tria
         path: the file, as ``csv_text`` writes it.
         precision: ``fp32`` or ``bf16``, of a table without that column.
         note: kept in ``versions`` of every row under ``note``: where a table comes from that does not say so itself.
+        model: makes the network of trials of a model from ``in_channels``, ``image`` and ``classes``; without it they
+            are left out.
 
     Raises:
         InputError: for a file that cannot be read or lacks columns, a value that cannot be read, an identity or a cost
@@ -125,14 +134,15 @@ def read_csv(path: Path, *, precision: str = UNRECORDED, note: str = "") -> Tria
     columns = records[0].cells.keys() if records else ()
     rows: list[Row] = []
     lines: dict[str, int] = {}
+    make_model = None if model is None else cache(model)  # traced once for each shape of images
     left_out: Counter[str] = Counter()
     for record in records:
         if record.cells["status"] not in STATUSES:
             raise record.wrong("status", ", ".join(STATUSES))
-        if not record.cells["family"]:
+        if not record.cells["family"] and make_model is None:
             left_out[OF_A_MODEL] += 1
             continue
-        row = _row(record, precision, note)
+        row = _row(record, precision, note, make_model)
         identity = row.trial.identity
         if "precision" in columns and identity != record.cells["trial"]:
             raise record.wrong("trial", f"{identity}, which its configuration makes")
@@ -235,9 +245,9 @@ def _records(path: Path) -> list[_Record]:
     return records
 
 
-def _row(record: _Record, precision: str, note: str) -> Row:
+def _row(record: _Record, precision: str, note: str, model: Callable[..., TrialNetwork] | None) -> Row:
     """A trial, its costs counted again."""
-    trial = _trial(record, precision)
+    trial = _trial(record, precision, model)
     costs = layout_costs(trial.network, trial.layout)
     for item in COSTS:
         if item.name in record.cells:
@@ -267,18 +277,21 @@ def _check_cost(record: _Record, name: str, counted: float | None) -> None:
         raise record.wrong(name, f"{counted_text}, which {record.cells['layout']} costs")
 
 
-def _trial(record: _Record, precision: str) -> Trial:
+def _trial(record: _Record, precision: str, model: Callable[..., TrialNetwork] | None) -> Trial:
     steps = record.value("steps")
     recipe = record.made(
         "recipe_numbers", lambda text: _recipe(record.cells["recipe"], steps, text), "key=value joined by spaces"
     )
     layout = record.value("layout")
     shape = {name: record.value(name) for name in ("in_channels", "image", "classes")}
-    depth, sizes, seed = record.value("depth"), record.value("kernel_sizes"), record.value("seed")
-    validation = record.known("validation") or 0
+    seed, validation = record.value("seed"), record.known("validation") or 0
+    if record.cells["family"]:
+        shape |= {"depth": record.value("depth"), "kernel_size": record.value("kernel_sizes")}
     try:
+        make = get_family(record.cells["family"]) if record.cells["family"] else model
+        assert make is not None
         return Trial(
-            network=get_family(record.cells["family"])(depth, kernel_size=sizes, **shape),
+            network=make(**shape),
             layout=layout,
             data=record.cells["data_sha256"],
             recipe=recipe,

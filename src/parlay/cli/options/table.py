@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -25,7 +26,9 @@ class TableOptions:
     heading: ClassVar[str] = "Columns of a table"
     widths: tuple[str, ...] | None = option("--widths", type=Names(), help="Columns with the widths, such as c0,c1,c2.")
     model: str | None = option(
-        "--model", metavar="SPEC", help="The model that they are layouts of, as in 'parlay trace'; needs --input."
+        "--model",
+        metavar="SPEC",
+        help="The model that they are layouts of; a table needs --input.",
     )
     inputs: tuple[str, ...] = option(
         "--input", metavar="SHAPE", multiple=True, help="Shape of one image of the model, such as 3x32x32."
@@ -79,12 +82,20 @@ class TableOptions:
         ]
 
     def _study(self, folder: Path, *, judging: bool) -> list[Population]:
-        """The networks of a study's folder."""
+        """The networks of a study's folder; those of a model's trials.csv with the model that is named."""
         from parlay.evidence.measured import read_study
+        from parlay.study.schema import has_study
 
-        if named := given(TableOptions):
+        may = () if has_study(folder) else ("--model", "--model-arg")
+        if named := [name for name in given(TableOptions) if name not in may]:
             raise InputError(named[0], given="a study", allowed="tables only", remedy="a study names its own columns")
-        return read_study(folder, judging=judging)
+        model = None
+        if self.model is not None:
+            from parlay.graph.specs import parse_kwargs, placed
+            from parlay.study import ModelNetwork
+
+            model = partial(ModelNetwork.traced, placed(self.model), kwargs=parse_kwargs(self.model_arg))
+        return read_study(folder, judging=judging, model=model)
 
 
 @dataclass(frozen=True, kw_only=True)
