@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from parlay.fit.devices import write_device_files
+from parlay.compare.devices import write_device_files
 from parlay.graph import trace
 from parlay.graph.specs import load_model
 

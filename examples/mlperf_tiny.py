@@ -3,6 +3,7 @@
 ::
 
     parlay trace examples/mlperf_tiny.py:resnet8 --input 3x32x32
+    parlay trace examples/mlperf_tiny.py:resnet8_wide --input 3x32x32
     parlay trace examples/mlperf_tiny.py:ds_cnn --input 1x49x10
     parlay trace examples/mlperf_tiny.py:mobilenet_v1 --input 3x96x96
     parlay trace examples/mlperf_tiny.py:deep_autoencoder --input 640
@@ -36,7 +37,7 @@ from itertools import pairwise
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["deep_autoencoder", "ds_cnn", "mobilenet_v1", "resnet8"]
+__all__ = ["deep_autoencoder", "ds_cnn", "mobilenet_v1", "resnet8", "resnet8_wide"]
 
 
 def resnet8(*, classes: int = 10, width: int = 16, momentum: float = 0.01) -> nn.Module:
@@ -71,6 +72,18 @@ def resnet8(*, classes: int = 10, width: int = 16, momentum: float = 0.01) -> nn
         if isinstance(part, nn.BatchNorm2d):
             part.momentum = momentum
     return network
+
+
+def resnet8_wide(*, classes: int = 10, momentum: float = 0.01) -> nn.Module:
+    """The suite's second ResNet-8, 40-80-160: a network to prune to the first one's budget.
+
+    Args:
+        classes, momentum: as of ``resnet8``.
+
+    >>> sum(p.numel() for p in resnet8_wide().parameters())
+    481530
+    """
+    return resnet8(classes=classes, width=40, momentum=momentum)
 
 
 def ds_cnn(*, classes: int = 12, width: int = 64) -> nn.Module:

@@ -144,6 +144,7 @@ JSON_COMMANDS = {
     "fit": None,  # trains; test_fit_runs.py has it
     "check": None,  # of a file that is there; test_check.py has it
     "devices": ["nrf"],
+    "prune": None,  # trains; test_prune_runs.py has it
     "evaluate": [
         str(ROOT / "tests" / "networks.csv"),
         *"--widths a,b,c --accuracy first,second --params params --macs macs --resamples 100".split(),

@@ -17,11 +17,12 @@ pytest.importorskip("onnxruntime", reason="needs the extra onnx")
 
 from torch import nn
 
+from parlay.compare import Arm, Standing, judge
+from parlay.compare.measure_trials import MeasuredTrial
+from parlay.compare.result import exceeded
 from parlay.errors import InputError
 from parlay.families import plain
-from parlay.fit import Arm, Standing, choose_arms, judge
-from parlay.fit.measure_trials import MeasuredTrial
-from parlay.fit.result import exceeded
+from parlay.fit import choose_arms
 from parlay.graph import WidthGraph, trace
 from parlay.layout import format_layout
 from parlay.retrofit import Limits

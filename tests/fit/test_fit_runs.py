@@ -24,13 +24,13 @@ from torch import nn
 
 import parlay
 from parlay.cli.main import run
+from parlay.compare import run_comparison
+from parlay.compare.devices import DeviceFile, Missing
+from parlay.compare.liveness import live_bytes
+from parlay.compare.measure_trials import network_inputs
+from parlay.compare.quantise import check_int8, export_float, logits_of, quantised, session_of, stored_bytes
 from parlay.data import load
 from parlay.errors import DivergedError, InputError
-from parlay.fit import run_fit
-from parlay.fit.devices import DeviceFile, Missing
-from parlay.fit.liveness import live_bytes
-from parlay.fit.measure_trials import network_inputs
-from parlay.fit.quantise import check_int8, export_float, logits_of, quantised, session_of, stored_bytes
 from parlay.graph import trace
 from parlay.graph.specs import load_model
 from parlay.report.page.fits import arm_cells
@@ -208,7 +208,7 @@ def test_called_again_nothing_is_trained(
     """The same command ends in the same verdict from what is kept."""
     folder, before = fitted
     monkeypatch.setattr("parlay.study.runner.perform", lambda *_: pytest.fail("trained again"))
-    monkeypatch.setattr("parlay.fit.measure_trials._measure", lambda *_, **__: pytest.fail("measured again"))
+    monkeypatch.setattr("parlay.compare.measure_trials.measure_network", lambda *_, **__: pytest.fail("measured again"))
     again = answer("fit", spec, *OPTIONS, "--flash", "1.4kB", "--max-macs", "none", "--study", folder)
     assert again["verdict"] == before["verdict"] and again["winner_files"] == before["winner_files"]
 
@@ -290,7 +290,7 @@ def test_device_files_are_files_of_the_winner(
         missing = Missing(name="another", file="model.y", reason="no kernel")
         return [DeviceFile(name="an engine", file="model.x", **facts)], [missing]
 
-    monkeypatch.setattr("parlay.fit.artefacts.write_device_files", written)
+    monkeypatch.setattr("parlay.compare.artefacts.write_device_files", written)
     found = answer("fit", spec, *OPTIONS, "--flash", 1400, "--max-macs", "none", "--study", folder)
     assert found["verdict"] == fitted[1]["verdict"]
     assert "winner/model.x" in found["files"]
@@ -354,7 +354,7 @@ def test_wrong_budgets_are_met_before_training(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """One line, exit code 2, and no training and no study."""
-    monkeypatch.setattr(run_fit, "run_study", lambda *_, **__: pytest.fail("trained"))
+    monkeypatch.setattr(run_comparison, "run_study", lambda *_, **__: pytest.fail("trained"))
     given = [option for option in OPTIONS if "--n-seeds" not in options or option not in ("--n-seeds", "2")]
     assert words in complaint(capsys, "fit", spec, *given, *options, "--study", tmp_path / "study")
     assert not (tmp_path / "study").exists()
@@ -376,7 +376,7 @@ def test_arms_are_written_before_training_and_a_stop_loses_nothing(
     """fit.json is there when the first training begins; stopped while measuring, the next call only measures."""
     folder = tmp_path / "study"
     arguments = ("fit", spec, *OPTIONS, "--quick", "--study", folder)
-    real, seen = run_fit.run_study, []
+    real, seen = run_comparison.run_study, []
 
     def watched(*given: Any, **options: Any) -> Any:
         seen.append((folder / "fit.json").exists())
@@ -385,9 +385,9 @@ def test_arms_are_written_before_training_and_a_stop_loses_nothing(
     def stopped(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(run_fit, "run_study", watched)
+    monkeypatch.setattr(run_comparison, "run_study", watched)
     with monkeypatch.context() as patch, contextlib.redirect_stderr(io.StringIO()):
-        patch.setattr(run_fit, "measure_trials", stopped)
+        patch.setattr(run_comparison, "measure_trials", stopped)
         assert run([*map(str, arguments)]) == 130
     monkeypatch.setattr("parlay.study.runner.perform", lambda *_: pytest.fail("trained again"))
     found = answer(*arguments)

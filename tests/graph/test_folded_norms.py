@@ -93,7 +93,7 @@ def test_a_norm_folds_only_where_a_layer_is_stored_once(name: str) -> None:
 
 def test_a_head_shared_by_levels_keeps_the_norms_of_each() -> None:
     """What is predicted is at least what the int8 file of the network stores."""
-    from parlay.fit.quantise import export_float, quantised, stored_bytes
+    from parlay.compare.quantise import export_float, quantised, stored_bytes
 
     def levels(m: Net, x: Tensor) -> Tensor:
         x, total = m.stem(x), torch.zeros(())

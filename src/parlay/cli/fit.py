@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
+    from parlay.compare import CompareResult, Told
     from parlay.data import Dataset
-    from parlay.fit import FitResult, Told
     from parlay.layout import Layout
     from parlay.study import ModelNetwork
 
-__all__ = ["fit"]
+__all__ = ["fit", "teller"]
 
 MOST_VALIDATION = 5000
 SEEDS = 5
@@ -146,7 +146,7 @@ def fit(
                     executor=executor,
                     settings=settings,
                     watcher=bar,
-                    told=_teller(bar),
+                    told=teller(bar),
                 )
             except KeyboardInterrupt:
                 bar.say(f"stopped: what ended is kept in {folder}; run the same command again to go on")
@@ -160,8 +160,9 @@ def fit(
     return 0
 
 
-def _teller(bar: ProgressBar) -> Told:
-    from parlay.fit import FitPlan, Told
+def teller(bar: ProgressBar) -> Told:
+    """What tells of a comparison on stderr."""
+    from parlay.compare import ArmPlan, Told
     from parlay.layout import format_layout
 
     class Teller(Told):
@@ -170,7 +171,7 @@ def _teller(bar: ProgressBar) -> Told:
         def stage(self, text: str) -> None:
             bar.say(f"{text} ...")
 
-        def planned(self, plan: FitPlan) -> None:
+        def planned(self, plan: ArmPlan) -> None:
             bar.say(f"arms ({'; '.join(plan.constraints)}):")
             for arm in plan.arms:
                 how = "; ".join(f"{name}: {text}" for name, text in arm.how.items())
@@ -187,11 +188,11 @@ def _teller(bar: ProgressBar) -> Told:
     return Teller()
 
 
-def _print(result: FitResult, folder: Path) -> None:
+def _print(result: CompareResult, folder: Path) -> None:
     """The verdict, the arms, the files; what the numbers mean stands in the card."""
     from parlay.cli.study.compare import differences_table
     from parlay.cli.terminal import plain_console
-    from parlay.fit.card import CARD
+    from parlay.compare.card import CARD
     from parlay.report.page.fits import device_lines
 
     content = result.to_json()

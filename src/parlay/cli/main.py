@@ -28,6 +28,7 @@ COMMANDS = {
     "Any PyTorch model": {
         "trace": "parlay.cli.trace:trace",
         "retrofit": "parlay.cli.retrofit:retrofit",
+        "prune": "parlay.cli.prune:prune",
         "fit": "parlay.cli.fit:fit",
     },
     "Devices": {

@@ -2,55 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from parlay.compare.arm import ENERGY, ORIGINAL, RANDOM, UNIFORM, Arm, no_layout
 from parlay.documents import finite
-from parlay.errors import InputError
 from parlay.evidence.scores import RECOMMENDED
 from parlay.graph import WidthGraph
 from parlay.layout import Layout, format_layout
 from parlay.problem import Problem
 from parlay.retrofit import Limits, Retrofit, retrofit_or_conflict
 from parlay.retrofit.scaling import budget_use, keeps_budget, largest_scaling, random_layout
-from parlay.solver import Conflict, Progress
+from parlay.solver import Progress
 
-__all__ = ["ENERGY", "ORIGINAL", "RANDOM", "UNIFORM", "Arm", "choose_arms"]
-
-ORIGINAL, ENERGY, UNIFORM, RANDOM = "original", "energy-layer", "uniform", "random"
-"""Names of the arms; the fifth bears the recommended score's, those that the user gave are called by their layouts."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Arm:
-    """One layout, and every reason why it is trained.
-
-    Attributes:
-        names: the arms it is; the first one calls it.
-        layout: its widths.
-        how: name -> how the layout was found, in words.
-        fits: whether it keeps every limit.
-    """
-
-    names: tuple[str, ...]
-    layout: Layout
-    how: Mapping[str, str]
-    fits: bool
-
-    @property
-    def name(self) -> str:
-        """What it is called in tables."""
-        return " = ".join(self.names)
-
-    def to_json(self) -> dict[str, Any]:
-        """The arm in JSON values."""
-        return {"names": list(self.names), "layout": list(self.layout), "how": dict(self.how), "fits": self.fits}
-
-    @classmethod
-    def read(cls, values: Mapping[str, Any]) -> Arm:
-        """The arm that ``to_json`` made."""
-        return cls(names=tuple(values["names"]), layout=tuple(values["layout"]), how=values["how"], fits=values["fits"])
+__all__ = ["choose_arms"]
 
 
 def choose_arms(
@@ -87,7 +52,7 @@ def choose_arms(
             graph, limits, score=score, time_limit=time_limit, progress=progress, **fences
         )
         if not found.result.solutions:
-            raise _nothing(found, clash)
+            raise no_layout(found, clash)
         problem = found.problem
         layouts.setdefault(found.solutions()[0].layout, {})[score] = _searched(found)
     assert problem is not None
@@ -117,15 +82,3 @@ def _searched(found: Retrofit) -> str:
     gap = finite(result.gap)
     shown = "" if gap is None else f", gap {gap:.3g} in the score"
     return f"highest {found.problem.score.name}: {result.status.value}{shown}; takes {use:.1%} of the tightest limit"
-
-
-def _nothing(found: Retrofit, clash: Conflict | None) -> InputError:
-    wanted = "; ".join(str(constraint) for constraint in found.problem.constraints)
-    parts = "" if clash is None else f"cannot be kept together: {'; '.join(clash.parts)}"
-    could = f"would do: {', or '.join(clash.remedies)}" if clash and clash.remedies else "allow more, or more time"
-    return InputError(
-        "budget",
-        given=f"{wanted} ({found.result.status.value})",
-        allowed="limits that some layout within the ratios keeps",
-        remedy="; ".join(part for part in (parts, could) if part),
-    )

@@ -3,49 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
+from parlay.compare.arm_plan import ArmPlan, read_plan, refuse_others
+from parlay.compare.measure_trials import export_untrained, network_inputs
+from parlay.compare.quantise import logits_of, session_of
+from parlay.compare.result import CompareResult
+from parlay.compare.run_comparison import Told, carry_out
 from parlay.documents import without_folders
 from parlay.errors import InputError, StudyError
 from parlay.fit.arms import choose_arms
-from parlay.fit.artefacts import write_artefacts
-from parlay.fit.fit_plan import FitPlan, read_plan, refuse_others, trials_of, write_plan
-from parlay.fit.measure_trials import export_untrained, measure_trials, network_inputs
-from parlay.fit.quantise import logits_of, session_of
-from parlay.fit.result import FitResult, conclude, write_result
 from parlay.graph import WidthGraph
 from parlay.layout import Layout
 from parlay.retrofit import Limits
-from parlay.solver import Progress
-from parlay.study import (
-    DataSource,
-    ModelNetwork,
-    Planned,
-    Reader,
-    Row,
-    Settings,
-    Store,
-    TrialExecutor,
-    Watcher,
-    run_study,
-)
-from parlay.study.row import COMPLETE, PLANNED
+from parlay.study import DataSource, ModelNetwork, Settings, TrialExecutor, Watcher
 from parlay.study.schema import has_study
-from parlay.study.trial_network import as_known
-from parlay.study.workspace import Workspace
 from parlay.train.device import available_cores, resolve_device
-from parlay.train.norms import lagging_norm
 from parlay.train.recipe import Recipe
 from parlay.train.timing import time_steps
-from parlay.train.weights import read_weights
 
 if TYPE_CHECKING:
     from parlay.data import Dataset
 
-__all__ = ["QUICK_SEEDS", "QUICK_SECONDS", "FitQuestion", "Told", "fit"]
+__all__ = ["QUICK_SEEDS", "QUICK_SECONDS", "FitQuestion", "fit"]
 
 QUICK_SECONDS = 600.0
 QUICK_SEEDS = 3
@@ -122,25 +105,6 @@ class FitQuestion:
         }
 
 
-class Told:
-    """Told how a fit goes; every method does nothing until it is overridden."""
-
-    def stage(self, text: str) -> None:
-        """What is being done."""
-
-    def planned(self, plan: FitPlan) -> None:
-        """The arms, before any of them is trained."""
-
-    def noticed(self, text: str) -> None:
-        """What should be known before the trainings begin."""
-
-    def searching(self, now: Progress) -> None:
-        """How a search goes."""
-
-    def measuring(self, done: int, total: int) -> None:
-        """So many of the trained networks are exported and measured."""
-
-
 def fit(
     folder: Path,
     asked: FitQuestion,
@@ -150,7 +114,7 @@ def fit(
     settings: Settings | None = None,
     watcher: Watcher | None = None,
     told: Told | None = None,
-) -> FitResult:
+) -> CompareResult:
     """Plan, train, quantise, measure, judge, and write the winner's files.
 
     Interrupted at any point and called again with the same question, it goes on.
@@ -172,7 +136,7 @@ def fit(
     told = told or Told()
     graph = asked.network.graph()
     data = asked.data.with_validation(asked.validation)
-    plan = read_plan(folder)
+    plan = read_plan(folder, "fit")
     if plan is not None:
         limits = [str(constraint) for constraint in asked.limits.constraints(graph)]
         refuse_others(plan, asked.question(), limits, folder)
@@ -180,53 +144,18 @@ def fit(
         raise StudyError(f"study {folder} was not made by parlay fit; use another folder")
     else:
         plan = _planned(asked, graph, data, executor, told, device=(settings or Settings()).device)
-    told.planned(plan)
-    caveats = caveats_of(graph, plan)
-    for caveat in caveats:
-        told.noticed(caveat)
-    network = asked.network
-    if has_study(folder):
-        with Reader(folder) as study:
-            network = as_known(network, (row.trial.network for row in study.rows()))
-    assert isinstance(network, ModelNetwork)
-    trials = trials_of(plan, network, asked.recipe)
-    told.stage("training")
-    with Store(folder) as store:
-        write_plan(folder, plan)
-        store.remember_source(asked.data.fingerprint, source)
-        _forget_lost(store, trials)
-        keeping = replace(settings or Settings(), keep_weights=True)
-        run_study(store, trials, asked.data, executor=executor, settings=keeping, watcher=watcher)
-        rows, failed = _complete(store, trials, plan)
-        compared = [planned for planned in trials if planned.trial.identity in rows]
-        failures = _failed_words(failed, plan) if failed else ""
-        if failures:
-            told.noticed(failures)
-        told.stage("exporting and measuring")
-        measured = measure_trials(
-            list(rows.values()),
-            folder,
-            data,
-            is_int8=plan.dtype == "int8",
-            threads=available_cores(),
-            told=told.measuring,
-        )
-        told.stage("timing and judging")
-        result = conclude(
-            plan,
-            asked.network,
-            graph,
-            compared,
-            rows,
-            measured,
-            data_name=asked.data.name,
-            test_images=len(data.test_labels),
-        )
-        result = replace(result, caveats=(*caveats, *store.changed_models()), failures=failures)
-        told.stage("writing the winner's files")
-        result = write_artefacts(result, plan, asked.network, graph, rows, measured, data, folder)
-        write_result(folder, result)
-    return result
+    return carry_out(
+        folder,
+        plan,
+        asked.network,
+        asked.data,
+        asked.recipe,
+        source=source,
+        executor=executor,
+        settings=settings,
+        watcher=watcher,
+        told=told,
+    )
 
 
 def _planned(
@@ -237,7 +166,7 @@ def _planned(
     told: Told,
     *,
     device: str,
-) -> FitPlan:
+) -> ArmPlan:
     """The plan; whatever is wrong with the budget or the model is met here."""
     told.stage("searching layouts")
     arms, problem = choose_arms(
@@ -279,7 +208,7 @@ def _planned(
             measuring=trials * measuring,
             most=asked.recipe.steps,
         )
-    return FitPlan(
+    return ArmPlan(
         question=asked.question(),
         arms=arms,
         constraints=tuple(str(constraint) for constraint in problem.constraints),
@@ -288,12 +217,6 @@ def _planned(
         precision=precision,
         is_quick=asked.is_quick,
     )
-
-
-def caveats_of(graph: WidthGraph, plan: FitPlan) -> tuple[str, ...]:
-    """What a reader of the verdict should know about trainings and counts, each in one sentence."""
-    lagging = lagging_norm(graph.build(graph.layout, seed=0), plan.steps)
-    return (*(() if lagging is None else (lagging,)), *graph.unchecked)
 
 
 def quick_steps(*, seconds_per_step: float, trials: int, slots: int, measuring: float, most: int) -> int:
@@ -313,44 +236,3 @@ def quick_steps(*, seconds_per_step: float, trials: int, slots: int, measuring: 
     seconds = QUICK_SHARE * QUICK_SECONDS - measuring
     steps = int(seconds * slots / (trials * seconds_per_step * (QUICK_SHARED if slots > 1 else 1)))
     return min(most, max(QUICK_LEAST, steps))
-
-
-def _forget_lost(store: Store, trials: Sequence[Planned]) -> None:
-    """Complete trials whose weights are gone or damaged are run again; the bits are the same."""
-    wanted = {planned.trial.identity for planned in trials}
-    workspace = Workspace(folder=store.folder)
-    lost = [
-        identity
-        for identity in sorted(store.complete() & wanted)
-        if read_weights(workspace.weights(identity), run=identity) is None
-    ]
-    store.mark(lost, PLANNED)
-
-
-def _complete(store: Store, trials: Sequence[Planned], plan: FitPlan) -> tuple[dict[str, Row], tuple[Row, ...]]:
-    """identity -> row of every complete trial of the seeds that every arm has, and the trials that failed.
-
-    Raises:
-        StudyError: when fewer than two seeds are left.
-    """
-    wanted = [planned.trial for planned in trials]
-    rows = {row.trial.identity: row for row in store.rows()}
-    failed = tuple(rows[trial.identity] for trial in wanted if rows[trial.identity].status != COMPLETE)
-    lost = {row.trial.seed for row in failed}
-    seeds = {trial.seed for trial in wanted} - lost
-    if len(seeds) < 2:
-        raise StudyError(
-            f"{_failed_words(failed, plan)}, so there is no verdict; the same command tries them again,"
-            f" parlay study status {store.folder} --json says more"
-        )
-    return {trial.identity: rows[trial.identity] for trial in wanted if trial.seed in seeds}, failed
-
-
-def _failed_words(failed: Sequence[Row], plan: FitPlan) -> str:
-    """What failed, why the first of it did, and what is left out for it, in one sentence."""
-    arms = ", ".join(dict.fromkeys(plan.arm_of(row.trial.layout).name for row in failed))
-    seeds = sorted({row.trial.seed for row in failed})
-    return (
-        f"{len(failed)} of {len(plan.arms) * len(plan.seeds)} trainings failed (of {arms}; {failed[0].error}):"
-        f" seed{'' if len(seeds) == 1 else 's'} {', '.join(map(str, seeds))} left out of every arm"
-    )

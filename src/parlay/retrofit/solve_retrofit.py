@@ -134,6 +134,7 @@ def retrofit(
     order: Order | str = Order.FREE,
     max_step: Fraction | str | float | None = None,
     score: Score | str = DEFAULT_SCORE,
+    pin: Sequence[str] = (),
     top_k: int = 1,
     time_limit: float | None = None,
     progress: Callable[[Progress], None] | None = None,
@@ -147,6 +148,7 @@ def retrofit(
         min_ratio, max_ratio: widths stay between these ratios of today's.
         order, max_step: fences between groups that follow each other in the list of groups.
         score: what is maximised.
+        pin: patterns of module paths, as ``trace`` takes them: groups with such a layer keep today's widths.
         top_k: how many layouts.
         time_limit: seconds; what is best by then is FEASIBLE with its certified gap. None ends the search when the
             gap is small for the time it took, and after a minute at the latest.
@@ -173,6 +175,7 @@ def retrofit(
         order=order,
         max_step=max_step,
         score=score,
+        pin=pin,
     )
     start = () if problem.violations(graph.layout) else (graph.layout,)
     result = solve(problem, top_k=top_k, time_limit=time_limit, progress=progress, start=start)

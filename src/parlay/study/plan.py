@@ -13,7 +13,7 @@ from typing import Any
 from parlay.errors import InputError, unknown
 from parlay.layout import Layout
 from parlay.study.trial_network import TrialNetwork
-from parlay.train.recipe import Recipe
+from parlay.train.recipe import DISTILLATION, Recipe
 
 __all__ = ["Kind", "Planned", "Trial", "differing", "make_plan", "strongest"]
 
@@ -58,6 +58,10 @@ class Trial:
         validation: images held out of the training images to choose by.
         precision: arithmetic of the forward and backward pass, ``fp32`` or ``bf16``; ``UNRECORDED`` in a table that
             does not say.
+        start: SHA-256 of the weights that it begins with, in the study's folder (``Workspace.start``); empty where they
+            are initialised from the seed.
+        teacher: SHA-256 of weights of the network at today's widths, in the same place, that it is distilled from;
+            empty without.
     """
 
     network: TrialNetwork
@@ -68,6 +72,8 @@ class Trial:
     seed: int
     validation: int = 0
     precision: str = "fp32"
+    start: str = ""
+    teacher: str = ""
 
     def __post_init__(self) -> None:
         self.network.check(self.layout)
@@ -88,6 +94,8 @@ class Trial:
             "seed": self.seed,
             "validation": self.validation,
             "precision": self.precision,
+            **({"start": self.start} if self.start else {}),  # identities of other trials are as they always were
+            **({"teacher": self.teacher, "distillation": DISTILLATION} if self.teacher else {}),
         }
 
     @cached_property
@@ -98,7 +106,10 @@ class Trial:
 
     @cached_property
     def protocol(self) -> str:
-        """All that trials have in common that may be compared: everything but layout and seed, as canonical JSON."""
+        """All that trials have in common that may be compared: everything but layout and seed, as canonical JSON.
+
+        So networks that begin with weights of their own are compared by nothing that knows layouts alone.
+        """
         alike = {key: value for key, value in self.config.items() if key not in ("layout", "seed")}
         return json.dumps(alike, sort_keys=True)
 

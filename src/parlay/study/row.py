@@ -190,6 +190,8 @@ class Row:
             seed=config["seed"],
             validation=config["validation"],
             precision=config["precision"],
+            start=config.get("start", ""),
+            teacher=config.get("teacher", ""),
         )
         if trial.identity != values["trial"]:
             raise ValueError(f"trial {values['trial'][:12]} has the configuration of another")

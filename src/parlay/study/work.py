@@ -23,6 +23,8 @@ from parlay.study.row import COMPLETE, FAILED, MEASURED
 from parlay.study.workspace import Beat, Workspace, stop_asked
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from parlay.data import Dataset
     from parlay.train.checkpoint import Checkpoints
     from parlay.train.loop import History
@@ -131,7 +133,7 @@ def train_trial(
     )
     before = set_threads(task.threads)
     try:
-        module = trial.network.build(trial.layout, seed=trial.seed)
+        module = begun(trial, workspace)
         history = train(
             module,
             data,
@@ -140,6 +142,7 @@ def train_trial(
             steps=trial.steps,
             precision=trial.precision,
             device=device,
+            teacher=teacher_of(trial, workspace),
             checkpoints=checkpoints,
             run=trial.identity,
             progress=progress,
@@ -152,6 +155,44 @@ def train_trial(
 
         save_weights(workspace.weights(trial.identity), module, run=trial.identity)
     return history
+
+
+def begun(trial: Trial, workspace: Workspace) -> nn.Module:
+    """A trial's network before its first step: from its seed, or with the weights that it begins with.
+
+    Raises:
+        InputError: where these are missing or damaged.
+    """
+    module = trial.network.build(trial.layout, seed=trial.seed)
+    return _started(module, trial.start, workspace).train() if trial.start else module
+
+
+def teacher_of(trial: Trial, workspace: Workspace) -> nn.Module | None:
+    """What a trial is distilled from; None without.
+
+    Raises:
+        InputError: as ``begun``, and for a network that has no widths of today.
+    """
+    if not trial.teacher:
+        return None
+    today = getattr(trial.network, "today", None)
+    if today is None:
+        raise InputError("teacher", given=trial.network.title, allowed="a model, which has widths of its own")
+    return _started(trial.network.build(today, seed=0), trial.teacher, workspace)
+
+
+def _started(module: nn.Module, sha256: str, workspace: Workspace) -> nn.Module:
+    from parlay.train.weights import STARTS, load_weights, read_weights
+
+    found = read_weights(workspace.start(sha256), run=STARTS)
+    if found is None or found[1] != sha256:
+        raise InputError(
+            "weights to begin with",
+            given=f"{workspace.start(sha256).name}, missing or damaged",
+            allowed="the file that the study was planned with",
+            remedy="restore it, or plan the study anew",
+        )
+    return load_weights(module, found[0])
 
 
 def check_fits(trial: Trial, data: Dataset, *, device: str) -> int:

@@ -86,6 +86,10 @@ class Workspace:
         """Where a trial's trained weights stay, also when the trial's own folder is gone."""
         return self.folder / "weights" / f"{identity[:24]}.safetensors"
 
+    def start(self, sha256: str) -> Path:
+        """Where weights lie that trainings begin with, or are distilled from."""
+        return self.folder / "starts" / f"{sha256[:24]}.safetensors"
+
     def begin(self, token: str) -> None:
         """Put a driver in charge; trials that an earlier one left running stop.
 

@@ -16,17 +16,19 @@ from parlay.train.checkpoint import Checkpoints, Snapshot
 from parlay.train.device import keep_freed_memory, set_threads
 from parlay.train.evaluation import ImageResult, evaluate, loss_of
 from parlay.train.inputs import Inputs
-from parlay.train.recipe import Recipe
+from parlay.train.recipe import DISTILLATION, Recipe
 from parlay.train.state import Run
 
 with Needs("training", extra="train"):
     import torch
-    from torch import nn
+    from torch import Tensor, nn
+    from torch.nn import functional as F
 
 __all__ = [
     "History",
     "begin",
     "check_seed",
+    "distilled",
     "evaluate",
     "repeatable",
     "set_threads",
@@ -96,6 +98,7 @@ def train(
     precision: str = "fp32",
     device: str = "cpu",
     channels_last: bool = True,
+    teacher: nn.Module | None = None,
     checkpoints: Checkpoints | None = None,
     run: str = "",
     progress: Progress | None = None,
@@ -116,6 +119,8 @@ def train(
         precision: ``fp32``, or ``bf16`` for autocast.
         device: ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
         channels_last: memory order of images and weights.
+        teacher: a trained network of as many classes that the model is distilled from (``DISTILLATION``); left as it
+            is, in evaluation mode. Losses are then those of both, except in the test.
         checkpoints: where to keep snapshots, and to go on from one of the same run; none are kept without it.
         run: what identifies this run among snapshots, beside the arguments above: the trial's identity.
         progress: called after every step with the steps done and the last loss.
@@ -144,7 +149,11 @@ def train(
         found = checkpoints.read(name) if checkpoints is not None else None
         if found is not None:
             state.restore(found.tensors)
-        for _ in steps_of(state, inputs, recipe, steps):
+        if teacher is not None:
+            order = torch.channels_last if channels_last else torch.contiguous_format
+            teacher.to(device=device).to(memory_format=order)  # pyright: ignore[reportCallIssue]
+            teacher.eval()
+        for _ in steps_of(state, inputs, recipe, steps, teacher=teacher):
             if progress is not None:
                 progress(state.step, state.losses[-1])
             if state.step == steps:
@@ -217,7 +226,9 @@ def begin(model: nn.Module, data: Dataset, recipe: Recipe, *, seed: int, device:
     )
 
 
-def steps_of(state: Run, inputs: Inputs, recipe: Recipe, steps: int) -> Iterator[None]:
+def steps_of(
+    state: Run, inputs: Inputs, recipe: Recipe, steps: int, *, teacher: nn.Module | None = None
+) -> Iterator[None]:
     """Do the steps that are left, one at a time.
 
     Raises:
@@ -231,7 +242,12 @@ def steps_of(state: Run, inputs: Inputs, recipe: Recipe, steps: int) -> Iterator
         rate = recipe.rate(state.step, steps)
         for group in state.optimizer.param_groups:
             group["lr"] = rate
-        loss = loss_of(inputs.logits(state.model, images), state.labels[chosen])
+        logits = inputs.logits(state.model, images)  # B, classes
+        loss = loss_of(logits, state.labels[chosen])
+        if teacher is not None:
+            with torch.no_grad():
+                taught = inputs.logits(teacher, images)
+            loss = distilled(loss, logits, taught)
         state.losses.append(loss.item())
         if not math.isfinite(state.losses[-1]):
             place = f"at step {state.step + 1} of {steps}"
@@ -241,6 +257,24 @@ def steps_of(state: Run, inputs: Inputs, recipe: Recipe, steps: int) -> Iterator
         state.optimizer.step()
         state.step += 1
         yield
+
+
+def distilled(loss: Tensor, logits: Tensor, taught: Tensor) -> Tensor:
+    """The loss of labels and teacher together (``DISTILLATION``), in fp32.
+
+    Args:
+        loss: of the labels, in nats.
+        logits: (B, classes) of the network.
+        taught: (B, classes) of its teacher.
+
+    >>> same = torch.tensor([[2.0, -1.0]])
+    >>> round(distilled(torch.tensor(1.0), same, same).item(), 6)
+    0.1
+    """
+    temperature, share = DISTILLATION["temperature"], DISTILLATION["share"]
+    ours, theirs = (F.log_softmax(some.float() / temperature, 1) for some in (logits, taught))
+    divergence = F.kl_div(ours, theirs, log_target=True, reduction="batchmean")
+    return (1 - share) * loss + share * temperature**2 * divergence
 
 
 def _diverged(place: str, found: str, inputs: Inputs, recipe: Recipe, rate: float) -> DivergedError:

@@ -15,7 +15,10 @@ with Needs("weights", extra="train"):
     from safetensors.torch import load, save
     from torch import Tensor, nn
 
-__all__ = ["load_weights", "read_weights", "save_weights"]
+__all__ = ["STARTS", "load_weights", "read_weights", "save_weights"]
+
+STARTS = "start"
+"""What the file of weights that no run left behind says of its run."""
 
 
 def save_weights(path: Path, module: nn.Module, *, run: str) -> str:

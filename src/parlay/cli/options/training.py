@@ -93,15 +93,15 @@ class RecipeOptions:
         help="auto: the study's, else the faster.",
     )
 
-    def make(self, data: str | None, *, family: str = "plain") -> Recipe:
-        """The recipe asked for, or the one that suits the data."""
+    def make(self, data: str | None, *, family: str = "plain", usual: tuple[str, str] = ("fast", "digits")) -> Recipe:
+        """The recipe asked for, or the usual one, the second for digits."""
         settings: dict[str, str] = {}
         for item in self.recipe_set:
             key, equals, value = item.partition("=")
             if not equals:
                 raise InputError("--recipe-set", given=repr(item), allowed="field=value, such as lr=0.05")
             settings[key.strip()] = value
-        name = self.recipe or ("digits" if data == "digits" else "fast")
+        name = self.recipe or usual[data == "digits"]
         return get_recipe(name, family=family).with_settings(settings)
 
     def known(self, folder: Path) -> str:

@@ -13,7 +13,7 @@ from parlay.errors import InputError
 from parlay.evidence.outcome import Outcome
 from parlay.evidence.paired import Difference, differences, spread
 
-__all__ = ["Standing", "FitVerdict", "judge"]
+__all__ = ["Standing", "ArmVerdict", "judge"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,8 +35,8 @@ class Standing:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FitVerdict:
-    """What comes of a fit.
+class ArmVerdict:
+    """What comes of a comparison.
 
     Attributes:
         sentence: the verdict.
@@ -62,11 +62,11 @@ class FitVerdict:
 def judge(
     standings: Sequence[Standing],
     *,
-    original: str,
+    original: str | None,
     uniform: str | None,
     validation_images: int | None = None,
     test_images: int | None = None,
-) -> FitVerdict:
+) -> ArmVerdict:
     """The verdict.
 
     1. The reference is the original; where it keeps not every limit, uniform scaling; where that is not there, the arm
@@ -78,7 +78,7 @@ def judge(
 
     Args:
         standings: every arm.
-        original, uniform: names of these arms.
+        original, uniform: names of these arms; where no original is trained, as in a pruning, uniform is the reference.
         validation_images, test_images: how many images the accuracies count; None where that is not known.
 
     Raises:
@@ -96,15 +96,17 @@ def judge(
     chosen = better[0] if better else reference
     confirmed = chosen is not reference and test[chosen.name].is_better
     winner = chosen if confirmed else reference
-    sentence = _sentence(reference, chosen, ranked, test, is_original=reference.name == original)
-    return FitVerdict(
+    keep, than = KEPT[original is not None, reference.name == original]
+    words = keep.format(reference.name), than.format(reference.name)
+    sentence = _sentence(reference, chosen, ranked, test, *words)
+    return ArmVerdict(
         sentence=sentence,
         reference=reference.name,
         chosen=chosen.name,
         winner=winner.name,
         is_better=confirmed,
         differences=test,
-        to_original=_to({arm.name: arm.test for arm in standings}, original, test_images),
+        to_original={} if original is None else _to({arm.name: arm.test for arm in standings}, original, test_images),
         on_validation=validation,
     )
 
@@ -123,26 +125,35 @@ def _to(accuracies: Mapping[str, Sequence[float]], reference: str, images: int |
     return differences(pairs, images=images)
 
 
+KEPT = {
+    (True, True): ("no better: keep what you have", ""),
+    (True, False): (
+        "no better: of what fits, take {}; the original does not fit",
+        " than {}, the best known way to fit; the original does not fit",
+    ),
+    (False, False): ("no better than {}", " than {}"),
+}
+"""Whether an original was trained, and is the reference -> what is said where it stays, and where it is beaten."""
+
+
 def _sentence(
     reference: Standing,
     chosen: Standing,
     ranked: Sequence[Standing],
     test: Mapping[str, Difference],
-    *,
-    is_original: bool,
+    keep: str,
+    than: str,
 ) -> str:
-    keep = "keep what you have" if is_original else f"of what fits, take {reference.name}; the original does not fit"
-    than = "" if is_original else f" than {reference.name}, the best known way to fit; the original does not fit"
     if chosen is not reference:
         found = test[chosen.name]
         if found.is_better:
             return f"{chosen.name} is better by {found.points()}{_costs(chosen, reference)}{than}"
-        return f"no better: {keep}; {chosen.name}, chosen on validation, differs by {_open(found)}"
+        return f"{keep}; {chosen.name}, chosen on validation, differs by {_open(found)}"
     others = [arm for arm in ranked if arm is not reference]
     if not others:
-        return f"no better: {keep}; no other layout fits"
+        return f"{keep}; no other layout fits"
     best = others[0].name
-    return f"no better: {keep}; {best}, the best other on validation, differs by {_open(test[best])}"
+    return f"{keep}; {best}, the best other on validation, differs by {_open(test[best])}"
 
 
 def _open(found: Difference) -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from parlay.compare.result import CompareResult
 from parlay.documents import without_folders
 from parlay.evidence.paired import spread
-from parlay.fit.result import FitResult
 from parlay.layout import format_layout
 from parlay.report.page.fits import about
 
@@ -17,7 +17,7 @@ CARD = "MODEL_CARD.md"
 """Its file's name."""
 
 
-def model_card(result: FitResult, arguments: Mapping[str, Any]) -> str:
+def model_card(result: CompareResult, arguments: Mapping[str, Any]) -> str:
     """The card as Markdown.
 
     Args:
@@ -56,7 +56,7 @@ def model_card(result: FitResult, arguments: Mapping[str, Any]) -> str:
         "",
         *_devices(facts, winner.amounts["peak_activation_bytes"]),
         "## How it was made",
-        f"- {plan.steps:,} steps, {plan.precision}; every number of the recipe is in fit.json of the study",
+        f"- {plan.steps:,} steps, {plan.precision}; every number of the recipe is in {plan.command}.json of the study",
         f"- {plan.question['validation images']:,} training images chose; the test images were looked at once",
         *(
             ["- int8: onnxruntime, after training, weights per channel, ranges of activations from training images"]

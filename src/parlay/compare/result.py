@@ -1,4 +1,4 @@
-"""What a fit found: every arm with its costs and accuracies, the verdict, and the files of the winner."""
+"""What a comparison found: every arm with its costs and accuracies, the verdict, and the files of the winner."""
 
 from __future__ import annotations
 
@@ -7,19 +7,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from parlay.compare.arm import ORIGINAL, UNIFORM, Arm
+from parlay.compare.arm_plan import ArmPlan
+from parlay.compare.arm_verdict import ArmVerdict, Standing, judge
+from parlay.compare.measure_trials import MeasuredTrial
 from parlay.documents import document, write_atomically
 from parlay.evidence.compared import Comparison, compare_runs
 from parlay.evidence.paired import Difference, spread
-from parlay.fit.arms import ORIGINAL, UNIFORM, Arm
-from parlay.fit.fit_plan import FitPlan
-from parlay.fit.fit_verdict import FitVerdict, Standing, judge
-from parlay.fit.measure_trials import MeasuredTrial
 from parlay.graph import WidthGraph
-from parlay.report.page.fits import FILE, KIND
 from parlay.retrofit import Latency, Limits, compare_latency
 from parlay.study import ModelNetwork, Planned, Row
 
-__all__ = ["FILE", "ArmResult", "FitResult", "conclude", "write_result"]
+__all__ = ["ArmResult", "CompareResult", "conclude", "write_result"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,13 +60,13 @@ class ArmResult:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FitResult:
-    """The end of a fit.
+class CompareResult:
+    """The end of a comparison.
 
     Attributes:
         plan: what was compared and how.
         spec, data_name: model and data in words.
-        arms: the original first.
+        arms: in the order of the plan.
         verdict: what comes of it.
         seeds: those that every arm was trained with.
         files: of the winner, once they are written.
@@ -77,11 +76,11 @@ class FitResult:
         given: the user's own layouts compared with the first of them, by what ships; None where there are not two.
     """
 
-    plan: FitPlan
+    plan: ArmPlan
     spec: str
     data_name: str
     arms: tuple[ArmResult, ...]
-    verdict: FitVerdict
+    verdict: ArmVerdict
     seeds: tuple[int, ...]
     files: tuple[Path, ...] = ()
     winner_facts: Mapping[str, Any] = field(default_factory=dict)
@@ -116,7 +115,7 @@ class FitResult:
         """Everything in JSON values."""
         verdict = self.verdict
         return {
-            "kind": KIND,
+            "kind": f"parlay {self.plan.command} result",
             "spec": self.spec,
             "data": self.data_name,
             "verdict": self.sentence,
@@ -135,6 +134,7 @@ class FitResult:
             "validation_images": self.plan.question["validation images"],
             "arms": [self._arm(found) for found in self.arms],
             "given": None if self.given is None else self.given.to_json(),
+            **self.plan.facts,
             "files": [f"{path.parent.name}/{path.name}" for path in self.files],
             "winner_files": dict(self.winner_facts),
         }
@@ -171,7 +171,7 @@ class FitResult:
 
 
 def conclude(
-    plan: FitPlan,
+    plan: ArmPlan,
     network: ModelNetwork,
     graph: WidthGraph,
     trials: Sequence[Planned],
@@ -180,13 +180,13 @@ def conclude(
     *,
     data_name: str,
     test_images: int,
-) -> FitResult:
+) -> CompareResult:
     """Gather every arm's trials, time the networks on this host, and judge."""
     original = graph.build(graph.layout, seed=0)
     inputs = graph.example.sized(1)
     found: list[ArmResult] = []
     for arm in plan.arms:
-        identities = [planned.trial.identity for planned in trials if planned.trial.layout == arm.layout]
+        identities = [planned.trial.identity for planned in trials if plan.arm_of(planned.trial) is arm]
         each = [measured[identity] for identity in identities]
         is_int8 = each[0].int8_accuracy is not None
         validation = [one.int8_validation if is_int8 else rows[one.trial].validation_accuracy for one in each]
@@ -207,13 +207,13 @@ def conclude(
     names = {name: arm.name for arm in plan.arms for name in arm.names}
     verdict = judge(
         [_standing(one, fits=one.fits if is_any else one.arm.fits) for one in found],
-        original=names[ORIGINAL],
+        original=names.get(ORIGINAL),
         uniform=names.get(UNIFORM),
         validation_images=plan.question["validation images"],
         test_images=test_images,
     )
     seeds = tuple(dict.fromkeys(planned.trial.seed for planned in trials))
-    return FitResult(
+    return CompareResult(
         plan=plan,
         spec=network.spec,
         data_name=data_name,
@@ -224,9 +224,9 @@ def conclude(
     )
 
 
-def write_result(folder: Path, result: FitResult) -> None:
-    """Write fit-result.json, whole or not at all; ``parlay report`` shows what it says."""
-    write_atomically(folder / FILE, document(result.to_json()))
+def write_result(folder: Path, result: CompareResult) -> None:
+    """Write fit-result.json or prune-result.json, whole or not at all; ``parlay report`` shows what it says."""
+    write_atomically(folder / f"{result.plan.command}-result.json", document(result.to_json()))
 
 
 def exceeded(limits: Limits, graph: WidthGraph, measured: MeasuredTrial) -> tuple[str, ...]:
@@ -250,7 +250,7 @@ def exceeded(limits: Limits, graph: WidthGraph, measured: MeasuredTrial) -> tupl
     )
 
 
-def _between(plan: FitPlan, arms: Sequence[ArmResult], seeds: Sequence[int], *, test_images: int) -> Comparison | None:
+def _between(plan: ArmPlan, arms: Sequence[ArmResult], seeds: Sequence[int], *, test_images: int) -> Comparison | None:
     """The user's own layouts compared with the first of them."""
     if len(plan.given) < 2:
         return None

@@ -16,10 +16,10 @@ import numpy as np
 import onnx
 from torch import Tensor, nn
 
-from parlay.fit import order
-from parlay.fit.liveness import FileFlow, FileStep, live_bytes, peak_of
-from parlay.fit.order import lowest_peak, reordered
-from parlay.fit.quantise import export_float, logits_of, quantised, session_of
+from parlay.compare import order
+from parlay.compare.liveness import FileFlow, FileStep, live_bytes, peak_of
+from parlay.compare.order import lowest_peak, reordered
+from parlay.compare.quantise import export_float, logits_of, quantised, session_of
 
 KINDS = ("Conv", "Add", "Relu", "MaxPool", "Concat")
 

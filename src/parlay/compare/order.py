@@ -11,8 +11,8 @@ from __future__ import annotations
 import heapq
 from collections.abc import Mapping, Sequence
 
+from parlay.compare.liveness import FileFlow, flow_of, needed, peak_of
 from parlay.extras import Needs
-from parlay.fit.liveness import FileFlow, flow_of, needed, peak_of
 
 with Needs("ONNX files", extra="onnx"):
     import numpy as np

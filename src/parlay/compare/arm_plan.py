@@ -1,50 +1,51 @@
-"""The plan of a fit, written into fit.json before anything is trained, and held to ever after."""
+"""The plan of a comparison, written into a file before anything is trained, and held to ever after."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from parlay.compare.arm import KINDS, Arm
 from parlay.documents import SCHEMA_VERSION, document, without_folders, write_atomically
 from parlay.errors import StudyError
-from parlay.fit.arms import ENERGY, ORIGINAL, RANDOM, UNIFORM, Arm
 from parlay.layout import Layout, format_layout
 from parlay.study import Kind, ModelNetwork, Planned, Trial
 from parlay.study.trial_network import file_and_factory
 from parlay.train.recipe import Recipe
 
-__all__ = ["FILE", "FitPlan", "read_plan", "refuse_others", "trials_of", "write_plan"]
-
-FILE = "fit.json"
-KIND = "parlay fit"
-KINDS = {ORIGINAL: Kind.ORIGINAL, ENERGY: Kind.TOP, UNIFORM: Kind.GIVEN, RANDOM: Kind.SAMPLE}
-"""Name of an arm -> its reason among a study's; the recommended score's is as the energy's, a layout's is given."""
+__all__ = ["ArmPlan", "read_plan", "refuse_others", "trials_of", "write_plan"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class FitPlan:
+class ArmPlan:
     """What is compared and how, decided.
 
     Attributes:
+        command: ``fit`` or ``prune``: it names the files.
         question: what was asked, in JSON values; a study answers one question only.
-        arms: the layouts, the original first.
+        arms: what is trained, in the order of tables.
         constraints: the limits in words.
         dtype: type of weights and activations on the device.
         steps: batches of each training.
         precision: of the trainings.
         is_quick: whether seeds and steps were cut for a first answer.
+        teacher: SHA-256 of the weights of the network that all trainings are distilled from; empty without.
+        facts: what else was found before the trainings, in JSON values.
     """
 
+    command: str = "fit"
     question: Mapping[str, Any]
     arms: tuple[Arm, ...]
     constraints: tuple[str, ...]
     dtype: str
     steps: int
     precision: str
-    is_quick: bool
+    is_quick: bool = False
+    teacher: str = ""
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -56,9 +57,9 @@ class FitPlan:
         """The user's own layouts, which are compared with each other besides; none in a plan of an earlier parlay."""
         return tuple(tuple(layout) for layout in self.question.get("layouts") or ())
 
-    def arm_of(self, layout: Layout) -> Arm:
-        """The arm that has this layout."""
-        return next(arm for arm in self.arms if arm.layout == layout)
+    def arm_of(self, trial: Trial) -> Arm:
+        """The arm that a trial is of."""
+        return next(arm for arm in self.arms if (arm.layout, arm.start) == (trial.layout, trial.start))
 
     @property
     def kept(self) -> dict[str, Any]:
@@ -70,26 +71,31 @@ class FitPlan:
             "steps": self.steps,
             "precision": self.precision,
             "quick": self.is_quick,
+            **({"teacher": self.teacher} if self.teacher else {}),
+            **({"facts": dict(self.facts)} if self.facts else {}),
         }
 
 
-def write_plan(folder: Path, plan: FitPlan) -> None:
-    """Write fit.json, whole or not at all."""
-    write_atomically(folder / FILE, document({"kind": KIND, "question": dict(plan.question), **plan.kept}))
+def write_plan(folder: Path, plan: ArmPlan) -> None:
+    """Write fit.json or prune.json, whole or not at all."""
+    kind = f"parlay {plan.command}"
+    content = document({"kind": kind, "question": dict(plan.question), **plan.kept})
+    write_atomically(folder / f"{plan.command}.json", content)
 
 
-def read_plan(folder: Path) -> FitPlan | None:
-    """The plan of a folder; None where there is none.
+def read_plan(folder: Path, command: str) -> ArmPlan | None:
+    """A command's plan of a folder; None where there is none.
 
     Raises:
         StudyError: for a file that is no plan, or of another version.
     """
-    path = folder / FILE
+    path = folder / f"{command}.json"
     try:
         content = json.loads(path.read_bytes())
-        if content["kind"] != KIND or content["schema_version"] != SCHEMA_VERSION:
+        if content["kind"] != f"parlay {command}" or content["schema_version"] != SCHEMA_VERSION:
             raise ValueError
-        return FitPlan(
+        return ArmPlan(
+            command=command,
             question=content["question"],
             arms=tuple(Arm.read(arm) for arm in content["arms"]),
             constraints=tuple(content["constraints"]),
@@ -97,14 +103,18 @@ def read_plan(folder: Path) -> FitPlan | None:
             steps=content["steps"],
             precision=content["precision"],
             is_quick=content["quick"],
+            teacher=content.get("teacher", ""),
+            facts=content.get("facts", {}),
         )
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError):
-        raise StudyError(f"{path} is no plan of this version's parlay fit, or damaged; use another folder") from None
+        raise StudyError(
+            f"{path} is no plan of this version's parlay {command}, or damaged; use another folder"
+        ) from None
 
 
-def refuse_others(plan: FitPlan, question: Mapping[str, Any], constraints: Sequence[str], folder: Path) -> None:
+def refuse_others(plan: ArmPlan, question: Mapping[str, Any], constraints: Sequence[str], folder: Path) -> None:
     """Refuse to answer another question in a folder.
 
     Args:
@@ -129,7 +139,7 @@ def refuse_others(plan: FitPlan, question: Mapping[str, Any], constraints: Seque
         raise StudyError(f"study {folder} answers another question: {'; '.join(differing)}; use another folder")
 
 
-def trials_of(plan: FitPlan, network: ModelNetwork, recipe: Recipe) -> list[Planned]:
+def trials_of(plan: ArmPlan, network: ModelNetwork, recipe: Recipe) -> list[Planned]:
     """Every arm with the first seed, then with the second, and so on."""
     return [
         Planned(
@@ -142,6 +152,8 @@ def trials_of(plan: FitPlan, network: ModelNetwork, recipe: Recipe) -> list[Plan
                 seed=seed,
                 validation=plan.question["validation images"],
                 precision=plan.precision,
+                start=arm.start,
+                teacher=plan.teacher,
             ),
             kinds=frozenset(_kind(name, arm) for name in arm.names),
         )

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from parlay.compare.liveness import live_bytes
+from parlay.compare.order import reordered
+from parlay.compare.quantise import check_int8, export_float, logits_of, quantised, session_of, stored_bytes
 from parlay.documents import SCHEMA_VERSION, document, write_atomically
 from parlay.errors import StudyError
 from parlay.extras import Needs
-from parlay.fit.liveness import live_bytes
-from parlay.fit.order import reordered
-from parlay.fit.quantise import check_int8, export_float, logits_of, quantised, session_of, stored_bytes
 from parlay.study import Row
 from parlay.study.workspace import Workspace
 from parlay.train.weights import load_weights, read_weights
@@ -34,6 +34,7 @@ __all__ = [
     "MeasuredTrial",
     "export_trial",
     "export_untrained",
+    "measure_network",
     "measure_trials",
     "trained",
 ]
@@ -68,7 +69,7 @@ class MeasuredTrial:
         int8_accuracy, int8_validation: of the int8 file on the test and on the validation images.
         file_bytes, int8_file_bytes: sizes of the files.
         stored_bytes: int8 weights and int32 biases in the int8 file, what docs/counting.md calls flash.
-        live_bytes, live_apart_bytes: ``parlay.fit.liveness``.
+        live_bytes, live_apart_bytes: ``parlay.compare.liveness``.
         float_difference: largest difference of logits to torch on a batch, relative to the largest logit.
     """
 
@@ -147,7 +148,7 @@ def measure_trials(
         module, weights = trained(row, folder)
         known = _kept(path, identity, weights, is_int8)
         if known is None:
-            known = _measure(identity, weights, module, data, is_int8=is_int8, threads=threads)
+            known = measure_network(identity, weights, module, data, is_int8=is_int8, threads=threads)
             path.parent.mkdir(exist_ok=True)
             write_atomically(path, document({"kind": "parlay measurement", "rules": RULES, **asdict(known)}))
         found[identity] = known
@@ -189,9 +190,18 @@ def _export(module: nn.Module, data: Dataset, *, is_int8: bool) -> ExportedFiles
     return ExportedFiles(plain=plain, int8=reordered(quantised(plain, images), images[:1]))
 
 
-def _measure(
+def measure_network(
     identity: str, weights: str, module: nn.Module, data: Dataset, *, is_int8: bool, threads: int | None
 ) -> MeasuredTrial:
+    """Export a network in evaluation mode, and measure the files.
+
+    Args:
+        identity, weights: what the measurement is called, and the checksum of the weights.
+        module: the network, on the CPU.
+        data: with its validation images set aside.
+        is_int8: whether int8 files are made too.
+        threads: CPU threads of onnxruntime.
+    """
     files = _export(module, data, is_int8=is_int8)
     some = network_inputs(data.test_images[:100], data)
     with torch.inference_mode():

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
+from parlay.compare.quantise import session_of, silent
 from parlay.extras import Needs
-from parlay.fit.quantise import session_of, silent
 
 with Needs("ONNX files", extra="onnx"):
     import numpy as np

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from torch import Tensor, nn
 
+from parlay.compare.device_exports import micro_reason
+from parlay.compare.quantise import check_int8, export_float
 from parlay.errors import InputError
-from parlay.fit.device_exports import micro_reason
-from parlay.fit.quantise import check_int8, export_float
 
 
 class Erf(nn.Module):

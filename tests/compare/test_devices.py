@@ -19,10 +19,10 @@ pytest.importorskip("onnxruntime", reason="needs the extra onnx")
 
 from torch import nn
 
-from parlay.fit import devices
-from parlay.fit.card import _devices as card_section
-from parlay.fit.device_exports import EXPORTERS, fold_pads
-from parlay.fit.devices import FORMATS, DeviceFormat, facts_of, write_device_files
+from parlay.compare import devices
+from parlay.compare.card import _devices as card_section
+from parlay.compare.device_exports import EXPORTERS, fold_pads
+from parlay.compare.devices import FORMATS, DeviceFormat, facts_of, write_device_files
 from parlay.graph import trace
 from parlay.report.page.fits import device_lines
 

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from safetensors.torch import save
 
+from parlay.compare.arm_plan import ArmPlan
+from parlay.compare.card import CARD, model_card
+from parlay.compare.devices import facts_of, write_device_files
+from parlay.compare.measure_trials import MeasuredTrial, accuracy_of, calibration_images, export_trial, sha256, trained
+from parlay.compare.result import CompareResult
 from parlay.documents import document, write_atomically
 from parlay.errors import CertificateError
-from parlay.fit.card import CARD, model_card
-from parlay.fit.devices import facts_of, write_device_files
-from parlay.fit.fit_plan import FitPlan
-from parlay.fit.measure_trials import MeasuredTrial, accuracy_of, calibration_images, export_trial, sha256, trained
-from parlay.fit.result import FitResult
 from parlay.graph import WidthGraph, measure
 from parlay.graph.specs import takes
 from parlay.retrofit.files import Origin, network_facts, rebuild_script, unique_tensors
@@ -32,18 +32,18 @@ FOLDER = "winner"
 
 
 def write_artefacts(
-    result: FitResult,
-    plan: FitPlan,
+    result: CompareResult,
+    plan: ArmPlan,
     network: ModelNetwork,
     graph: WidthGraph,
     rows: Mapping[str, Row],
     measured: Mapping[str, MeasuredTrial],
     data: Dataset,
     folder: Path,
-) -> FitResult:
+) -> CompareResult:
     """Write the winner's files into ``winner/``: of the seed with the best validation accuracy.
 
-    With int8, also the files for engines of devices (``parlay.fit.devices``) whose packages are installed; one that
+    With int8, also the files for engines of devices (``parlay.compare.devices``) whose packages are installed; one that
     fails is told and costs nothing else.
 
     The files are made anew from the kept weights, and accuracy is measured once more on what was read back from disk.

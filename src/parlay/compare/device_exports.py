@@ -1,4 +1,4 @@
-"""One file for one engine, made and measured in a process of its own: ``python -m parlay.fit.device_exports``.
+"""One file for one engine, made and measured in a process of its own: ``python -m parlay.compare.device_exports``.
 
 Every exporter begins with the same exported program, pads of pixels folded into the convolutions that read them, as
 torch's ONNX exporter has them. Int8 throughout: weights per channel, activations per tensor, ranges from calibration
@@ -47,7 +47,7 @@ class Made:
 
     Attributes:
         content: the file.
-        arena_bytes, arena: as in ``parlay.fit.devices.DeviceFile``.
+        arena_bytes, arena: as in ``parlay.compare.devices.DeviceFile``.
     """
 
     content: bytes

@@ -67,7 +67,7 @@ class DeviceFormat:
         file: name of the file in ``winner/``.
         extra: of parlay, that brings the packages.
         packages: top-level modules that have to be there.
-        exporter: name of a class in ``parlay.fit.device_exports``.
+        exporter: name of a class in ``parlay.compare.device_exports``.
         most_images: test images that its accuracy is measured on; None for all.
     """
 
@@ -241,7 +241,7 @@ def _made(kind: DeviceFormat, folder: Path, path: Path) -> Mapping[str, Any]:
     most = "" if kind.most_images is None else str(kind.most_images)
     python = interpreter(kind)
     assert python is not None  # formats that nothing here can make were told before
-    command = [python, "-m", "parlay.fit.device_exports", kind.exporter, str(folder), str(path), most]
+    command = [python, "-m", "parlay.compare.device_exports", kind.exporter, str(folder), str(path), most]
     environment = dict(os.environ)
     if python == sys.executable:
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
