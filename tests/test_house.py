@@ -151,7 +151,7 @@ JSON_COMMANDS = {
     ],
     "calibrate": [
         str(ROOT / "tests" / "networks.csv"),
-        *"--widths a,b,c --accuracy first,second --params params --macs macs".split(),
+        *"--widths a,b,c --accuracy first,second --params params --macs macs --prior energy-group".split(),
     ],
     "paper check": [],
     "paper run": None,  # trains; test_paper_runs.py has it
