@@ -60,6 +60,7 @@ ELSEWHERE = {
     "CONTRIBUTING.md": "site/contributing.md",
     "benchmarks/RESULTS.md": "site/results.md",
     "benchmarks/RETROFITS.md": "site/retrofits.md",
+    "benchmarks/PRUNING.md": "site/pruning.md",
     "benchmarks/TRAINING.md": "site/training-speed.md",
 }
 """Files outside docs/ that pages link to, and the pages of the site that show them."""

@@ -125,6 +125,7 @@ class Search:
         kept: products that are kept exact, and the order of elimination; None until they are chosen.
         kept_at: ln of how many layouts the box had for which they were chosen.
         priced, whole_kept: point and prices of the first bound with products kept, and these products.
+        unit: gaps count as small in comparison with this.
     """
 
     general: General
@@ -147,6 +148,7 @@ class Search:
     kept_at: float = math.inf
     priced: Relaxed | None = None
     whole_kept: Products | None = None
+    unit: float = 1.0
 
     @property
     def threshold(self) -> float:

@@ -29,7 +29,8 @@ __all__ = ["PATIENCE", "GeneralRun"]
 METHOD = "prices and tangents over boxes of widths, branch and bound"
 
 PATIENCE = ((1e-4, 2.0), (1e-3, 5.0), (1e-2, 15.0), (math.inf, 60.0))
-"""Without a time limit a search ends once the gap is at most the first number after the second number of seconds."""
+"""Without a time limit a search ends once the gap is at most the first number after the second number of seconds; the
+gap in units of the score, which for tables is what one of them gains from its least to its largest value on average."""
 
 
 @dataclass(kw_only=True)
@@ -89,7 +90,8 @@ class GeneralRun:
                 raise OutOfTimeError
             return
         gap = math.inf if best is None or bound is None else max(bound - best, 0.0)
-        if any(gap <= accepted and seconds > least for accepted, least in PATIENCE):
+        unit = 1.0 if search is None else search.unit
+        if any(gap <= accepted * unit and seconds > least for accepted, least in PATIENCE):
             raise OutOfTimeError
 
     def _unproven(self) -> Result:

@@ -53,6 +53,8 @@ class TableSearch(Search):
     first: Relaxed = field(init=False)
 
     def _relaxed(self, root: General) -> Relaxed:
+        ends = [root.score(g, root.choices(g)) for g in range(root.groups)]
+        self.unit = float(np.mean([values.max() - values.min() for values in ends])) or 1.0
         found = lowered(root, unpriced(root), all_products(root), target=-math.inf, rounds=ROOT_ROUNDS, tick=self.tick)
         self.first = self.priced = found.best.relaxed
         self.whole_kept = found.best.kept
