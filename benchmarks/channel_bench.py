@@ -1,9 +1,9 @@
-"""The ResNet networks of Channel-Bench-Macro, rebuilt: seven widths, eleven convolutions (Su et al. 2021, BCNet).
+"""The networks of Channel-Bench-Macro, rebuilt: ResNets and MobileNets of seven widths (Su et al. 2021, BCNet).
 
-The table gives parameters and flops of 16,384 networks; both are quadratics in the widths, and 16,384 rows fix their 36
-coefficients exactly (``fitted``). They say which network it is: ``ChannelBenchResNet`` has these coefficients to the
-unit. What no coefficient can say, which blocks have a shortcut, is as in the benchmark's published code: identity
-around blocks 1, 2, 4 and 5, none around block 3, which changes width and resolution.
+Each table gives parameters and flops of 16,384 networks; both are quadratics in the widths, and 16,384 rows fix their
+36 coefficients exactly (``fitted``). They say which network it is: ``ChannelBenchResNet`` and ``ChannelBenchMobileNet``
+have these coefficients to the unit. What no coefficient can say, which blocks have a shortcut, is as in the benchmark's
+published code: identity around all blocks but the third, which changes width and resolution.
 
 ``flops`` are multiply-adds of convolutions and of the linear layer's weights for one image of 32 x 32; biases and batch
 norms are not counted. That is what parlay calls macs.
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import csv
 import gzip
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import combinations_with_replacement
@@ -27,11 +27,18 @@ from torch.nn import functional
 from parlay.graph import WidthGraph, trace
 from parlay.resources import Resource
 
-__all__ = ["LARGEST", "ChannelBenchResNet", "Table", "fitted", "graph", "network", "read_table", "smallest"]
-
-LARGEST = (256, 256, 256, 512, 512, 512, 512)
-"""Widths of the largest network; the benchmark has every quarter of each."""
-SMALLEST = tuple(width // 4 for width in LARGEST)
+__all__ = [
+    "SPACES",
+    "ChannelBenchMobileNet",
+    "ChannelBenchResNet",
+    "Table",
+    "fitted",
+    "graph",
+    "mobilenet",
+    "network",
+    "read_table",
+    "resnet",
+]
 
 CLASSES, SIDE = 10, 32
 
@@ -67,31 +74,85 @@ class ChannelBenchResNet(nn.Module):
         return self.classifier(x.mean((2, 3)))
 
 
-def _unit(inputs: int, outputs: int, *, stride: int = 1) -> list[nn.Module]:
-    return [nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False), nn.BatchNorm2d(outputs)]
+class ChannelBenchMobileNet(nn.Module):
+    """Stem of stride 2, two inverted residuals of width c0 at 16 x 16, one to c4 at 8 x 8, one of width c4, 1x1 to c6.
+
+    Args:
+        widths: (c0, ..., c6). c0 and c4 are the widths of the two linear streams; c1, c2, c3 and c5 the hidden widths
+            of the four blocks; c6 the width of the last convolution.
+    """
+
+    def __init__(self, widths: Sequence[int]) -> None:
+        super().__init__()
+        c0, c1, c2, c3, c4, c5, c6 = widths
+        self.stem = nn.Sequential(*_unit(3, c0, stride=2), nn.ReLU())
+        self.block1 = _inverted(c0, c1, c0)
+        self.block2 = _inverted(c0, c2, c0)
+        self.block3 = _inverted(c0, c3, c4, stride=2)
+        self.block4 = _inverted(c4, c5, c4)
+        self.last = nn.Sequential(*_unit(c4, c6, kernel=1), nn.ReLU())
+        self.classifier = nn.Linear(c6, CLASSES)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits (N, 10) of images (N, 3, 32, 32)."""
+        x = self.stem(images)  # N, c0, 16, 16
+        x = x + self.block1(x)
+        x = x + self.block2(x)
+        x = self.block3(x)  # N, c4, 8, 8
+        x = x + self.block4(x)
+        return self.classifier(self.last(x).mean((2, 3)))
+
+
+def _unit(inputs: int, outputs: int, *, kernel: int = 3, stride: int = 1, groups: int = 1) -> list[nn.Module]:
+    convolution = nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, groups=groups, bias=False)
+    return [convolution, nn.BatchNorm2d(outputs)]
 
 
 def _block(inputs: int, inner: int, outputs: int, *, stride: int = 1) -> nn.Sequential:
     return nn.Sequential(*_unit(inputs, inner, stride=stride), nn.ReLU(), *_unit(inner, outputs))
 
 
-def network(widths: Sequence[int], seed: int = 0) -> nn.Module:
+def _inverted(inputs: int, hidden: int, outputs: int, *, stride: int = 1) -> nn.Sequential:
+    widen, depthwise = _unit(inputs, hidden, kernel=1), _unit(hidden, hidden, stride=stride, groups=hidden)
+    return nn.Sequential(*widen, nn.ReLU(), *depthwise, nn.ReLU(), *_unit(hidden, outputs, kernel=1))
+
+
+SPACES: dict[str, tuple[Callable[[Sequence[int]], nn.Module], tuple[int, ...]]] = {
+    "resnet": (ChannelBenchResNet, (256, 256, 256, 512, 512, 512, 512)),
+    "mobilenet": (ChannelBenchMobileNet, (128, 768, 768, 768, 256, 1536, 1024)),
+}
+"""Table -> its network, and the widths of the largest; the benchmark has every quarter of each."""
+
+
+def network(widths: Sequence[int], seed: int = 0, *, space: str = "resnet") -> nn.Module:
     """The network at seven widths, initialised by torch's defaults, as the benchmark's are, from a seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return ChannelBenchResNet(widths)
+        return SPACES[space][0](widths)
 
 
-def smallest() -> nn.Module:
-    """The smallest network of the benchmark, for ``parlay evaluate --model benchmarks/channel_bench.py:smallest``."""
-    return network(SMALLEST)
+def resnet() -> nn.Module:
+    """The smallest ResNet of the benchmark."""
+    return network(_smallest("resnet"))
+
+
+def mobilenet() -> nn.Module:
+    """The smallest MobileNet of the benchmark."""
+    return network(_smallest("mobilenet"), space="mobilenet")
+
+
+def _smallest(space: str) -> tuple[int, ...]:
+    return tuple(width // 4 for width in SPACES[space][1])
 
 
 @cache
-def graph() -> WidthGraph:
-    """The smallest network of the benchmark, traced: its seven groups are c0 to c6, in this order."""
-    traced = trace(smallest(), torch.zeros(1, 3, SIDE, SIDE))
-    assert traced.layout == SMALLEST
+def graph(space: str = "resnet") -> WidthGraph:
+    """The smallest network of a table, traced: its seven groups are those of c0 to c6, in the order of the trace.
+
+    That is the table's for ResNets and for MobileNets alike.
+    """
+    traced = trace(network(_smallest(space), space=space), torch.zeros(1, 3, SIDE, SIDE))
+    assert traced.layout == _smallest(space)
     return traced
 
 
@@ -112,7 +173,7 @@ class Table:
 
 
 def read_table(path: Path) -> Table:
-    """Read ``resnet.csv.gz``: columns c0 to c6, acc1 to acc3, params, flops."""
+    """Read ``resnet.csv.gz`` or ``mobilenet.csv.gz``: columns c0 to c6, acc1 to acc3, params, flops."""
     with gzip.open(path, "rt", encoding="utf-8", newline="") as stream:
         rows = list(csv.DictReader(stream))
     columns = [f"c{g}" for g in range(7)]
