@@ -1,8 +1,8 @@
 """How well weights fitted to n single-run networks of one bin rank the rest of the bin, on a published table.
 
-    python -m benchmarks.calibration TABLE.csv.gz [--repetitions 12]
+    python -m benchmarks.calibration TABLE.csv.gz [--space mobilenet] [--repetitions 12]
 
-Columns are those of Channel-Bench-Macro's ResNet table. n networks of a bin are drawn at random, run r of each is what
+TABLE is one of Channel-Bench-Macro's two. n networks of a bin are drawn at random, run r of each is what
 the fit sees; the other networks of the bin judge, by Spearman with the mean of their three runs. Means over bins, every
 bin alike, with 95 % intervals from resampling bins. The variants beside the model that ships are shown so that nobody
 has to wonder what else was tried: the width of the prior of tau, and how a group's share of it grows with its layers.
@@ -16,29 +16,17 @@ from unittest.mock import patch
 
 import numpy as np
 
-from benchmarks.channel_bench import graph
+from benchmarks.channel_bench import SPACES
+from benchmarks.channel_bench import population as read_population
 from benchmarks.pool import Pool
-from parlay.energy import get_score
+from parlay.energy import RECOMMENDED, get_score
 from parlay.evidence import posterior as model
-from parlay.evidence.population import Population, bins, read_table
-from parlay.evidence.scores import RECOMMENDED
+from parlay.evidence.population import Population, bins
 from parlay.evidence.statistics import spearmans
 from parlay.evidence.uncertainty import cluster_draws, interval, resampled_means
 
 COUNTS = (4, 8, 16, 32)
 RESAMPLES = 2000
-
-
-def read_resnets(table: Path) -> Population:
-    """The networks of Channel-Bench-Macro's ResNet table."""
-    return read_table(
-        table,
-        widths=[f"c{g}" for g in range(7)],
-        accuracy=["acc1", "acc2", "acc3"],
-        params="params",
-        macs="flops",
-        network=graph(),
-    )
 
 
 def ranked(population: Population, rows: list[np.ndarray], count: int, repetitions: int, prior: str, power: float):
@@ -79,11 +67,12 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("table", type=Path)
+    parser.add_argument("--space", choices=sorted(SPACES), default="resnet", help="which networks the table has")
     parser.add_argument("--repetitions", type=int, default=12)
     parser.add_argument("--prior", default=RECOMMENDED)
     parser.add_argument("--min-bin", type=int, default=100)
     arguments = parser.parse_args()
-    population = read_resnets(arguments.table)
+    population = read_population(arguments.table, arguments.space)
     rows = bins(population, 0.01, least=arguments.min_bin)
     space = population.space
     print(f"{len(rows)} bins of {arguments.min_bin} networks or more, {arguments.repetitions} draws each\n")

@@ -24,6 +24,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from parlay.evidence.population import Population
+from parlay.evidence.population import read_table as read_population
 from parlay.graph import WidthGraph, trace
 from parlay.resources import Resource
 
@@ -36,6 +38,7 @@ __all__ = [
     "graph",
     "mobilenet",
     "network",
+    "population",
     "read_table",
     "resnet",
 ]
@@ -182,6 +185,18 @@ def read_table(path: Path) -> Table:
         accuracy=np.array([[float(row[f"acc{run}"]) for run in (1, 2, 3)] for row in rows]),
         params=np.array([int(row["params"]) for row in rows]),
         flops=np.array([int(row["flops"]) for row in rows]),
+    )
+
+
+def population(path: Path, space: str) -> Population:
+    """A table as the commands read it, with the traced network that its widths are of."""
+    return read_population(
+        path,
+        widths=[f"c{g}" for g in range(7)],
+        accuracy=["acc1", "acc2", "acc3"],
+        params="params",
+        macs="flops",
+        network=graph(space),
     )
 
 

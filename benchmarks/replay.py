@@ -1,8 +1,8 @@
 """What searches by training would have found on a published table, where a training is one look at one run.
 
-    python -m benchmarks.replay TABLE.csv.gz [--repetitions 200]
+    python -m benchmarks.replay TABLE.csv.gz [--space mobilenet] [--repetitions 200]
 
-Columns are those of Channel-Bench-Macro's ResNet table. Run r chooses, the mean of the other runs judges, and r goes
+TABLE is one of Channel-Bench-Macro's two. Run r chooses, the mean of the other runs judges, and r goes
 round; what is printed is how far the network picked lies above the median of its bin on the runs that did not choose.
 Every method gets as many trainings. Bins are the units: intervals come from resampling whole bins, differences are
 paired. TPE needs ``pip install '.[bench]'``.
@@ -18,14 +18,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.calibration import read_resnets
+from benchmarks.channel_bench import SPACES
+from benchmarks.channel_bench import population as read_population
 from benchmarks.pool import Pool, thompson
 from benchmarks.rivals import RIVALS, levels_of
-from parlay.energy import get_score
+from parlay.energy import RECOMMENDED, get_score
 from parlay.errors import InputError
 from parlay.evidence.fitting import prior_values
 from parlay.evidence.population import Population, bins
-from parlay.evidence.scores import RECOMMENDED
 from parlay.evidence.uncertainty import cluster_draws, interval, resampled_means
 
 FloatArray = NDArray[np.float64]
@@ -200,13 +200,14 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.replay", description=__doc__.splitlines()[0])
     parser.add_argument("table", type=Path)
+    parser.add_argument("--space", choices=sorted(SPACES), default="resnet", help="which networks the table has")
     parser.add_argument("--n-trials", type=int, default=16, help="trainings of a search")
     parser.add_argument("--repetitions", type=int, default=200, help="of every method in every bin")
     parser.add_argument("--prior", default=RECOMMENDED, help="score the loop starts from")
     parser.add_argument("--min-bin", type=int, default=100, help="networks a bin needs")
     arguments = parser.parse_args()
     found = replay(
-        read_resnets(arguments.table),
+        read_population(arguments.table, arguments.space),
         least=arguments.min_bin,
         trials=arguments.n_trials,
         repetitions=arguments.repetitions,

@@ -49,6 +49,7 @@ __all__ = [
     "MeanLogLog",
     "NotOne",
     "PairHarmonic",
+    "RECOMMENDED",
     "PairTerm",
     "PathEnergy",
     "RegionsLogLog",
@@ -81,6 +82,11 @@ class Score(ABC):
     @abstractmethod
     def terms(self, space: WidthSpace) -> Terms:
         """The score's terms in this space."""
+
+    def worth(self, space: WidthSpace) -> str:
+        """Which score it is, and where to read how far it can be trusted in this space: a sentence for every answer."""
+        del space
+        return f"score {self.name}: docs/evidence.md tells how well it ranks networks"
 
 
 @final
@@ -212,6 +218,17 @@ class PathEnergy(Score):
             ],
         )
 
+    def worth(self, space: WidthSpace) -> str:
+        """Where linear layers stand in a row, that the score is wrong there."""
+        linear = {group for step in space.steps for group in step.carriers}
+        if not linear:
+            return super().worth(space)
+        some = "1 width" if len(linear) == 1 else f"{len(linear)} widths"
+        return (
+            f"score {self.name} is wrong here: {some} behind linear layers without an activation, which it counts like"
+            f" those with one; {RECOMMENDED} does not (docs/scores.md)"
+        )
+
 
 @final
 class StepEnergy(Score):
@@ -320,6 +337,9 @@ SCORES: dict[str, Score] = {
 }
 """Every score by name, in the order in which they are listed."""
 
+
+RECOMMENDED = "step-energy"
+"""What is maximised for a network whose structure is known, and nothing else is asked for (docs/scores.md)."""
 
 LOADERS = {"calibrated": "parlay.calibrated:load"}
 """Kind of a score that a file holds -> where it is read, for names such as ``calibrated:weights.json``."""

@@ -403,7 +403,7 @@ class Result:
         if self.nearest is not None:
             [unit, *_] = (constraint.resource.name for constraint in self.problem.constraints)
             lines.append(self.nearest.words(unit))
-        return "\n".join(lines)
+        return "\n".join([*lines, self.problem.score.worth(self.problem.space)])
 
     def __str__(self) -> str:
         """The layouts, best first, and what is known of them.

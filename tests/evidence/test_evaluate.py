@@ -647,7 +647,7 @@ def test_channel_bench_is_reproduced(capsys: pytest.CaptureFixture[str]):
     }
     flags = (
         "--widths c0,c1,c2,c3,c4,c5,c6 --accuracy acc1,acc2,acc3 --params params --macs flops --bin 0.01 --json"
-        f" --model {ROOT / 'benchmarks' / 'channel_bench.py'}:smallest --input 3x32x32"
+        f" --model {ROOT / 'benchmarks' / 'channel_bench.py'}:resnet --input 3x32x32"
     )
     assert run(["evaluate", str(CHANNEL_BENCH), *flags.split()]) == 0
     found = json.loads(capsys.readouterr().out)

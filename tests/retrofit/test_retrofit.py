@@ -318,7 +318,7 @@ def ask(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, 
 def test_command_json(capsys: pytest.CaptureFixture[str], nets: Path) -> None:
     """The keys of the contract, with today's layout beside."""
     words = ["retrofit", f"{nets.name}:Residual", "--input", "3x8x8", "--params", "same", "--top-k", "3", "--json"]
-    code, out, _ = ask(capsys, *words)
+    code, out, _ = ask(capsys, *words, "--score", "energy-layer")
     facts = json.loads(out)
     assert code == 0
     assert facts["status"] == "OPTIMAL"

@@ -53,8 +53,8 @@ def calibrate(
     row a network, its columns named by options.
     """
     from parlay.cli.options.training import checked_seed
+    from parlay.energy import RECOMMENDED
     from parlay.evidence.calibrate import calibrate_population
-    from parlay.evidence.scores import RECOMMENDED
 
     population = table.read(source, judging=False)[0]
     found = calibrate_population(

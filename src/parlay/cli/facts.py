@@ -51,6 +51,7 @@ def result_facts(result: Result) -> dict[str, Any]:
         "gap": finite(result.gap),
         "runtime": result.runtime,
         "score": result.problem.score.name,
+        "worth": result.problem.score.worth(result.problem.space),
         "top_k": result.top_k,
         "fences": result.fences_reached(),
     }

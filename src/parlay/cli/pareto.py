@@ -93,3 +93,4 @@ def pareto(
 
     click.echo(title)
     wide_console(120).print(pareto_table(points, resource.name))
+    click.echo(problem.score.worth(problem.space))

@@ -17,7 +17,7 @@ from parlay.cli.options.kinds import OpenChoice
 from parlay.cli.options.model import DeviceOptions, FenceOptions, ModelOptions
 from parlay.cli.progress import solving
 from parlay.documents import document, finite
-from parlay.energy import SCORES
+from parlay.energy import RECOMMENDED, SCORES
 from parlay.layout import format_layout
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ AMOUNTS = {"params": "params", "macs": "macs", "peak_activation_bytes": "peak me
     "--score",
     type=OpenChoice(SCORES, "calibrated:FILE"),
     metavar="SCORE",
-    default="energy-layer",
+    default=RECOMMENDED,
     show_default=True,
     help=f"What is maximised: {', '.join(SCORES)} or calibrated:FILE.",
 )

@@ -10,13 +10,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from parlay.calibrated import KIND, CalibratedScore, GroupWeight
-from parlay.energy import LogLog, Score, get_score
+from parlay.energy import RECOMMENDED, LogLog, Score, get_score
 from parlay.errors import InputError
 from parlay.evidence.fitting import Sample, fit, prior_values
 from parlay.evidence.heldout import HeldOut, hold_out
 from parlay.evidence.population import Population, bins
 from parlay.evidence.posterior import Posterior
-from parlay.evidence.scores import RECOMMENDED, score_values
+from parlay.evidence.scores import score_values
 from parlay.evidence.statistics import spearmans
 from parlay.layout import WidthSpace
 

@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from parlay.energy import RECOMMENDED
 from parlay.errors import InputError
 from parlay.evidence.judge import judge
 from parlay.evidence.judged import Binning, JudgedPopulation
 from parlay.evidence.outcome import LEAST_LAYOUTS, Outcome
 from parlay.evidence.population import Population
-from parlay.evidence.scores import RECOMMENDED, default_scores
+from parlay.evidence.scores import default_scores
 from parlay.evidence.statistics import holm
 from parlay.evidence.uncertainty import RESAMPLES
 from parlay.evidence.verdict_words import too_few, verdict

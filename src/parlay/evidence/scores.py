@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from parlay.energy import SCORES, Score
+from parlay.energy import RECOMMENDED, SCORES, Score
 from parlay.errors import InputError, unknown
 from parlay.layout import Layout, WidthSpace
 from parlay.network import ConvolutionShape, Network
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "NEEDS",
-    "RECOMMENDED",
     "Predictor",
     "applicable",
     "default_scores",
@@ -39,9 +38,6 @@ __all__ = [
     "score",
     "score_values",
 ]
-
-RECOMMENDED = "path-energy"
-"""The score to use before any training where nothing else is known (docs/scores.md says why)."""
 
 NEEDS = {
     "widths": "the layout",
@@ -247,7 +243,7 @@ def predictors() -> dict[str, Predictor]:
     """Every score by name: the objectives of ``parlay.energy`` first.
 
     >>> [name for name, one in predictors().items() if one.recommended]
-    ['path-energy']
+    ['step-energy']
     """
     objectives = [
         Predictor(

@@ -7,7 +7,7 @@ from typing import Any
 
 from parlay.compare.arm import ENERGY, ORIGINAL, RANDOM, UNIFORM, Arm, no_layout
 from parlay.documents import finite
-from parlay.evidence.scores import RECOMMENDED
+from parlay.energy import RECOMMENDED
 from parlay.graph import WidthGraph
 from parlay.layout import Layout, format_layout
 from parlay.problem import Problem
@@ -81,4 +81,8 @@ def _searched(found: Retrofit) -> str:
     result, use = found.result, budget_use(found.problem, found.layout)
     gap = finite(result.gap)
     shown = "" if gap is None else f", gap {gap:.3g} in the score"
-    return f"highest {found.problem.score.name}: {result.status.value}{shown}; takes {use:.1%} of the tightest limit"
+    score = found.problem.score
+    return (
+        f"highest {score.name}: {result.status.value}{shown}; takes {use:.1%} of the tightest limit;"
+        f" {score.worth(found.problem.space)}"
+    )

@@ -11,7 +11,7 @@ from typing import Any
 
 from parlay.amounts import parse_ratio
 from parlay.documents import html_table
-from parlay.energy import Score, get_score
+from parlay.energy import RECOMMENDED, Score, get_score
 from parlay.errors import InputError
 from parlay.graph import WidthGraph
 from parlay.graph.interpret import is_named
@@ -22,9 +22,8 @@ from parlay.retrofit.scaling import Scaled, largest_scaling
 from parlay.solver import Conflict, Progress, conflict, solve
 from parlay.solver.remedies import wider_fences
 
-__all__ = ["DEFAULT_SCORE", "Retrofit", "retrofit", "retrofit_or_conflict", "retrofit_problem", "score_for"]
+__all__ = ["Retrofit", "retrofit", "retrofit_or_conflict", "retrofit_problem", "score_for"]
 
-DEFAULT_SCORE = "energy-layer"
 FENCES = {"multiple_of": 1, "min_ratio": "0.5", "max_ratio": "2", "order": Order.FREE, "max_step": None}
 """Fences of a retrofit that says nothing of them."""
 NUMBERS = {"multiple_of": int}
@@ -133,7 +132,7 @@ def retrofit(
     max_ratio: str | float | Fraction = "2",
     order: Order | str = Order.FREE,
     max_step: Fraction | str | float | None = None,
-    score: Score | str = DEFAULT_SCORE,
+    score: Score | str = RECOMMENDED,
     pin: Sequence[str] = (),
     top_k: int = 1,
     time_limit: float | None = None,
@@ -210,7 +209,7 @@ def retrofit_problem(
     max_ratio: str | float | Fraction = "2",
     order: Order | str = Order.FREE,
     max_step: Fraction | str | float | None = None,
-    score: Score | str = DEFAULT_SCORE,
+    score: Score | str = RECOMMENDED,
     pin: Sequence[str] = (),
 ) -> Problem:
     """The question that ``retrofit`` solves; the arguments are its own.
@@ -247,7 +246,7 @@ def score_for(graph: WidthGraph, score: Score | str) -> Score:
         raise InputError(
             "score",
             given=chosen.name,
-            allowed="energy-layer or energy-group for this model",
+            allowed="step-energy or energy-layer for this model",
             remedy="some of its layers read a concatenation or write several widths, which are no pairs",
         )
     return chosen

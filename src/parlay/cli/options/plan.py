@@ -52,7 +52,8 @@ class StudyLimitOptions:
         Raises:
             InputError: for limits or fences that cannot be.
         """
-        from parlay.retrofit.solve_retrofit import DEFAULT_SCORE, retrofit_problem
+        from parlay.energy import RECOMMENDED
+        from parlay.retrofit.solve_retrofit import retrofit_problem
 
         return retrofit_problem(
             graph,
@@ -60,7 +61,7 @@ class StudyLimitOptions:
             multiple_of=size.multiple_of,
             order=size.order if is_given("order") else Order.FREE,
             max_step=size.max_step,
-            score=size.score or DEFAULT_SCORE,
+            score=size.score or RECOMMENDED,
             pin=self.pin,
             **vars(self.ratios),
         )
