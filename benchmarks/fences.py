@@ -1,4 +1,4 @@
-"""``python -m benchmarks.fences``: widths that end on a fence under the scores, of six networks under their own budgets.
+"""``python -m benchmarks.fences``: widths on a fence under three scores, of six networks under their budgets.
 
 An optimum with many widths at the end of their range says that the score, not the device, wanted more. Limits and
 ranges are retrofit's own: at most today's parameters, multiply-adds and peak memory, half to twice today's widths.

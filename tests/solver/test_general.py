@@ -8,7 +8,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from oracle import brute_force
+from oracle import all_layouts, brute_force
 from parlay import (
     Constraint,
     InputError,
@@ -22,8 +22,8 @@ from parlay import (
     resnet,
     solve,
 )
-from parlay.energy import EnergyGroup, EnergyLayer, PairHarmonic
-from parlay.layout import Connection, Order, WidthGroup, WidthSpace
+from parlay.energy import EnergyGroup, EnergyLayer, PairHarmonic, StepEnergy
+from parlay.layout import ActivationStep, Connection, Order, WidthGroup, WidthSpace
 from parlay.problem import Dual, End, Split
 from parlay.solver import Progress, StopSolvingError, conflict, reachable
 from parlay.solver.general.dual import separate
@@ -110,6 +110,31 @@ def check_against_brute_force(seed: int) -> None:
 def test_agrees_with_brute_force(seed: int) -> None:
     """Layouts, their order, ties, energy 0 and infeasibility, for the best one, a few, or all there are."""
     check_against_brute_force(seed)
+
+
+def random_steps(seed: int) -> Problem:
+    """A random graph whose score has terms of pairs: steps from group to group, some of them by way of a third."""
+    rng = random.Random(seed)
+    problem = random_graph(seed)
+    n = len(problem.space)
+    steps = [ActivationStep(target=0, fixed_inputs=3)]
+    for target in range(1, n):
+        carriers = tuple(rng.sample(range(n), rng.choice([0, 0, 1, 1, 2])) if n > 2 else ())
+        share = Fraction(rng.choice([1, 1, 1, 3]), rng.choice([1, 2, 4]))
+        steps.append(ActivationStep(target=target, source=rng.randrange(n), carriers=carriers, share=share))
+    return replace(problem, space=replace(problem.space, steps=tuple(steps)), score=StepEnergy())
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_terms_of_pairs_agree_with_brute_force(seed: int) -> None:
+    """The best score among all layouts is found where a score joins two widths, and its proof holds."""
+    problem = random_steps(seed)
+    result = solve(problem)
+    every = [problem.score_value(layout) for layout in all_layouts(problem)]
+    assert result.status is (Status.OPTIMAL if every else Status.INFEASIBLE), seed
+    if every:
+        assert result.best.score_value == pytest.approx(max(every), abs=1e-9), seed
+    assert certify(problem, result).holds, seed
 
 
 @pytest.mark.slow

@@ -74,6 +74,9 @@ def best_in_box(
         widths = general.choices(group)
         table, score = table[row], score[row] + general.score(group, widths)[column]
         table[:, group] = widths[column]
+        for (g, h), terms in general.problem.terms.pairs.items():
+            if group in (g, h) and {g, h} <= {group, *done}:
+                score = score + sum(term.values(table[:, g], table[:, h]) for term in terms)
         done.append(group)
         good = may_keep_rows(general, table, done) & keeps_fences(general, table, done)
         table, score, reach = table[good], score[good], reach[:, good]
