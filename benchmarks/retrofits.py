@@ -34,7 +34,7 @@ QUESTIONS = {
 INTRODUCTION = """
 Written by `python -m benchmarks.retrofits` from `retrofits.jsonl`; do not edit. Limits: parameters (at most, or
 exactly, today's), multiply-adds and int8 peak memory at most today's, widths from half to twice today's; score
-energy-layer; inputs 3x224x224, and the tiny networks' own. A cell is the status, or the certified gap in the score of
+step-energy; inputs 3x224x224, and the tiny networks' own. A cell is the status, or the certified gap in the score of
 a FEASIBLE answer, and the seconds of the search (one run; by default it stops when the gap is small for the time it
 took, and after a minute). OPTIMAL and INFEASIBLE are proven; every layout was recounted in exact integers.
 """
