@@ -9,7 +9,7 @@ left is maximised group by group over the widths allowed, whole numbers and mult
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -92,7 +92,12 @@ def _cells(general: General) -> tuple[tuple[IntArray, ...], tuple[IntArray, ...]
 
 
 def separate(
-    general: General, relaxed: Relaxed, *, weight: int = 1, exact: Sequence[tuple[int, int]] = ()
+    general: General,
+    relaxed: Relaxed,
+    *,
+    weight: int = 1,
+    exact: Sequence[tuple[int, int]] = (),
+    scored: Collection[tuple[int, int]] = (),
 ) -> Separated:
     """The bound that prices and a point give within the bounds of ``general``.
 
@@ -101,6 +106,7 @@ def separate(
         relaxed: point and prices; any will do, good ones give low bounds.
         weight: factor of the score; 0 leaves the constraints alone, whose bound below 0 proves that none is feasible.
         exact: products to leave out, which somebody else counts; without them the bound is none.
+        scored: pairs whose terms of the score are left out likewise.
     """
     centre = np.log(np.clip(relaxed.widths, general.low, general.high))
     net = relaxed.upper - relaxed.lower
@@ -118,7 +124,7 @@ def separate(
     offset, shifts = _priced_fences(general, relaxed, log)
     constant += offset
     for (g, h), parts in general.problem.terms.pairs.items() if weight else ():
-        for term in parts:
+        for term in parts if (g, h) not in scored else ():
             at = math.exp(centre[g]), math.exp(centre[h])
             a, b = term.slopes(*at)
             constant += term.at(*at) - a * centre[g] - b * centre[h]

@@ -7,7 +7,8 @@ would lose most first, as long as these tables stay small; the others are replac
 
 What an eliminated group leaves is a maximum of functions that are straight in every single width, as products are; so
 it is convex there, and a chord bounds it from above. A table over some widths a group, the others on chords between
-them, is thus a bound, too, and loses little: with it all products of a network of any size are kept.
+them, is thus a bound, too, and loses little: with it all products of a network of any size are kept. What the score has of a
+pair is not straight but concave: it is kept with the product where tables go over all widths, and else a tangent.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ import numpy as np
 
 from parlay.solver.general.dual import Separated, joint_prices, separate
 from parlay.solver.general.general import General
-from parlay.solver.general.interior_point import Relaxed
+from parlay.solver.general.interior_point import Relaxed, pair_bend
+from parlay.terms import PairTerm
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -243,6 +245,11 @@ def kept_products(general: General, relaxed: Relaxed) -> Products:
     apart = np.where(general.counts > 1, general.stride / np.maximum(relaxed.widths, 1.0) / 2, 0.0)
     grown = np.abs(joint) * np.outer(relaxed.widths, relaxed.widths)
     loss = grown * (apart[:, None] + apart[None, :]) ** 2 / 2
+    centre = np.log(np.clip(relaxed.widths, general.low, general.high))
+    for (g, h), terms in general.problem.terms.pairs.items():
+        for term in terms:
+            _, bend = pair_bend(term, float(centre[g]), float(centre[h]))
+            loss[g, h] -= min(0.0, float(apart[[g, h]] @ bend @ apart[[g, h]])) / 2
     pairs = [(float(loss[g, h]), int(g), int(h)) for g, h in zip(*np.nonzero(np.triu(loss, 1)), strict=True)]
     worth = [(g, h) for lost, g, h in sorted(pairs, reverse=True) if lost >= LEAST_LOSS]
     exact: list[tuple[int, int]] = []
@@ -306,13 +313,15 @@ def _ordered(
 
 def eliminate(general: General, relaxed: Relaxed, kept: Products) -> Eliminated:
     """The largest value of the Lagrangian within the bounds of ``general``, with some products exact."""
-    separated = separate(general, relaxed, exact=kept.exact)
+    pairs = general.problem.terms.pairs
+    scored = {pair: pairs[pair] for pair in kept.exact if pair in pairs} if kept.grid == 0 else {}
+    separated = separate(general, relaxed, exact=kept.exact, scored=scored)
     joint = joint_prices(general, relaxed)
     widths = [general.choices(g) for g in range(general.groups)]
     places = [_places(count, kept.grid) for count in general.counts.tolist()]
     prices = {(g, h): float(joint[g, h]) for g, h in kept.exact}
     tables = [_Table((g,), separated.gains[g], -1) for g in kept.order]
-    buckets, eliminated = _buckets(tables, prices, kept.order, widths, places)
+    buckets, eliminated = _buckets(tables, prices, scored, kept.order, widths, places)
     total = separated.constant + eliminated
     chosen = _best_places(buckets)
     for g in range(general.groups):
@@ -332,6 +341,7 @@ def eliminate(general: General, relaxed: Relaxed, kept: Products) -> Eliminated:
 def _buckets(
     tables: list[_Table],
     prices: dict[tuple[int, int], float],
+    scored: dict[tuple[int, int], tuple[PairTerm, ...]],
     order: Sequence[int],
     widths: list[IntArray],
     places: list[IntArray],
@@ -356,8 +366,11 @@ def _buckets(
             whole += _spread(values, table.scope, axes)
         for pair, price in joined.items():
             other = pair[0] if pair[1] == group else pair[1]
-            product = np.multiply.outer(widths[other][places[other]].astype(float), widths[group].astype(float))
-            whole += _spread(-price * product, (other, group), axes)
+            first, second = widths[other][places[other]][:, None], widths[group][None, :]
+            values = -price * (first.astype(float) * second)
+            for term in scored.get(pair, ()):
+                values += term.values(first, second) if pair[0] == other else term.values(second, first)
+            whole += _spread(values, (other, group), axes)
         below = tuple(table.source for table in mine if table.source >= 0)
         bucket = _Bucket(group=group, scope=scope, table=whole, below=below, places=tuple(places[g] for g in scope))
         if scope:

@@ -34,7 +34,7 @@ def priced_bound(rows: ProofRows, dual: Dual) -> tuple[float, list[FloatArray]]:
     sums = _Lagrangian.of(rows, dual)
     kept = {pair: float(sums.joint[pair]) for pair in dual.exact}
     sums.straighten_products(dual, kept)
-    sums.straighten_pairs(rows, dual)
+    sums.straighten_pairs(rows, dual, _scored(dual))
     gains = sums.gains(rows, dual)
     if kept:
         total, below = _eliminated(rows, dual, kept, gains)
@@ -96,11 +96,16 @@ class _Lagrangian:
             self.log[g] -= price * slope
             self.log[h] -= price * slope
 
-    def straighten_pairs(self, rows: ProofRows, dual: Dual) -> None:
-        """Replace every term of the score that joins two groups by its tangent, as it is concave in ln w."""
+    def straighten_pairs(self, rows: ProofRows, dual: Dual, scored: set[tuple[int, int]]) -> None:
+        """Replace every term of the score that joins two groups by its tangent, as it is concave in ln w.
+
+        Those of the pairs ``scored`` are kept with their products.
+        """
         if not dual.weight:
             return
         for (g, h), terms in rows.problem.terms.pairs.items():
+            if (g, h) in scored:
+                continue
             at = dual.centre[g], dual.centre[h]
             for term in terms:
                 a, b = term.slopes(*at)
@@ -123,6 +128,11 @@ class _Lagrangian:
                     gain = gain - price * np.log(widths + fence.shift)
             gains.append(gain)
         return gains
+
+
+def _scored(dual: Dual) -> set[tuple[int, int]]:
+    """Pairs whose terms of the score are kept: where tables go over all widths, since chords take what is convex."""
+    return set(dual.exact) if dual.weight and dual.grid == 0 else set()
 
 
 def _secant(low: int, high: int) -> tuple[float, float, float]:
@@ -178,10 +188,11 @@ def _eliminated(
             table += values.reshape([sizes[g] if g in message.scope else 1 for g in scope])
         for pair, price in here.items():
             other = pair[1] if pair[0] == group else pair[0]
-            first, second = (
-                np.arange(dual.low[g], dual.high[g] + 1, rows.stride[g], dtype=np.float64) for g in (group, other)
-            )
-            charged = -price * first[:, None] * second[chords[other].places][None, :]
+            own, theirs = (np.arange(dual.low[g], dual.high[g] + 1, rows.stride[g]) for g in (group, other))
+            first, second = own[:, None], theirs[chords[other].places][None, :]
+            charged = -price * (first.astype(float) * second)
+            for term in rows.problem.terms.pairs.get(pair, ()) if pair in _scored(dual) else ():
+                charged = charged + (term.values(first, second) if pair[0] == group else term.values(second, first))
             table += charged.reshape([sizes[g] if g in pair else 1 for g in scope])
         steps[group] = _Joined(scope, table, [message.source for message in mine])
         if len(scope) > 1:
