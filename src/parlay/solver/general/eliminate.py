@@ -7,8 +7,8 @@ would lose most first, as long as these tables stay small; the others are replac
 
 What an eliminated group leaves is a maximum of functions that are straight in every single width, as products are; so
 it is convex there, and a chord bounds it from above. A table over some widths a group, the others on chords between
-them, is thus a bound, too, and loses little: with it all products of a network of any size are kept. What the score has of a
-pair is not straight but concave: it is kept with the product where tables go over all widths, and else a tangent.
+them, is thus a bound, too, and loses little: with it all products of a network of any size are kept. What the score has
+of a pair is not straight but concave: it is kept with the product where tables go over all widths, and else a tangent.
 """
 
 from __future__ import annotations

@@ -188,9 +188,10 @@ def _eliminated(
             table += values.reshape([sizes[g] if g in message.scope else 1 for g in scope])
         for pair, price in here.items():
             other = pair[1] if pair[0] == group else pair[0]
-            own, theirs = (np.arange(dual.low[g], dual.high[g] + 1, rows.stride[g]) for g in (group, other))
+            own: IntArray = np.arange(dual.low[group], dual.high[group] + 1, rows.stride[group], dtype=np.int64)
+            theirs: IntArray = np.arange(dual.low[other], dual.high[other] + 1, rows.stride[other], dtype=np.int64)
             first, second = own[:, None], theirs[chords[other].places][None, :]
-            charged = -price * (first.astype(float) * second)
+            charged: FloatArray = -price * (first.astype(np.float64) * second)
             for term in rows.problem.terms.pairs.get(pair, ()) if pair in _scored(dual) else ():
                 charged = charged + (term.values(first, second) if pair[0] == group else term.values(second, first))
             table += charged.reshape([sizes[g] if g in pair else 1 for g in scope])
