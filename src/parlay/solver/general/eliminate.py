@@ -367,7 +367,7 @@ def _buckets(
         for pair, price in joined.items():
             other = pair[0] if pair[1] == group else pair[1]
             first, second = widths[other][places[other]][:, None], widths[group][None, :]
-            values = -price * (first.astype(float) * second)
+            values: FloatArray = -price * (first.astype(np.float64) * second)
             for term in scored.get(pair, ()):
                 values += term.values(first, second) if pair[0] == other else term.values(second, first)
             whole += _spread(values, (other, group), axes)
