@@ -32,7 +32,7 @@ __all__ = ["calibrate"]
     "--prior",
     type=OpenChoice(SCORES),
     metavar="SCORE",
-    help=f"Score to start from: {', '.join(SCORES)}; default: the recommended one.",
+    help=f"Score to start from: {', '.join(SCORES)}; default: the recommended one; of a table without its model energy-group.",
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Of all that is drawn.")
 @json_option
@@ -53,7 +53,6 @@ def calibrate(
     row a network, its columns named by options.
     """
     from parlay.cli.options.training import checked_seed
-    from parlay.energy import RECOMMENDED
     from parlay.evidence.calibrate import calibrate_population
 
     population = table.read(source, judging=False)[0]
@@ -62,7 +61,7 @@ def calibrate(
         bin_width=bins.make().width,
         count=count,
         size=size,
-        prior=prior or RECOMMENDED,
+        prior=prior,
         seed=checked_seed(seed),
     )
     if out is not None:

@@ -219,7 +219,7 @@ def calibrate_population(
     bin_width: float | None = None,
     count: int | None = None,
     size: int | None = None,
-    prior: str = RECOMMENDED,
+    prior: str | None = None,
     seed: int = 0,
 ) -> Calibration:
     """Fit the weights to the networks of a table or a study.
@@ -232,7 +232,7 @@ def calibrate_population(
         bin_width: what is one size, as ``bins`` takes it.
         count: how many to draw.
         size: which bin to draw from, by a size in it; the one with most networks where None.
-        prior: the score to start from.
+        prior: the score to start from; by default the recommended one, or energy-group without the network.
         seed: of everything drawn.
 
     Raises:
@@ -240,6 +240,7 @@ def calibrate_population(
     """
     import numpy as np
 
+    prior = prior or (RECOMMENDED if population.space.steps else "energy-group")
     score_values(prior, population)  # refused where the population lacks what it needs
     space = population.space
     wide = np.flatnonzero((population.widths > 1).all(axis=1))
