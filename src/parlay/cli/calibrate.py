@@ -32,7 +32,7 @@ __all__ = ["calibrate"]
     "--prior",
     type=OpenChoice(SCORES),
     metavar="SCORE",
-    help=f"Score to start from: {', '.join(SCORES)}; default: the recommended one; of a table without its model energy-group.",
+    help=f"Score to start from: {', '.join(SCORES)}; default: the recommended one.",
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Of all that is drawn.")
 @json_option
@@ -53,6 +53,7 @@ def calibrate(
     row a network, its columns named by options.
     """
     from parlay.cli.options.training import checked_seed
+    from parlay.energy import RECOMMENDED
     from parlay.evidence.calibrate import calibrate_population
 
     population = table.read(source, judging=False)[0]
@@ -61,7 +62,7 @@ def calibrate(
         bin_width=bins.make().width,
         count=count,
         size=size,
-        prior=prior,
+        prior=prior or RECOMMENDED,
         seed=checked_seed(seed),
     )
     if out is not None:
