@@ -160,6 +160,10 @@ def _sums(of: Operands) -> list[int]:
 
 
 QUANTISED = ("int8", "int16")
+CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D")
+LOOKS = {"FULLY_CONNECTED": 1}
+"""How often a kernel looks up its tensors while it prepares; the bias of a convolution once."""
+MOST_LOOKS = 2
 CONVOLUTION = Kernel(options="Conv", data="OpDataConv", keeps=_channels(0), scratch=_half_bytes)
 NOTHING = Kernel()
 COMPARISON = Kernel(data="OpDataComparison")
@@ -419,14 +423,18 @@ class Allocation:
         return Arena(head=head, tail=tail.used, starting=starting, kinds=tail.kinds)
 
     def _temporary(self, operator: Operator) -> int:
-        """At most what a kernel looks at while it prepares: each of its tensors twice, with its quantisation."""
+        """What a kernel looks at while it prepares: each of its tensors with its quantisation, as often as it does."""
         total = 0
         for place in (*operator.inputs, *operator.outputs):
             if place >= 0:
+                times = LOOKS.get(operator.kind, MOST_LOOKS)
+                is_bias = operator.kind in CONVOLUTIONS and operator.inputs[-1] == place
                 scales = self.model.tensors[place].scales
-                total += self.target.struct("TfLiteTensor")[0]
-                total += self.target.struct("TfLiteAffineQuantization")[0] + 4 * (1 + scales) + 4 if scales else 0
-        return 2 * total
+                each = self.target.struct("TfLiteTensor")[0]
+                each += self.target.struct("TfLiteAffineQuantization")[0] + 4 * (1 + scales) if scales else 0
+                each += self.target.pointer - 4  # before a structure with pointers
+                total += each * (1 if is_bias else times)
+        return total
 
     def _planning(self) -> int:
         """What the planner works with: the life of every tensor, and six lists of those it places."""

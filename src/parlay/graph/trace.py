@@ -242,6 +242,8 @@ class _Exported:
             variables=variables,
             shapes=shapes,
             ledger=ledger,
+            steps=tuple(evaluation.steps),
+            ends=(tuple(evaluation.inputs), tuple(evaluation.outputs)),
         )
 
     @property

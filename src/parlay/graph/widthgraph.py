@@ -16,6 +16,7 @@ from parlay.extras import Needs
 from parlay.graph.build import Resizing, rebuilt, refuse_meta
 from parlay.graph.call import Ledger, Shape
 from parlay.graph.dims import Dim, Unknowns
+from parlay.graph.interpret import Step
 from parlay.graph.modules import ModuleCosts, costs_by_module
 from parlay.graph.polynomials import Variables, product
 from parlay.graph.slicing import Slicing, checked
@@ -51,6 +52,8 @@ class WidthGraph(Network):
         followed: attributes of the model's own modules that hold sizes and follow them in ``build``.
         unchecked: what to know of the numbers, in words: operators whose multiply-adds are not counted or only at
             today's widths, and predictions that a run of the given model does not confirm; empty as a rule.
+        steps: the operators of the program in evaluation mode, and the storages that each reads and writes.
+        ends: the storages of inputs, with their dimensions, and those of outputs.
     """
 
     model: nn.Module
@@ -69,6 +72,8 @@ class WidthGraph(Network):
     shapes: Mapping[str, Shape] = field(repr=False)
     sizes: tuple[tuple[str | None, Resource], ...] = field(repr=False)
     ledger: Ledger = field(repr=False)
+    steps: tuple[Step, ...] = field(repr=False)
+    ends: tuple[tuple[tuple[int, Shape], ...], tuple[int, ...]] = field(repr=False)
 
     @property
     def layout(self) -> Layout:
@@ -188,6 +193,10 @@ class WidthGraph(Network):
             device=device,
         )
         return rebuilt(self.model, resizing)
+
+    def elements(self, shape: Shape) -> Resource:
+        """Elements of a tensor of the traced program, for one image."""
+        return self.variables.resource("elements", product(self.unknowns, shape))
 
     def _unit(self, width: int, layout: Layout) -> int:
         """The value of an unknown at a layout."""

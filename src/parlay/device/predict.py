@@ -1,0 +1,259 @@
+"""The .tflite file that parlay will export for a layout, before it is: its operators and tensors, and its arena.
+
+Every operator of the traced program becomes an operator of the file, is folded into the one before it, or is refused.
+Sizes of tensors are polynomials in the widths, so the arena has a bound that the solver keeps; at a layout it is exact.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from parlay.device.planner import Plan
+from parlay.device.tflite import Model, Operator, Tensor
+from parlay.device.tflm import ALIGNED, Allocation, Arena, Target
+from parlay.errors import InputError
+from parlay.resources import PeakResource, Resource
+
+if TYPE_CHECKING:
+    from parlay.graph import WidthGraph
+    from parlay.graph.interpret import Step
+    from parlay.layout import Layout
+
+__all__ = ["Predicted", "predicted_file"]
+
+FOLDED = frozenset(
+    "batch_norm native_batch_norm _native_batch_norm_legit_no_training dropout dropout_ pad constant_pad_nd contiguous "
+    "clone flatten view reshape squeeze unsqueeze detach alias identity feature_dropout".split()
+)
+"""Operators that leave nothing in the file: norms and zeros around pixels fold into layers, the rest moves nothing."""
+ACTIVATIONS = frozenset("relu relu_ relu6 relu6_ hardtanh hardtanh_".split())
+"""Operators that become part of the layer or sum before them."""
+OPERATORS = {
+    "conv2d": "CONV_2D",
+    "linear": "FULLY_CONNECTED",
+    "add": "ADD",
+    "add_": "ADD",
+    "mean": "MEAN",
+    "adaptive_avg_pool2d": "MEAN",
+    "max_pool2d": "MAX_POOL_2D",
+    "avg_pool2d": "AVERAGE_POOL_2D",
+    "cat": "CONCATENATION",
+}
+"""Operators of a traced program -> those of the file."""
+WEIGHTED = ("CONV_2D", "FULLY_CONNECTED")
+PER_CHANNEL = 8
+"""Bytes of records an output channel: a multiplier and a shift."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Node:
+    """An operator of the file to be.
+
+    Attributes:
+        kind: as in the file.
+        reads: numbers of activations.
+        writes: number of the activation that it computes.
+        channels: outputs of its weights; None without weights.
+    """
+
+    kind: str
+    reads: tuple[int, ...]
+    writes: int
+    channels: Resource | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Predicted:
+    """A file of a network whose widths are not fixed yet.
+
+    Attributes:
+        nodes: its operators, in order.
+        sizes: number of an activation -> its bytes.
+        inputs, outputs: numbers of activations.
+        groups: how many widths a layout has.
+        steps: what each width is a multiple of.
+    """
+
+    nodes: tuple[Node, ...]
+    sizes: dict[int, Resource] = field(repr=False)
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    groups: int
+    steps: tuple[int, ...]
+
+    def at(self, layout: Layout) -> Model:
+        """The file's tensors and operators at a layout."""
+        tensors: list[Tensor] = []
+        operators: list[Operator] = []
+        places: dict[int, int] = {}
+
+        def placed(number: int) -> int:
+            if number not in places:
+                size = self.sizes[number](layout)
+                tensors.append(Tensor(name=f"activation {number}", shape=(1, size), type="int8", bytes=size, scales=1))
+                places[number] = len(tensors) - 1
+            return places[number]
+
+        def stored(shape: tuple[int, ...], kind: str, size: int, scales: int = 0) -> int:
+            count = math.prod(shape) * size
+            tensors.append(Tensor(name="weights", shape=shape, type=kind, bytes=count, stored=count, scales=scales))
+            return len(tensors) - 1
+
+        inputs = tuple(placed(number) for number in self.inputs)
+        axes: int | None = None
+        for node in self.nodes:
+            read = [placed(number) for number in node.reads]
+            if node.channels is not None:
+                count = node.channels(layout)
+                read += [stored((count, 1), "int8", 1, count), stored((count,), "int32", 4, count)]
+            if node.kind == "MEAN":
+                axes = stored((2,), "int32", 4) if axes is None else axes
+                read.append(axes)
+            operators.append(Operator(kind=node.kind, inputs=tuple(read), outputs=(placed(node.writes),)))
+        return Model(
+            file_bytes=0,
+            tensors=tuple(tensors),
+            operators=tuple(operators),
+            inputs=inputs,
+            outputs=tuple(places[number] for number in self.outputs),
+        )
+
+    def arena(self, layout: Layout, target: Target, *, plan: bool = True) -> Arena:
+        """The arena at a layout, with the best plan in the file or without one."""
+        allocation = Allocation(model=self.at(layout), target=target)
+        return allocation.arena(allocation.best if plan else None)
+
+    def plan(self, layout: Layout, target: Target) -> Plan:
+        """The best plan at a layout."""
+        return Allocation(model=self.at(layout), target=target).best
+
+    def bound(self, today: Layout, target: Target) -> PeakResource:
+        """At least the arena at every layout, as polynomials of which the largest counts: a limit for the solver.
+
+        What lives at each operator, rounded up to 16 bytes a tensor as far as it may have to be, and the records, which
+        are linear in the widths. The best plan reaches the live peak as a rule (docs/device.md); where it does not, the
+        arena that is recounted at the answer says so.
+
+        Args:
+            today: some layout, at which the records that no width changes are counted.
+            target: the machine.
+        """
+        tail = self._tail(today, target)
+        start = self._starting(today, target)
+        points = [Resource.total("tflm_arena_bytes", self.groups, [*parts, tail]) for parts in self._living(target)]
+        return PeakResource(name="tflm_arena_bytes", points=(*points, start))
+
+    @cached_property
+    def _weighted(self) -> list[Resource]:
+        return [node.channels for node in self.nodes if node.channels is not None]
+
+    def _lists(self) -> list[Resource]:
+        """Bytes of the records of every layer's channels."""
+        return [self._aligned(one.times(PER_CHANNEL // 2)).times(2) for one in self._weighted]
+
+    def _tail(self, today: Layout, target: Target) -> Resource:
+        exact = Allocation(model=self.at(today), target=target).arena().tail
+        lists = sum(2 * (-(-one(today) * PER_CHANNEL // 2 // ALIGNED) * ALIGNED) for one in self._weighted)
+        fixed = Resource.of("tail", self.groups, constant=exact - lists)
+        return Resource.total("tail", self.groups, [fixed, *self._lists()])
+
+    def _starting(self, today: Layout, target: Target) -> Resource:
+        """What is needed before there is a plan; the kernel with most channels may need most."""
+        exact = Allocation(model=self.at(today), target=target).arena().starting
+        lists = sum(2 * (-(-one(today) * PER_CHANNEL // 2 // ALIGNED) * ALIGNED) for one in self._weighted)
+        fixed = Resource.of("starting", self.groups, constant=exact - lists)
+        return Resource.total("tflm_arena_bytes", self.groups, [fixed, *self._lists()])
+
+    def _living(self, target: Target) -> list[list[Resource]]:
+        """Bytes of what lives at each step, tensor by tensor; step 0 is before the first operator."""
+        first = dict.fromkeys(self.inputs, 0)
+        last = dict.fromkeys(self.inputs, 0)
+        for step, node in enumerate(self.nodes, start=1):
+            first[node.writes] = last[node.writes] = step
+            for number in node.reads:
+                last[number] = step
+        last.update(dict.fromkeys(self.outputs, len(self.nodes)))
+        found: list[list[Resource]] = []
+        for step in range(len(self.nodes) + 1):
+            living = [self._aligned(self.sizes[n]) for n in first if first[n] <= step <= last[n]]
+            if step and self.nodes[step - 1].kind == "MEAN":
+                sums = self.sizes[self.nodes[step - 1].writes].times(4)
+                living += [self._aligned(sums), Resource.of("scratch", self.groups, constant=2 * ALIGNED)]
+            found.append(living)
+        return found
+
+    def _aligned(self, size: Resource) -> Resource:
+        """At least the size rounded up to 16 bytes; exactly so where every layout's size is a multiple of 16."""
+        if not any(size.coefficients()):
+            return Resource.of(size.name, self.groups, constant=-(-size.constant // size.divisor // ALIGNED) * ALIGNED)
+        unit = math.gcd(size.constant, *(c * s for c, s in zip(size.linear, self.steps, strict=True)))
+        unit = math.gcd(unit, *(c * self.steps[g] * self.steps[h] for g, h, c in size.quadratic))
+        more = ALIGNED - math.gcd(unit // size.divisor, ALIGNED)
+        return size + Resource.of("alignment", self.groups, constant=more)
+
+
+def predicted_file(graph: WidthGraph, steps: Sequence[int] | None = None) -> Predicted:
+    """The .tflite file that parlay exports for a traced model, at any layout.
+
+    Args:
+        graph: the traced model.
+        steps: what each width is a multiple of; that of its group by default.
+
+    Raises:
+        InputError: for an operator whose form in the file is not known.
+    """
+    inputs, outputs = graph.ends
+    layers = {layer.name: layer for layer in graph.ledger.layers.values()}
+    sizes: dict[int, Resource] = {}
+    value: dict[int, int] = {}  # storage -> the activation that it holds now
+    nodes: list[Node] = []
+    written = {storage: shape for step in graph.steps for storage, shape in step.writes}
+
+    def hold(storage: int, shape: object) -> int:
+        number = len(sizes)
+        sizes[number] = graph.elements(shape)  # pyright: ignore[reportArgumentType]
+        value[storage] = number
+        return number
+
+    entered = tuple(hold(storage, shape) for storage, shape in inputs)
+    for step in graph.steps:
+        op = step.name.rpartition(": ")[2]
+        kind = OPERATORS.get(op)
+        if kind is None:
+            if not _leaves_nothing(op, step, nodes, value):
+                raise InputError(
+                    "engine",
+                    given=f"tflm for a model with {step.name}",
+                    allowed=f"operators {', '.join(sorted({*OPERATORS, *ACTIVATIONS}))}",
+                    remedy="use --engine live",
+                )
+            for storage, _ in step.writes:
+                value[storage] = value[step.reads[0]]
+            continue
+        reads = tuple(value[storage] for storage in step.reads)
+        storage = step.writes[0][0] if step.writes else step.reads[0]
+        shape = step.writes[0][1] if step.writes else written.get(storage, dict(inputs).get(storage))
+        layer = layers.get(step.module)
+        if kind in WEIGHTED and layer is None:
+            raise InputError("engine", given=f"tflm for {step.name}", allowed="layers that are modules of their own")
+        channels = graph.elements((layer.outputs,)) if kind in WEIGHTED and layer is not None else None
+        nodes.append(Node(kind=kind, reads=reads, writes=hold(storage, shape), channels=channels))
+    return Predicted(
+        nodes=tuple(nodes),
+        sizes=sizes,
+        inputs=entered,
+        outputs=tuple(value[storage] for storage in outputs),
+        groups=len(graph.space.groups),
+        steps=tuple(steps or (group.multiple_of for group in graph.space.groups)),
+    )
+
+
+def _leaves_nothing(op: str, step: Step, nodes: Sequence[Node], value: dict[int, int]) -> bool:
+    """Whether an operator becomes part of another: an activation only of what was computed right before."""
+    if op in FOLDED:
+        return True
+    return op in ACTIVATIONS and bool(nodes) and nodes[-1].writes == value[step.reads[0]]
