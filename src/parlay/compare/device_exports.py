@@ -24,9 +24,12 @@ from typing import Any
 
 import numpy as np
 
+from parlay.device.tflite import parse_tflite, with_plan
+from parlay.device.tflm import MICRO, Allocation, arena_of
 from parlay.documents import write_atomically
-from parlay.errors import first_line
+from parlay.errors import InputError, first_line
 from parlay.extras import Needs
+from parlay.fit.channels_last import tidied
 
 with Needs("exporting networks", extra="train"):
     import torch
@@ -39,6 +42,7 @@ CORE = "cortex-m4"
 """Scratch of CMSIS-NN is planned for this core, with its DSP instructions."""
 MOST_ARENA = 1 << 28
 """Bytes that LiteRT Micro is given to plan in."""
+ARENA = "all that LiteRT Micro allocates on a 32-bit device, its records included, with the plan that the file carries"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,7 +184,10 @@ class CortexM(Exporter):
 
 
 class LiteRT(Exporter):
-    """LiteRT, formerly TensorFlow Lite; the arena is that of LiteRT for Microcontrollers."""
+    """LiteRT, formerly TensorFlow Lite; the arena is that of LiteRT for Microcontrollers.
+
+    The file takes images channels last, and carries the best plan of its arena where that beats the engine's own.
+    """
 
     run_by = "LiteRT's interpreter"
 
@@ -195,9 +202,11 @@ class LiteRT(Exporter):
             [(signature, names)] = _interpreter(plain).get_signature_list().items()
             samples = [{names["inputs"][0]: image.numpy()} for image in images]
             maker.quantize(maker.calibrate({signature: samples})).export_model(str(int8))
-            content = int8.read_bytes()
-        arena_bytes, arena = _micro_arena(content)
-        return Made(content=content, arena_bytes=arena_bytes, arena=arena)
+            content = planned(tidied(int8.read_bytes()))
+        reason = _micro_refusal(content)
+        if reason is not None:
+            return Made(content=content, arena_bytes=None, arena=f"LiteRT Micro cannot run this file: {reason}")
+        return Made(content=content, arena_bytes=_arena_bytes(content), arena=ARENA)
 
     def logits(self, path: Path, images: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         interpreter = _interpreter(path)
@@ -205,7 +214,8 @@ class LiteRT(Exporter):
         [given], [found] = interpreter.get_input_details(), interpreter.get_output_details()
         for image in images:
             scale, zero = given["quantization"]
-            interpreter.set_tensor(given["index"], _integers(image[None], scale, zero, given["dtype"]))
+            last = np.moveaxis(image, 0, -1) if image.ndim == 3 else image  # images come channels last
+            interpreter.set_tensor(given["index"], _integers(last[None], scale, zero, given["dtype"]))
             interpreter.invoke()
             scale, zero = found["quantization"]
             yield (interpreter.get_tensor(found["index"])[0].astype(np.float32) - zero) * scale
@@ -260,11 +270,26 @@ def _integers(image: np.ndarray, scale: float, zero: int, dtype: type) -> np.nda
     return np.clip(np.round(image / scale) + zero, limits.min, limits.max).astype(dtype)
 
 
-def _micro_arena(content: bytes) -> tuple[int | None, str]:
-    """Bytes of tensors that LiteRT Micro's planner asks for, from what its recording allocator prints, and what it is.
+def planned(content: bytes) -> bytes:
+    """The file with the best plan of its arena in it, where that beats the plan that LiteRT Micro makes itself."""
+    try:
+        allocation = Allocation(model=parse_tflite(content, "the file"), target=MICRO)
+        best, own = allocation.best, allocation.planned()
+    except InputError:  # an operator without a description: the file goes as it is
+        return content
+    return with_plan(content, allocation.offsets(best)) if best.bytes < own.bytes else content
 
-    Where LiteRT Micro cannot run what LiteRT runs, there are none, and what it prints is the reason.
-    """
+
+def _arena_bytes(content: bytes) -> int | None:
+    """What LiteRT Micro allocates on a 32-bit device; None where an operator is not described."""
+    try:
+        return arena_of(parse_tflite(content, "the file"), MICRO).total
+    except InputError:
+        return None
+
+
+def _micro_refusal(content: bytes) -> str | None:
+    """Why LiteRT Micro cannot run what LiteRT runs, in its own words; None where it can."""
     from tflite_micro.python.tflite_micro import runtime
 
     lines: list[str] = []
@@ -274,11 +299,9 @@ def _micro_arena(content: bytes) -> tuple[int | None, str]:
             given = interpreter.get_input_details(0)
             interpreter.set_input(np.zeros(given["shape"], given["dtype"]), 0)
             interpreter.invoke()
-            interpreter.print_allocations()
-        [found] = re.findall(r"Arena allocation head (\d+) bytes", "".join(lines))
     except Exception as error:  # RuntimeError in its present versions, without a reason
-        return None, f"LiteRT Micro cannot run this file: {micro_reason(''.join(lines)) or first_line(error)}"
-    return int(found), "head of LiteRT Micro's arena, the tensors as its planner lays them out; its records come on top"
+        return micro_reason("".join(lines)) or first_line(error)
+    return None
 
 
 def micro_reason(printed: str) -> str:

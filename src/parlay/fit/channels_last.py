@@ -1,4 +1,4 @@
-"""A converted .tflite file put in order: channels last throughout, pads within convolutions, values where TFLM reads them.
+"""A converted .tflite file put in order: channels last, pads within convolutions, values where TFLM reads them.
 
 The converter keeps torch's order of dimensions at the input and around pads with an odd pixel behind, by transpositions
 that copy whole tensors; and its quantiser puts some weights behind the flatbuffer, where TFLM finds none. Here
@@ -22,7 +22,7 @@ TO_FRONT, TO_BACK = (0, 3, 1, 2), (0, 2, 3, 1)
 
 
 def tidied(content: bytes) -> bytes:
-    """The file with fewer operators and the same results; its input takes images channels last, where it took images."""
+    """The file with fewer operators and the same results; its input takes images channels last."""
     import flatbuffers
     from ai_edge_litert import schema_py_generated as schema
 
