@@ -1,4 +1,4 @@
-"""Arenas predicted from widths, beside those of exported files: random layouts of MLPerf Tiny's networks and two others.
+"""Arenas predicted from widths, beside those of exported files: random layouts of MLPerf Tiny's networks and others.
 
 ``python benchmarks/device_arenas.py OUT.jsonl [--count N]`` needs the extra litert. Each layout is predicted before its
 network is built, exported with two random calibration images, and allocated by tflite-micro on this host; a layout that

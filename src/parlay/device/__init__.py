@@ -2,3 +2,8 @@
 
 Nothing here imports torch.
 """
+
+__all__ = ["ENGINES"]
+
+ENGINES = ("live", "tflm")
+"""What a limit on RAM counts: activations that live at once, or all that LiteRT for Microcontrollers allocates."""

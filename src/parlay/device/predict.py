@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from parlay.device.planner import Plan
 from parlay.device.tflite import Model, Operator, Tensor
@@ -30,6 +30,7 @@ FOLDED = frozenset(
     "clone flatten view reshape squeeze unsqueeze detach alias identity feature_dropout".split()
 )
 """Operators that leave nothing in the file: norms and zeros around pixels fold into layers, the rest moves nothing."""
+PADS = ("pad", "constant_pad_nd")
 ACTIVATIONS = frozenset("relu relu_ relu6 relu6_ hardtanh hardtanh_".split())
 """Operators that become part of the layer or sum before them."""
 OPERATORS = {
@@ -45,6 +46,7 @@ OPERATORS = {
 }
 """Operators of a traced program -> those of the file."""
 WEIGHTED = ("CONV_2D", "FULLY_CONNECTED")
+ARENA = "tflm_arena_bytes"
 PER_CHANNEL = 8
 """Bytes of records an output channel: a multiplier and a shift."""
 
@@ -58,12 +60,14 @@ class Node:
         reads: numbers of activations.
         writes: number of the activation that it computes.
         channels: outputs of its weights; None without weights.
+        constant: its further argument, which the file holds once for all operators that share it.
     """
 
     kind: str
     reads: tuple[int, ...]
     writes: int
     channels: Resource | None = None
+    constant: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,15 +108,16 @@ class Predicted:
             return len(tensors) - 1
 
         inputs = tuple(placed(number) for number in self.inputs)
-        axes: int | None = None
+        constants: dict[tuple[int, ...], int] = {}
         for node in self.nodes:
             read = [placed(number) for number in node.reads]
             if node.channels is not None:
                 count = node.channels(layout)
                 read += [stored((count, 1), "int8", 1, count), stored((count,), "int32", 4, count)]
-            if node.kind == "MEAN":
-                axes = stored((2,), "int32", 4) if axes is None else axes
-                read.append(axes)
+            if node.constant:
+                if node.constant not in constants:
+                    constants[node.constant] = stored((len(node.constant),), "int32", 4)
+                read.append(constants[node.constant])
             operators.append(Operator(kind=node.kind, inputs=tuple(read), outputs=(placed(node.writes),)))
         return Model(
             file_bytes=0,
@@ -144,8 +149,8 @@ class Predicted:
         """
         tail = self._tail(today, target)
         start = self._starting(today, target)
-        points = [Resource.total("tflm_arena_bytes", self.groups, [*parts, tail]) for parts in self._living(target)]
-        return PeakResource(name="tflm_arena_bytes", points=(*points, start))
+        points = [Resource.total(ARENA, self.groups, [*parts, tail]) for parts in self._living()]
+        return PeakResource(name=ARENA, points=_undominated([*points, start]))
 
     @cached_property
     def _weighted(self) -> list[Resource]:
@@ -166,9 +171,9 @@ class Predicted:
         exact = Allocation(model=self.at(today), target=target).arena().starting
         lists = sum(2 * (-(-one(today) * PER_CHANNEL // 2 // ALIGNED) * ALIGNED) for one in self._weighted)
         fixed = Resource.of("starting", self.groups, constant=exact - lists)
-        return Resource.total("tflm_arena_bytes", self.groups, [fixed, *self._lists()])
+        return Resource.total(ARENA, self.groups, [fixed, *self._lists()])
 
-    def _living(self, target: Target) -> list[list[Resource]]:
+    def _living(self) -> list[list[Resource]]:
         """Bytes of what lives at each step, tensor by tensor; step 0 is before the first operator."""
         first = dict.fromkeys(self.inputs, 0)
         last = dict.fromkeys(self.inputs, 0)
@@ -220,9 +225,13 @@ def predicted_file(graph: WidthGraph, steps: Sequence[int] | None = None) -> Pre
         return number
 
     entered = tuple(hold(storage, shape) for storage, shape in inputs)
+    # activation -> pixels around it, above, below, left, right, for the convolution that reads it next: a pad is a view
+    zeros: dict[int, tuple[int, int, int, int]] = {}
     for step in graph.steps:
         op = step.name.rpartition(": ")[2]
         kind = OPERATORS.get(op)
+        if op in PADS:
+            zeros[value[step.reads[0]]] = _zeros(step)
         if kind is None:
             if not _leaves_nothing(op, step, nodes, value):
                 raise InputError(
@@ -241,7 +250,13 @@ def predicted_file(graph: WidthGraph, steps: Sequence[int] | None = None) -> Pre
         if kind in WEIGHTED and layer is None:
             raise InputError("engine", given=f"tflm for {step.name}", allowed="layers that are modules of their own")
         channels = graph.elements((layer.outputs,)) if kind in WEIGHTED and layer is not None else None
-        nodes.append(Node(kind=kind, reads=reads, writes=hold(storage, shape), channels=channels))
+        if op == "conv2d" and (padded := _padded(graph, step, zeros.pop(reads[0], (0, 0, 0, 0)))) is not None:
+            number = len(sizes)
+            sizes[number] = padded[1]
+            nodes.append(Node(kind="PAD", reads=reads, writes=number, constant=padded[0]))
+            reads = (number,)
+        constant = (1, 2) if kind == "MEAN" else ()
+        nodes.append(Node(kind=kind, reads=reads, writes=hold(storage, shape), channels=channels, constant=constant))
     return Predicted(
         nodes=tuple(nodes),
         sizes=sizes,
@@ -250,6 +265,69 @@ def predicted_file(graph: WidthGraph, steps: Sequence[int] | None = None) -> Pre
         groups=len(graph.space.groups),
         steps=tuple(steps or (group.multiple_of for group in graph.space.groups)),
     )
+
+
+def _zeros(step: Step) -> tuple[int, int, int, int]:
+    """Pixels that a pad puts above, below, left and right."""
+    amounts = step.options[1]
+    if not isinstance(amounts, list | tuple) or len(amounts) != 4:
+        raise InputError("engine", given=f"tflm for {step.name}", allowed="pads of pixels", remedy="use --engine live")
+    left, right, above, below = (int(amount) for amount in amounts)
+    return above, below, left, right
+
+
+def _padded(graph: WidthGraph, step: Step, zeros: tuple[int, int, int, int]) -> tuple[tuple[int, ...], Resource] | None:
+    """The pad that a convolution needs before it, and the bytes of what it pads; None where "same" or none will do.
+
+    The file's convolutions know no other padding than these two.
+    """
+    from parlay.graph.dims import constant
+
+    layer = graph.model.get_submodule(step.module)
+    shape = next(shape for storage, shape in _written(graph) if storage == step.reads[0])
+    kernel, stride, padding, dilation = (
+        _pair(getattr(layer, name)) for name in ("kernel_size", "stride", "padding", "dilation")
+    )
+    wanted, given, sides = [], [], []
+    for axis in (0, 1):
+        side = graph.unknowns.size(shape[2 + axis])
+        span = (kernel[axis] - 1) * dilation[axis] + 1
+        total = max((-(-side // stride[axis]) - 1) * stride[axis] + span - side, 0)
+        wanted += [total // 2, total - total // 2]
+        given += [zeros[2 * axis] + padding[axis], zeros[2 * axis + 1] + padding[axis]]
+        sides.append(side + given[2 * axis] + given[2 * axis + 1])
+    if given in (wanted, [0, 0, 0, 0]):
+        return None
+    return tuple(given), graph.elements((*shape[:2], constant(sides[0]), constant(sides[1])))
+
+
+def _written(graph: WidthGraph) -> list[tuple[int, Any]]:
+    return [*graph.ends[0], *(one for step in graph.steps for one in step.writes)]
+
+
+def _pair(value: object) -> tuple[int, int]:
+    """A side as both; padding in words has to be spelled out before."""
+    if isinstance(value, str):
+        raise InputError("engine", given=f"tflm for padding={value!r}", allowed="numbers", remedy="use --engine live")
+    if isinstance(value, list | tuple):
+        return int(value[0]), int(value[-1])
+    return int(value), int(value)  # type: ignore[call-overload]
+
+
+def _undominated(points: Sequence[Resource]) -> tuple[Resource, ...]:
+    """The points that no other exceeds in every coefficient: only they can be the largest."""
+    kept: list[Resource] = []
+    for point in points:
+        if any(_exceeds(other, point) for other in kept):
+            continue
+        kept = [*(other for other in kept if not _exceeds(point, other)), point]
+    return tuple(kept)
+
+
+def _exceeds(one: Resource, other: Resource) -> bool:
+    """Whether no coefficient is below the other's."""
+    more = Resource.total(one.name, one.groups, [one, other.times(-1)])
+    return more.constant >= 0 and all(coefficient >= 0 for coefficient in more.coefficients())
 
 
 def _leaves_nothing(op: str, step: Step, nodes: Sequence[Node], value: dict[int, int]) -> bool:

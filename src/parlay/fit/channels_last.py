@@ -50,6 +50,7 @@ class _Tidying:
         while self._sink_one():
             pass
         self._fold_pads()
+        self._share()
         self._prune()
 
     def _kind(self, operator: Any) -> int:
@@ -186,6 +187,19 @@ class _Tidying:
             total = max((-(-int(side) // stride) - 1) * stride + span - int(side), 0)
             wanted.append((total // 2, total - total // 2))
         return self._value(int(pad.inputs[1])).tolist() == [list(pair) for pair in (*wanted, (0, 0))]
+
+    def _share(self) -> None:
+        """Small constants that are alike, such as the amounts of pads, are one."""
+        first: dict[tuple[bytes, tuple[int, ...]], int] = {}
+        for operator in self.graph.operators:
+            for place in operator.inputs:
+                tensor = self.graph.tensors[place]
+                if place < 0 or tensor.type != self.schema.TensorType.INT32 or tensor.quantization is not None:
+                    continue
+                data = self.model.buffers[tensor.buffer].data
+                if data is not None and len(data):
+                    key = bytes(bytearray(data)), tuple(map(int, tensor.shape))
+                    self._replace(int(place), first.setdefault(key, int(place)))
 
     def _prune(self) -> None:
         """Drop tensors, values and kinds of operators that nothing uses any more."""

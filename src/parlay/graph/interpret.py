@@ -33,7 +33,8 @@ TORCH_FILES = re.compile(r"[/\\]torch[/\\]")
 class Step:
     """One operator as activation memory sees it: which storages it reads and which it fills with how much.
 
-    ``module`` is the path of the module in whose forward it stands, where that is known.
+    ``module`` is the path of the module in whose forward it stands, where that is known; ``options`` are the operator's
+    arguments in their places, None for tensors.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Step:
     reads: tuple[int, ...]
     writes: tuple[tuple[int, Shape], ...]
     module: str = ""
+    options: tuple[object, ...] = ()
 
 
 @dataclass(kw_only=True)
@@ -300,7 +302,14 @@ class Interpreter:
         if depends:
             name = f"{call.module or 'forward'}: {call.op}"
             self.steps.append(
-                Step(name=name, memory=call.memory, reads=reads, writes=tuple(writes), module=call.module)
+                Step(
+                    name=name,
+                    memory=call.memory,
+                    reads=reads,
+                    writes=tuple(writes),
+                    module=call.module,
+                    options=tuple(None if isinstance(given, fx.Node) else given for given in node.args),
+                )
             )
         return outputs
 

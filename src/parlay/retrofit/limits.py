@@ -9,7 +9,10 @@ from fractions import Fraction
 from numbers import Integral, Real
 
 from parlay.amounts import parse_bytes, parse_limit, parse_range
-from parlay.errors import InputError
+from parlay.device import ENGINES
+from parlay.device.predict import ARENA, predicted_file
+from parlay.device.tflm import MICRO
+from parlay.errors import InputError, unknown
 from parlay.graph import WidthGraph
 from parlay.network import element_bytes
 from parlay.problem import Constraint
@@ -49,8 +52,10 @@ class Limits:
         max_macs: multiply-adds for one image, as ``max_params``.
         max_peak_memory: peak activation memory in bytes, as ``max_params``, with units allowed.
         flash: bytes for weights (docs/counting.md), such as ``256KiB``.
-        ram: bytes for activations.
+        ram: bytes for activations, or for all that the engine allocates.
         dtype: type of weights and activations: int8, float16, bfloat16, float32.
+        engine: what ``ram`` counts: ``live``, the activations that live at once, or ``tflm``, the whole arena of LiteRT
+            for Microcontrollers on a 32-bit device, for the int8 file that parlay exports, with its plan.
 
     Raises:
         InputError: for what is no amount, an unknown dtype, or several limits on the same.
@@ -64,6 +69,7 @@ class Limits:
     flash: str | int | None = None
     ram: str | int | None = None
     dtype: str = "int8"
+    engine: str = "live"
 
     def __post_init__(self) -> None:
         for name, reads in READS.items():
@@ -77,6 +83,10 @@ class Limits:
             reads(text, name.replace("_", "-"))  # whatever is no amount is met here
             object.__setattr__(self, name, text)
         element_bytes(self.dtype)
+        if self.engine not in ENGINES:
+            raise unknown("engine", self.engine, ENGINES)
+        if self.engine == "tflm" and self.dtype != "int8":
+            raise InputError("engine", given=f"tflm with dtype {self.dtype}", allowed="dtype int8")
         given = [n.replace("_", "-") for n in ("params", "max_params", "params_range") if getattr(self, n) is not None]
         if len(given) > 1:
             raise InputError("size", given=" and ".join(given), allowed="one of params, max-params, params-range")
@@ -124,6 +134,8 @@ class Limits:
         name = old.resource.name
         if name == "flash":
             return f"--flash {new.maximum}"
+        if name == ARENA:
+            return f"--ram {new.maximum}"
         if name == "peak_activation_bytes":
             stated = {"--ram": self.ram, "--max-peak-memory": self.max_peak_memory}
             given = [option for option, value in stated.items() if value not in (None, NO_LIMIT)]
@@ -149,8 +161,12 @@ class Limits:
         found: list[Constraint] = []
         if text != NO_LIMIT:
             found.append(Constraint.at_most(peak, _bytes_or_ratio(text, "max-peak-memory", today=peak(graph.layout))))
-        if self.ram is not None:
-            found.append(Constraint.at_most(peak, parse_bytes(self._text("ram"), "ram")))
+        if self.ram is None:
+            return found
+        most = parse_bytes(self._text("ram"), "ram")
+        if self.engine == "tflm":
+            return [*found, Constraint.at_most(predicted_file(graph).bound(graph.layout, MICRO), most)]
+        found.append(Constraint.at_most(peak, most))
         return sorted(found, key=lambda constraint: constraint.maximum or 0)[:1]  # the tighter one says it all
 
     def _at_most(

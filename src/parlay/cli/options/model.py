@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from parlay.cli.options import argument, option
+from parlay.cli.options import argument, option, record
+from parlay.cli.options.device import BoardOptions
 from parlay.cli.options.kinds import Choice
+from parlay.device import ENGINES
 from parlay.layout import Order
 from parlay.network import ELEMENT_BYTES
 
@@ -110,6 +112,14 @@ class DeviceOptions:
         metavar="BYTES",
         help="Bytes for activations, such as 64KiB; takes the place of the default on peak memory.",
     )
+    engine: str = option(
+        "--engine",
+        type=Choice(ENGINES),
+        default="live",
+        show_default=True,
+        help="What --ram counts: live activations, or all that LiteRT for Microcontrollers (tflm) allocates.",
+    )
+    board: BoardOptions = field(metadata=record(BoardOptions))
     dtype: str = option(
         "--dtype", type=Choice(ELEMENT_BYTES), default="int8", show_default=True, help="Type on the device."
     )
@@ -118,7 +128,9 @@ class DeviceOptions:
         """The limits, their amounts checked where that needs no model."""
         from parlay.retrofit import Limits
 
-        return Limits(**vars(self))
+        written = {name: value for name, value in vars(self).items() if name != "board"}
+        ram, flash = self.board.limits(self.ram, self.flash)
+        return Limits(**{**written, "ram": ram, "flash": flash})
 
 
 @dataclass(frozen=True, kw_only=True)
