@@ -18,7 +18,7 @@ from parlay.cli.options.model import DeviceOptions, FenceOptions, ModelOptions
 from parlay.cli.progress import solving
 from parlay.documents import document, finite
 from parlay.energy import RECOMMENDED, SCORES
-from parlay.layout import format_layout
+from parlay.layout import Layout, format_layout
 
 if TYPE_CHECKING:
     from parlay.retrofit import Latency, Retrofit, Written
@@ -122,9 +122,9 @@ def _facts(spec: str, found: Retrofit) -> dict[str, Any]:
         **result_facts(found.result),
         "gained": finite(found.gained),
         "constraints": [str(constraint) for constraint in found.problem.constraints],
-        "today": {**today.to_json(), "satisfies_the_limits": found.keeps_today, **found.amounts(graph.layout)},
+        "today": {**today.to_json(), "satisfies_the_limits": found.keeps_today, **_costs(found, graph.layout)},
         "uniform": _uniform_facts(found),
-        "solutions": [{**one.to_json(), **found.amounts(one.layout)} for one in found.solutions()],
+        "solutions": [{**one.to_json(), **_costs(found, one.layout)} for one in found.solutions()],
         "groups": [
             {"name": g.name, "multiplicity": g.multiplicity, "multiple_of": g.multiple_of, "members": list(g.members)}
             for g in found.problem.space.groups
@@ -144,13 +144,18 @@ def _facts(spec: str, found: Retrofit) -> dict[str, Any]:
     }
 
 
+def _costs(found: Retrofit, layout: Layout) -> dict[str, Any]:
+    """Amounts of a layout, and what engines allocate for it."""
+    return {**found.amounts(layout), "engines": found.engines(layout)}
+
+
 def _uniform_facts(found: Retrofit) -> dict[str, Any] | None:
     """Today's widths times one number, as far as the limits allow."""
     uniform = found.uniform
     if uniform is None:
         return None
     layout = uniform.layout
-    return {**found.problem.solution(layout).to_json(), "multiplier": str(uniform.multiplier), **found.amounts(layout)}
+    return {**found.problem.solution(layout).to_json(), "multiplier": str(uniform.multiplier), **_costs(found, layout)}
 
 
 def _latency_facts(timed: Latency) -> dict[str, Any]:
@@ -184,6 +189,10 @@ def _print_tables(facts: dict[str, Any], found: Retrofit) -> None:
         unit = f" ({facts['dtype']})" if "bytes" in key else ""
         amounts = [one.get(key) for one in (before, uniform, after)]
         table.add_row(name + unit, *map(number, amounts), f"{after[key] / max(1, before[key]):.4f}")
+    for key, name in {"bytes": "arena (tflm)", "records": "  of it records"}.items():
+        arenas = [one.get("engines", {}).get("tflm", {}).get(key) for one in (before, uniform, after)]
+        if arenas[0] is not None and arenas[2] is not None:
+            table.add_row(name, *map(number, arenas), f"{arenas[2] / arenas[0]:.4f}")
     values = (one.get("score_value") for one in (before, uniform, after))
     table.add_row("score value", *("-" if value is None else f"{value:.6f}" for value in values), "")
     console.print(table)

@@ -10,6 +10,8 @@ from functools import cached_property
 from typing import Any
 
 from parlay.amounts import parse_ratio
+from parlay.device.predict import Predicted, predicted_file
+from parlay.device.tflm import HOST, MICRO
 from parlay.documents import html_table
 from parlay.energy import RECOMMENDED, Score, get_score
 from parlay.errors import InputError
@@ -90,6 +92,25 @@ class Retrofit:
     def amounts(self, layout: Layout) -> dict[str, int]:
         """params, macs, peak activation bytes and flash bytes of a layout."""
         return self.graph.amounts(layout, self.limits.dtype)
+
+    @cached_property
+    def _file(self) -> Predicted | None:
+        try:
+            return predicted_file(self.graph) if self.limits.dtype == "int8" else None
+        except InputError:  # a model with an operator whose form in the file is not known
+            return None
+
+    def engines(self, layout: Layout) -> dict[str, dict[str, int]]:
+        """What each engine allocates at a layout, in bytes; none but ``live`` where that is not known.
+
+        Of ``tflm``, for the int8 file that parlay exports, with its plan: the arena of a 32-bit device, the part of it
+        that is records, and the arena on a 64-bit host, which tflite-micro prints.
+        """
+        found = {"live": {"bytes": self.graph.amounts(layout, self.limits.dtype)["peak_activation_bytes"]}}
+        if self._file is not None:
+            device, host = self._file.arena(layout, MICRO), self._file.arena(layout, HOST)
+            found["tflm"] = {"bytes": device.total, "records": device.tail, "host_bytes": host.used}
+        return found
 
     def solutions(self) -> tuple[Solution, ...]:
         """The layouts, best first, each checked once more against every limit by exact recount."""

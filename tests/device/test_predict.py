@@ -1,0 +1,85 @@
+"""The exported file predicted from widths: its operators, its arena, and the bound that the solver keeps."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from parlay.device.predict import predicted_file  # noqa: E402
+from parlay.device.tflm import HOST, MICRO  # noqa: E402
+from parlay.errors import InputError  # noqa: E402
+from parlay.graph import trace  # noqa: E402
+from parlay.graph.specs import load_model  # noqa: E402
+from parlay.retrofit import Limits, retrofit  # noqa: E402
+
+TINY = "examples/mlperf_tiny.py"
+SHAPES = {"resnet8": (3, 32, 32), "ds_cnn": (1, 49, 10), "mobilenet_v1": (3, 96, 96), "deep_autoencoder": (640,)}
+TOTALS = {"resnet8": 55_776, "ds_cnn": 24_064, "mobilenet_v1": 84_976, "deep_autoencoder": 17_360}
+"""What tflite-micro prints for the exported files, with the best plan in them."""
+
+
+def traced(name):
+    return trace(load_model(f"{TINY}:{name}", {}).eval(), torch.zeros(1, *SHAPES[name]))
+
+
+@pytest.fixture(scope="module")
+def resnet8():
+    return traced("resnet8")
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_exported_files_are_predicted_to_the_byte(name):
+    """At today's widths the host's arena is what tflite-micro prints for the file that parlay exports."""
+    graph = traced(name)
+    assert predicted_file(graph).arena(graph.layout, HOST).used == TOTALS[name]
+
+
+def test_the_bound_holds_and_is_near(resnet8):
+    """At random layouts the bound is never below the arena, and at most half a percent above."""
+    predicted, draw = predicted_file(resnet8), random.Random(0)
+    bound = predicted.bound(resnet8.layout, MICRO)
+    for _ in range(60):
+        layout = tuple(draw.randint(-(-width // 2), 2 * width) for width in resnet8.layout)
+        arena = predicted.arena(layout, MICRO)
+        assert arena.total <= bound(layout) <= 1.005 * arena.total
+
+
+def test_multiples_of_sixteen_have_an_exact_bound(resnet8):
+    """Where every width is a multiple of 16 nothing is rounded up but the one sum of means."""
+    predicted = predicted_file(resnet8, steps=[16] * 6)
+    bound = predicted.bound(resnet8.layout, MICRO)
+    for layout in ((16, 16, 32, 32, 64, 64), (32, 16, 48, 64, 80, 128)):
+        assert bound(layout) - predicted.arena(layout, MICRO).total <= 16
+
+
+def test_the_solver_keeps_the_whole_arena(resnet8):
+    """A layout solved under --ram R with the engine tflm has an arena of at most R; one of live activations has more."""
+    most = 54_000
+    found = retrofit(resnet8, Limits(ram=most, engine="tflm"), time_limit=10)
+    assert predicted_file(resnet8).arena(found.layout, MICRO).total <= most
+    loose = retrofit(resnet8, Limits(ram=most), time_limit=10)
+    assert predicted_file(resnet8).arena(loose.layout, MICRO).total > most
+
+
+def test_a_pad_that_no_convolution_makes_up_is_an_operator():
+    """A symmetric pad before a stride of two is no "same" padding: the file has it, and its output, as its own."""
+    layers = [torch.nn.Conv2d(3, 8, 3, stride=2, padding=1), torch.nn.Conv2d(8, 8, 3, padding=1)]
+    graph = trace(torch.nn.Sequential(*layers).eval(), torch.zeros(1, 3, 16, 16))
+    nodes = predicted_file(graph).nodes
+    assert [node.kind for node in nodes] == ["PAD", "CONV_2D", "CONV_2D"]
+    assert predicted_file(graph).sizes[nodes[0].writes](graph.layout) == 3 * 18 * 18
+
+
+def test_what_cannot_be_predicted_is_refused():
+    """An operator without a known form in the file, another dtype, an unknown engine: one line each."""
+    gelu = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.GELU(), torch.nn.Conv2d(8, 4, 3))
+    graph = trace(gelu.eval(), torch.zeros(1, 3, 16, 16))
+    with pytest.raises(InputError, match="tflm for a model with 1: gelu"):
+        retrofit(graph, Limits(ram=10_000, engine="tflm"))
+    with pytest.raises(InputError, match="engine: got tflm with dtype float32"):
+        Limits(ram=10_000, engine="tflm", dtype="float32")
+    with pytest.raises(InputError, match="did you mean tflm"):
+        Limits(engine="tflmm")
