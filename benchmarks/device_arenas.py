@@ -58,9 +58,9 @@ def conduct(out: Path, count: int) -> None:
     """Make and measure what is missing, a layout of each network in turn."""
     import torch
 
+    from parlay.compare.device_exports import LiteRT, fold_pads
     from parlay.device.predict import predicted_file
     from parlay.device.tflm import HOST, MICRO
-    from parlay.fit.device_exports import LiteRT, fold_pads
     from parlay.graph import trace
     from parlay.graph.specs import load_model
 

@@ -69,7 +69,7 @@ def test_the_arena_is_drawn(tmp_path):
         (["net.onnx"], "allowed: .tflite, .pte"),
         (["net.pte"], "allowed: a whole .pte file"),
         (["net.tflite", "--device", "nrf5284"], "did you mean nrf52840?"),
-        (["net.tflite", "--reserve-ram", "1KiB"], "--reserve-ram; allowed: with --device"),
+        (["net.tflite", "--reserve-ram", "1KiB"], "--reserve-ram; allowed: with --board"),
         (["net.tflite", "--device", "rp2040", "--reserve-ram", "1MiB"], "reserve-ram: got 1048576; allowed: less than"),
         (["net.tflite", "--ram", "64K"], "ram: got '64K'"),
         (["net.tflite", "--png", "arena.jpg"], "allowed: a file that ends in .png"),

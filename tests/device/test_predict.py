@@ -56,7 +56,7 @@ def test_multiples_of_sixteen_have_an_exact_bound(resnet8):
 
 
 def test_the_solver_keeps_the_whole_arena(resnet8):
-    """A layout solved under --ram R with the engine tflm has an arena of at most R; one of live activations does not."""
+    """With the engine tflm the arena keeps to --ram; a layout of as many live activations does not."""
     most = 54_000
     found = retrofit(resnet8, Limits(ram=most, engine="tflm"), time_limit=10)
     assert predicted_file(resnet8).arena(found.layout, MICRO).total <= most

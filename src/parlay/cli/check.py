@@ -9,7 +9,7 @@ import click
 
 from parlay.cli.command import command
 from parlay.cli.options import json_option, takes
-from parlay.cli.options.device import BoardOptions
+from parlay.cli.options.device import NamedBoardOptions
 from parlay.cli.options.kinds import Bytes
 from parlay.documents import document
 
@@ -24,7 +24,7 @@ MOST_LIVING = 6
 
 @command("parlay check model.tflite --device nrf52840 --reserve-ram 64KiB")
 @click.argument("file", type=click.Path(path_type=Path))
-@takes(board=BoardOptions)
+@takes(board=NamedBoardOptions)
 @click.option("--ram", metavar="BYTES", help="RAM for the arena, such as 64KiB.")
 @click.option("--flash", metavar="BYTES", help="Flash for the file, such as 256KiB.")
 @click.option("--runtime-flash", type=Bytes(), help="Flash that the engine's code takes, such as 90KiB.")
@@ -38,7 +38,7 @@ MOST_LIVING = 6
 @json_option
 def check(
     file: Path,
-    board: BoardOptions,
+    board: NamedBoardOptions,
     ram: str | None,
     flash: str | None,
     runtime_flash: int | None,

@@ -14,7 +14,7 @@ from parlay.cli.command import command
 from parlay.cli.facts import exit_code, result_facts
 from parlay.cli.options import json_option, takes
 from parlay.cli.options.kinds import OpenChoice
-from parlay.cli.options.model import DeviceOptions, FenceOptions, ModelOptions
+from parlay.cli.options.model import FenceOptions, ModelOptions, NamedDeviceOptions
 from parlay.cli.progress import solving
 from parlay.documents import document, finite
 from parlay.energy import RECOMMENDED, SCORES
@@ -30,7 +30,7 @@ AMOUNTS = {"params": "params", "macs": "macs", "peak_activation_bytes": "peak me
 
 
 @command("parlay retrofit torchvision/squeezenet1_1 --input 3x224x224 --flash 1MiB --out slim")
-@takes(model=ModelOptions, device=DeviceOptions, fences=FenceOptions)
+@takes(model=ModelOptions, device=NamedDeviceOptions, fences=FenceOptions)
 @click.option(
     "--score",
     type=OpenChoice(SCORES, "calibrated:FILE"),
@@ -51,7 +51,7 @@ AMOUNTS = {"params": "params", "macs": "macs", "peak_activation_bytes": "peak me
 @json_option
 def retrofit(
     model: ModelOptions,
-    device: DeviceOptions,
+    device: NamedDeviceOptions,
     fences: FenceOptions,
     score: str,
     top_k: int,
@@ -202,7 +202,7 @@ def _print_tables(facts: dict[str, Any], found: Retrofit) -> None:
 
 
 def _written_lines(
-    written: Written | None, found: Retrofit, spec: str, device: DeviceOptions, *, keeps: bool, seed: int
+    written: Written | None, found: Retrofit, spec: str, device: NamedDeviceOptions, *, keeps: bool, seed: int
 ) -> Iterable[str]:
     """What was written, what it is not, and what makes it so."""
     if written is None:

@@ -24,12 +24,12 @@ from typing import Any
 
 import numpy as np
 
+from parlay.compare.channels_last import tidied
 from parlay.device.tflite import parse_tflite, with_plan
 from parlay.device.tflm import MICRO, Allocation, arena_of
 from parlay.documents import write_atomically
 from parlay.errors import InputError, first_line
 from parlay.extras import Needs
-from parlay.fit.channels_last import tidied
 
 with Needs("exporting networks", extra="train"):
     import torch

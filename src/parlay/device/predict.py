@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from parlay.device.planner import Plan
-from parlay.device.tflite import Model, Operator, Tensor
+from parlay.device.tflite import Operator, Tensor, TfliteModel
 from parlay.device.tflm import ALIGNED, Allocation, Arena, Target
 from parlay.errors import InputError
 from parlay.resources import PeakResource, Resource
@@ -52,7 +52,7 @@ PER_CHANNEL = 8
 
 
 @dataclass(frozen=True, kw_only=True)
-class Node:
+class FileNode:
     """An operator of the file to be.
 
     Attributes:
@@ -82,14 +82,14 @@ class Predicted:
         steps: what each width is a multiple of.
     """
 
-    nodes: tuple[Node, ...]
+    nodes: tuple[FileNode, ...]
     sizes: dict[int, Resource] = field(repr=False)
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     groups: int
     steps: tuple[int, ...]
 
-    def at(self, layout: Layout) -> Model:
+    def at(self, layout: Layout) -> TfliteModel:
         """The file's tensors and operators at a layout."""
         tensors: list[Tensor] = []
         operators: list[Operator] = []
@@ -119,7 +119,7 @@ class Predicted:
                     constants[node.constant] = stored((len(node.constant),), "int32", 4)
                 read.append(constants[node.constant])
             operators.append(Operator(kind=node.kind, inputs=tuple(read), outputs=(placed(node.writes),)))
-        return Model(
+        return TfliteModel(
             file_bytes=0,
             tensors=tuple(tensors),
             operators=tuple(operators),
@@ -215,7 +215,7 @@ def predicted_file(graph: WidthGraph, steps: Sequence[int] | None = None) -> Pre
     layers = {layer.name: layer for layer in graph.ledger.layers.values()}
     sizes: dict[int, Resource] = {}
     value: dict[int, int] = {}  # storage -> the activation that it holds now
-    nodes: list[Node] = []
+    nodes: list[FileNode] = []
     written = {storage: shape for step in graph.steps for storage, shape in step.writes}
 
     def hold(storage: int, shape: object) -> int:
@@ -253,10 +253,12 @@ def predicted_file(graph: WidthGraph, steps: Sequence[int] | None = None) -> Pre
         if op == "conv2d" and (padded := _padded(graph, step, zeros.pop(reads[0], (0, 0, 0, 0)))) is not None:
             number = len(sizes)
             sizes[number] = padded[1]
-            nodes.append(Node(kind="PAD", reads=reads, writes=number, constant=padded[0]))
+            nodes.append(FileNode(kind="PAD", reads=reads, writes=number, constant=padded[0]))
             reads = (number,)
         constant = (1, 2) if kind == "MEAN" else ()
-        nodes.append(Node(kind=kind, reads=reads, writes=hold(storage, shape), channels=channels, constant=constant))
+        nodes.append(
+            FileNode(kind=kind, reads=reads, writes=hold(storage, shape), channels=channels, constant=constant)
+        )
     return Predicted(
         nodes=tuple(nodes),
         sizes=sizes,
@@ -330,7 +332,7 @@ def _exceeds(one: Resource, other: Resource) -> bool:
     return more.constant >= 0 and all(coefficient >= 0 for coefficient in more.coefficients())
 
 
-def _leaves_nothing(op: str, step: Step, nodes: Sequence[Node], value: dict[int, int]) -> bool:
+def _leaves_nothing(op: str, step: Step, nodes: Sequence[FileNode], value: dict[int, int]) -> bool:
     """Whether an operator becomes part of another: an activation only of what was computed right before."""
     if op in FOLDED:
         return True

@@ -17,7 +17,7 @@ import numpy as np
 from parlay.device.flatbuffer import DamagedError, FlatTable, root
 from parlay.errors import InputError
 
-__all__ = ["Model", "Operator", "Tensor", "content", "parse_tflite", "read_tflite", "with_plan"]
+__all__ = ["Operator", "Tensor", "TfliteModel", "content", "parse_tflite", "read_tflite", "with_plan"]
 
 IDENTIFIER = b"TFL3"
 PLAN = "OfflineMemoryAllocation"
@@ -104,7 +104,7 @@ class Operator:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Model:
+class TfliteModel:
     """What a .tflite file holds, as far as memory is concerned.
 
     Attributes:
@@ -144,7 +144,7 @@ class Model:
         }
 
 
-def read_tflite(path: Path) -> Model:
+def read_tflite(path: Path) -> TfliteModel:
     """The model of a .tflite file.
 
     Raises:
@@ -153,7 +153,7 @@ def read_tflite(path: Path) -> Model:
     return parse_tflite(content(path), str(path))
 
 
-def parse_tflite(data: bytes, name: str) -> Model:
+def parse_tflite(data: bytes, name: str) -> TfliteModel:
     """``read_tflite`` of bytes; ``name`` is what messages call them."""
     try:
         return _model(data, name)
@@ -175,7 +175,7 @@ def content(path: Path) -> bytes:
         raise InputError(str(path), given=error.strerror or "unreadable", allowed="a file to read") from error
 
 
-def _model(data: bytes, name: str) -> Model:
+def _model(data: bytes, name: str) -> TfliteModel:
     model = root(data, IDENTIFIER)
     graphs = model.tables(2)
     if len(graphs) != 1:
@@ -194,7 +194,7 @@ def _model(data: bytes, name: str) -> Model:
         )
         for operator in graph.tables(3)
     )
-    return Model(
+    return TfliteModel(
         file_bytes=len(data),
         tensors=tensors,
         operators=operators,

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from parlay.device.planner import ONLINE, Buffer, Plan, best_plan, greedy_plan
-from parlay.device.tflite import Model, Operator, Tensor
+from parlay.device.tflite import Operator, Tensor, TfliteModel
 from parlay.errors import unknown
 
 __all__ = ["HOST", "MICRO", "TARGETS", "Arena", "Target", "arena_of"]
@@ -325,7 +325,7 @@ class Allocation:
         model, target: which.
     """
 
-    model: Model
+    model: TfliteModel
     target: Target
 
     @cached_property
@@ -449,7 +449,7 @@ class Allocation:
         )
 
 
-def arena_of(model: Model, target: Target = MICRO) -> Arena:
+def arena_of(model: TfliteModel, target: Target = MICRO) -> Arena:
     """The arena of a model on a target, with the plan that its file asks for."""
     return Allocation(model=model, target=target).arena()
 

@@ -13,7 +13,9 @@ from parlay.cli.options import option
 from parlay.cli.options.kinds import Bytes
 from parlay.errors import InputError
 
-__all__ = ["BoardOptions"]
+__all__ = ["BoardOptions", "NamedBoardOptions"]
+
+NAMED = "Take flash and RAM of this device; 'parlay devices' lists them."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,9 +23,7 @@ class BoardOptions:
     """A named device, and what of it is left."""
 
     heading: ClassVar[str] = "Device"
-    device: str | None = option(
-        "--device", metavar="NAME", help="Take flash and RAM of this device; 'parlay devices' lists them."
-    )
+    board: str | None = option("--board", metavar="NAME", help=NAMED)
     devices: str | None = option(
         "--devices", type=click.Path(), help="Further devices, in TOML; see 'parlay devices --help'."
     )
@@ -41,14 +41,14 @@ class BoardOptions:
             InputError: for an unknown device, or a reserve of more than there is, or without a device.
         """
         reserved = {"ram": self.reserve_ram or 0, "flash": self.reserve_flash or 0}
-        if self.device is None:
+        if self.board is None:
             given = [f"--reserve-{name}" for name, amount in reserved.items() if amount]
             if given:
-                raise InputError(" and ".join(given), allowed="with --device", remedy="or give --ram and --flash")
+                raise InputError(" and ".join(given), allowed="with --board", remedy="or give --ram and --flash")
             return ram, flash
         from parlay.device.catalogue import device_named
 
-        device = device_named(self.device, Path(self.devices) if self.devices else None)
+        device = device_named(self.board, Path(self.devices) if self.devices else None)
         left = {"ram": device.ram - reserved["ram"], "flash": device.flash - reserved["flash"]}
         for name, amount in left.items():
             if amount <= 0:
@@ -67,3 +67,10 @@ class BoardOptions:
             for text, name in zip(texts, ("ram", "flash"), strict=True)
         )
         return ram_bytes, flash_bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class NamedBoardOptions(BoardOptions):
+    """The same for commands that train nothing, where ``--device`` can only be what is built for."""
+
+    board: str | None = option("--device", "--board", metavar="NAME", help=NAMED)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from parlay.cli.options import argument, option, record
-from parlay.cli.options.device import BoardOptions
+from parlay.cli.options.device import BoardOptions, NamedBoardOptions
 from parlay.cli.options.kinds import Choice
 from parlay.device import ENGINES
 from parlay.layout import Order
@@ -19,7 +19,16 @@ if TYPE_CHECKING:
     from parlay.retrofit import Limits
     from parlay.retrofit.files import Origin
 
-__all__ = ["DeviceOptions", "FenceOptions", "ModelOptions", "RatioOptions", "factory_option", "pin_option", "traced"]
+__all__ = [
+    "DeviceOptions",
+    "FenceOptions",
+    "ModelOptions",
+    "NamedDeviceOptions",
+    "RatioOptions",
+    "factory_option",
+    "pin_option",
+    "traced",
+]
 
 
 def factory_option() -> Any:
@@ -131,6 +140,13 @@ class DeviceOptions:
         written = {name: value for name, value in vars(self).items() if name != "board"}
         ram, flash = self.board.limits(self.ram, self.flash)
         return Limits(**{**written, "ram": ram, "flash": flash})
+
+
+@dataclass(frozen=True, kw_only=True)
+class NamedDeviceOptions(DeviceOptions):
+    """The same for commands that train nothing: ``--device`` names what is built for."""
+
+    board: NamedBoardOptions = field(metadata=record(NamedBoardOptions))
 
 
 @dataclass(frozen=True, kw_only=True)
