@@ -25,6 +25,7 @@ from parlay.terms import (
     Harmonic,
     HarmonicFixed,
     HarmonicSelf,
+    LogDistinct,
     LogLog,
     LogWidth,
     MeanLogLog,
@@ -44,6 +45,7 @@ __all__ = [
     "Harmonic",
     "HarmonicFixed",
     "HarmonicSelf",
+    "LogDistinct",
     "LogLog",
     "LogWidth",
     "MeanLogLog",
@@ -242,7 +244,8 @@ class StepEnergy(Score):
       is bounded by both.
     - Where s linear channels carry the step (a linear bottleneck, a residual stream without activations), half of it
       is leaving, ln ln a / 2; half is arriving, ln ln(b phi(s / b)) / 2, the part of b kernels that can tell regions
-      of s dimensions apart (``RegionsLogLog``); with several carriers in a row, their mean.
+      of s dimensions apart (``RegionsLogLog``); and ln(1 - 1/s) for what symbols that share s channels overlap
+      (``LogDistinct``). With several carriers in a row, their mean.
     - A layer that reads several widths joined counts with its own in place of a.
 
     No number is fitted. Where every layer's output meets a nonlinearity it is the path energy.
@@ -253,9 +256,11 @@ class StepEnergy(Score):
     >>> step = ActivationStep(source=1, carriers=(0,), target=2)
     >>> space = WidthSpace(groups=groups, steps=(step,))
     >>> values = [StepEnergy().terms(space)((s, 16, 24)) for s in (12, 4)]
-    >>> leaving, arriving = math.log(math.log(16)), [math.log(math.log(bits)) for bits in (24, 15.6)]
-    >>> [round(2 * value - leaving - one, 3) for value, one in zip(values, arriving, strict=True)]
-    [0.0, 0.0]
+    >>> leaving, arriving = math.log(math.log(16)) / 2, [math.log(math.log(bits)) / 2 for bits in (24, 15.6)]
+    >>> [round(value - leaving - one, 3) for value, one in zip(values, arriving, strict=True)]
+    [-0.087, -0.288]
+    >>> [round(math.log(1 - 1 / s), 3) for s in (12, 4)]
+    [-0.087, -0.288]
     """
 
     name = "step-energy"
@@ -324,6 +329,8 @@ def _parts(step: ActivationStep) -> Iterator[tuple[_Summand, Fraction]]:
         yield _Summand((leaving,), LogLog), half
     for carrier in step.carriers:
         each = half / len(step.carriers)
+        if b != carrier:
+            yield _Summand((carrier,), LogDistinct), each * 2
         if b is None:
             yield _Summand((carrier,), FixedRegionsLogLog, (("outputs", step.fixed_outputs),)), each
         elif b == carrier:

@@ -28,6 +28,7 @@ __all__ = [
     "Harmonic",
     "HarmonicFixed",
     "HarmonicSelf",
+    "LogDistinct",
     "LogLog",
     "LogWidth",
     "MeanLogLog",
@@ -341,6 +342,36 @@ class FixedRegionsLogLog(GroupTerm):
 
     def formal(self, width: int) -> FormalSum | None:
         return RegionsLogLog(self.count).formal(width, self.outputs)
+
+
+@final
+@dataclass(frozen=True)
+class LogDistinct(GroupTerm):
+    """count x ln(1 - 1 / n): the part of a symbol that is its own where n channels carry more symbols than n.
+
+    The directions of b > n symbols in n dimensions have a mean squared overlap of at least (b - n) / (n (b - 1)) (Welch
+    1974), which leaves at most (1 - 1 / n) / (1 - 1 / b) of each; the divisor, next to 1, is left out. It rises with
+    the width and is concave in its logarithm.
+
+    >>> import numpy as np
+    >>> LogDistinct().values(np.array([1, 2, 10, 100])).round(3).tolist()
+    [-inf, -0.693, -0.105, -0.01]
+    """
+
+    count: int | Fraction = 1
+
+    def values(self, widths: IntArray) -> FloatArray:
+        import numpy as np
+
+        with np.errstate(divide="ignore"):
+            return float(self.count) * np.log1p(-1 / np.asarray(widths, dtype=np.float64))
+
+    def slopes(self, width: float) -> tuple[float, float] | None:
+        weight = float(self.count) / (width - 1)
+        return weight, -weight * width / (width - 1)
+
+    def formal(self, width: int) -> FormalSum | None:
+        return add([ln(width - 1, self.count), ln(width, -self.count)]) if width > 1 else None
 
 
 @dataclass(frozen=True)
