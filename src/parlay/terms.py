@@ -367,6 +367,7 @@ class LogDistinct(GroupTerm):
             return float(self.count) * np.log1p(-1 / np.asarray(widths, dtype=np.float64))
 
     def slopes(self, width: float) -> tuple[float, float] | None:
+        width = max(width, 1.5)
         weight = float(self.count) / (width - 1)
         return weight, -weight * width / (width - 1)
 
