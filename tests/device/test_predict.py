@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
+from itertools import product
 
 import pytest
 
@@ -14,6 +16,8 @@ from parlay.errors import InputError  # noqa: E402
 from parlay.graph import trace  # noqa: E402
 from parlay.graph.specs import load_model  # noqa: E402
 from parlay.retrofit import Limits, retrofit  # noqa: E402
+from parlay.retrofit.solve_retrofit import retrofit_problem  # noqa: E402
+from parlay.solver import solve  # noqa: E402
 
 TINY = "examples/mlperf_tiny.py"
 SHAPES = {"resnet8": (3, 32, 32), "ds_cnn": (1, 49, 10), "mobilenet_v1": (3, 96, 96), "deep_autoencoder": (640,)}
@@ -83,3 +87,23 @@ def test_what_cannot_be_predicted_is_refused():
         Limits(ram=10_000, engine="tflm", dtype="float32")
     with pytest.raises(InputError, match="did you mean tflm"):
         Limits(engine="tflmm")
+
+
+@pytest.mark.slow
+def test_brute_force_agrees(resnet8):
+    """Of 300 small problems with the arena as a limit beside parameters, the answers are the best there are."""
+    draw = random.Random(3)
+    for _ in range(300):
+        limits = Limits(ram=draw.randint(40_000, 70_000), engine="tflm", max_params=f"{draw.uniform(0.5, 1.5):.3f}x")
+        problem = retrofit_problem(resnet8, limits)
+        groups = []
+        for group, today in zip(problem.space.groups, resnet8.layout, strict=True):
+            low = draw.randint(today // 2, 2 * today - 3)
+            groups.append(replace(group, minimum=low, maximum=low + draw.randint(0, 3)))
+        problem = replace(problem, space=replace(problem.space, groups=tuple(groups)))
+        every = product(*(range(group.minimum, group.maximum + 1) for group in groups))
+        best = max((problem.score_value(one) for one in every if not problem.violations(one)), default=None)
+        found = solve(problem, time_limit=20)
+        assert (best is None) == (not found.solutions)
+        if best is not None:
+            assert found.best.score_value == pytest.approx(best, abs=1e-9)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -79,6 +80,25 @@ def test_the_host_figure_is_what_tflite_micro_prints(tmp_path):
     ]
     paths = [written(tmp_path, data, f"{number}.tflite") for number, data in enumerate(files)]
     assert printed(*paths) == [arena_of(read_tflite(path), HOST).used for path in paths]
+
+
+WASM_ONLY = 2_128
+"""What mcufit's benchmark takes besides: its recording allocator, and room for 100 resource variables."""
+
+
+@pytest.mark.slow
+def test_a_32_bit_build_takes_what_is_predicted(tmp_path):
+    """mcufit runs TFLM as wasm32: of chains of several widths its arena is ours and a constant, to the byte."""
+    mcufit = pytest.importorskip("mcufit.wasm", reason="mcufit is not installed")
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("needs node")
+    shim = Path(mcufit.__file__).with_name("run_benchmark.mjs")
+    for widths in ((4, 8, 2), (3, 5, 7, 9), (16, 33, 1), (8, 8, 8, 8, 8)):
+        path = written(tmp_path, chain(widths))
+        done = subprocess.run([node, str(shim), str(path)], capture_output=True, text=True, check=True)
+        [total] = re.findall(r"Total \| +(\d+)", done.stdout)
+        assert int(total) - WASM_ONLY == arena_of(read_tflite(path)).used
 
 
 def test_records_are_linear_in_the_channels():
