@@ -28,12 +28,13 @@ from parlay.graph.specs import load_model
 from parlay.layout import Layout, format_layout
 from parlay.problem import Problem
 from parlay.prune.importance import IMPORTANCES, measure_importance
-from parlay.prune.objective import OBJECTIVES, TableScore, objective
+from parlay.prune.objective import OBJECTIVES, objective, score_of
 from parlay.prune.solve_prune import MIN_RATIO
 from parlay.retrofit import Limits
 from parlay.retrofit.scaling import largest_scaling, random_layout
 from parlay.retrofit.solve_retrofit import retrofit_problem
 from parlay.solver import solve
+from parlay.tabulated import TabulatedScore
 from parlay.train.evaluation import evaluate
 from parlay.train.loop import train
 from parlay.train.norms import reestimate_norms
@@ -96,9 +97,9 @@ class Case:
             self.log.add(key, found)
         return found["before"], found["after"]
 
-    def curve(self, kind: str) -> TableScore:
+    def curve(self, kind: str) -> TabulatedScore:
         """Minus the loss that cutting each group alone costs, straight between measured widths."""
-        tables: list[list[float]] = []
+        tables: list[np.ndarray] = []
         counts = units_of(self.graph, self.graph.layout)
         some = replace(
             self.data,
@@ -120,12 +121,11 @@ class Case:
                     self.log.add(key, found)
                 measured.append((units, -found["loss"]))
             points = np.array(measured)
-            values = np.interp(np.arange(count + 1), points[:, 0], points[:, 1])
-            tables.append(np.maximum.accumulate(values).tolist())
-        steps = [group.multiple_of for group in self.graph.space.groups]
-        return TableScore(name="curve", tables=tables, steps=steps)
+            values = np.interp(np.arange(1, count + 1), points[:, 0], points[:, 1])
+            tables.append(np.maximum.accumulate(values))
+        return score_of(self.graph, tables)
 
-    def score(self, kind: str, name: str, chosen: str) -> TableScore:
+    def score(self, kind: str, name: str, chosen: str) -> TabulatedScore:
         return self.curve(chosen) if name == "curve" else objective(self.graph, self.importances[kind], name)
 
 

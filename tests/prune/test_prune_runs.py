@@ -213,7 +213,7 @@ def test_another_question_is_refused_by_what_differs(
     for options, words in (
         (("--max-params", "0.5x", "--distill"), "max-params was 0.6x, is 0.5x"),
         (LIMITS, "distilled was True, is False"),
-        ((*LIMITS, "--distill", "--importance", "l2"), "importance was taylor, is l2"),
+        ((*LIMITS, "--distill", "--importance", "l2"), "importance was fisher, is l2"),
     ):
         assert words in complaint(capsys, "prune", spec, *OPTIONS, *options, "--study", folder)
     assert "was not made by parlay fit" in complaint(

@@ -38,7 +38,7 @@ class PruneOptions:
         "--weights", metavar="FILE", help="Weights to load into the model: a safetensors file."
     )
     importance: str = option(
-        "--importance", type=Choice(KINDS), default="taylor", show_default=True, help="How channels are measured."
+        "--importance", type=Choice(KINDS), default="fisher", show_default=True, help="How channels are measured."
     )
     distill: bool = option("--distill", is_flag=True, help="Train on with the unpruned network as teacher.")
     device: DeviceOptions = field(metadata=record(DeviceOptions))

@@ -125,7 +125,8 @@ FROM_WEIGHTS: Mapping[str, Callable[[WidthGraph], Importance]] = {"l2": norms, "
 IMPORTANCES = (*FROM_GRADIENTS, *FROM_WEIGHTS)
 """Every kind of importance."""
 
-DEFAULT_IMPORTANCE = "taylor"
+DEFAULT_IMPORTANCE = "fisher"
+"""By the rule of docs/prune.md, from its first table."""
 
 
 def _along(values: Tensor, axis: int) -> Tensor:

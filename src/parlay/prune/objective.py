@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING
 
-from parlay.energy import Score
-from parlay.errors import InputError, unknown
+from parlay.errors import unknown
 from parlay.extras import Needs
 from parlay.graph import WidthGraph
-from parlay.layout import WidthSpace
-from parlay.terms import GroupTerm, Terms
+from parlay.tabulated import TabulatedScore
 
 with Needs("pruning networks", extra="train"):
     import numpy as np
@@ -20,57 +17,7 @@ with Needs("pruning networks", extra="train"):
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["DEFAULT_OBJECTIVE", "OBJECTIVES", "TableScore", "TableTerm", "objective", "share_of"]
-
-Table = Sequence[float]
-"""For every number of units of a group from 0 on, a value."""
-
-
-@final
-@dataclass(frozen=True)
-class TableTerm(GroupTerm):
-    """A number for every width, from a table that never falls; straight lines between whole widths.
-
-    Attributes:
-        table: of 0, 1, 2, ... units.
-        step: channels of a unit.
-    """
-
-    table: tuple[float, ...]
-    step: int = 1
-
-    def values(self, widths: NDArray[np.int64]) -> NDArray[np.float64]:
-        return np.interp(np.asarray(widths, dtype=np.float64) / self.step, np.arange(len(self.table)), self.table)
-
-
-@final
-class TableScore(Score):
-    """A sum over groups of tables.
-
-    >>> from parlay.layout import WidthGroup
-    >>> score = TableScore(name="kept", tables=[(0.0, 3.0, 4.0), (0.0, 2.0, 2.5)])
-    >>> score.terms(WidthSpace(groups=(WidthGroup(name="a"), WidthGroup(name="b"))))((2, 1))
-    6.0
-    """
-
-    source = "parlay prune"
-    summary = "sum over width groups of what its channels are worth"
-
-    def __init__(self, *, name: str, tables: Sequence[Table], steps: Sequence[int] | None = None) -> None:
-        self.name = name
-        self.tables = tuple(tuple(float(value) for value in table) for table in tables)
-        self.steps = tuple(steps) if steps is not None else (1,) * len(self.tables)
-
-    def terms(self, space: WidthSpace) -> Terms:
-        """The tables as terms.
-
-        Raises:
-            InputError: for a space of another number of groups.
-        """
-        if len(space) != len(self.tables):
-            raise InputError(f"score {self.name}", given=f"{len(space)} groups", allowed=f"{len(self.tables)}")
-        pairs = zip(self.tables, self.steps, strict=True)
-        return Terms(groups=tuple((TableTerm(table, step),) for table, step in pairs), pairs={})
+__all__ = ["DEFAULT_OBJECTIVE", "OBJECTIVES", "objective", "score_of", "share_of"]
 
 
 def share_of(kept: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -117,7 +64,7 @@ every group's is multiplied by. docs/prune.md defines them, and says which ranks
 DEFAULT_OBJECTIVE = "log-connection"
 
 
-def objective(graph: WidthGraph, importance: Sequence[Tensor], name: str = DEFAULT_OBJECTIVE) -> TableScore:
+def objective(graph: WidthGraph, importance: Sequence[Tensor], name: str = DEFAULT_OBJECTIVE) -> TabulatedScore:
     """The score that the solver maximises.
 
     Raises:
@@ -125,11 +72,19 @@ def objective(graph: WidthGraph, importance: Sequence[Tensor], name: str = DEFAU
     """
     if name not in OBJECTIVES:
         raise unknown("objective", name, OBJECTIVES)
-    steps = [group.multiple_of for group in graph.space.groups]
     table_of, weights_of = OBJECTIVES[name]
-    tables: list[list[float]] = []
+    total = sum(float(values.sum()) for values in importance) or 1.0  # what is kept of all: of whatever size they are
+    tables: list[NDArray[np.float64]] = []
     for values, weight in zip(importance, weights_of(graph), strict=True):
-        kept = np.concatenate([[0.0], np.cumsum(np.sort(values.double().numpy())[::-1])])
-        table = weight * table_of(kept)[1:]
-        tables.append([float(table[0]) - 1.0, *table.tolist()])  # no width has 0 units
-    return TableScore(name=f"kept importance, {name}", tables=tables, steps=steps)
+        kept = np.concatenate([[0.0], np.cumsum(np.sort(values.double().numpy() / total)[::-1])])
+        tables.append(weight * table_of(kept)[1:])
+    return score_of(graph, tables)
+
+
+def score_of(graph: WidthGraph, tables: Sequence[NDArray[np.float64]]) -> TabulatedScore:
+    """A score from a table a group with one value for 1, 2, 3, ... units."""
+    by_name: dict[str, NDArray[np.float64]] = {}
+    for group, table in zip(graph.space.groups, tables, strict=True):
+        widths = np.arange(1, len(table) * group.multiple_of + 1) / group.multiple_of
+        by_name[group.name] = np.interp(widths, np.arange(1, len(table) + 1), table)
+    return TabulatedScore(by_name)

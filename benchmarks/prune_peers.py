@@ -1,6 +1,6 @@
 """Torch-Pruning beside ``parlay prune``: the same network, limits, trainings and seeds, its layout and its channels.
 
-    python -m benchmarks.torch_pruning --study runs/ic02 --model FILE.py:ic02 --data cifar10 --to runs/ic02-tp
+    python -m benchmarks.prune_peers --study runs/ic02 --model FILE.py:ic02 --data cifar10 --to runs/ic02-tp
 
 ``--study`` is a study of ``parlay prune``: its data, validation images, limits, recipe, steps, precision, teacher and
 seeds are taken. The mildest global ratio, in hundredths, that keeps every limit is searched; what is left is brought to
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import importlib
 import json
 import shutil
 from collections.abc import Sequence
@@ -47,8 +48,7 @@ RATIOS = [hundredth / 100 for hundredth in range(5, 96)]
 
 def mildest(graph: WidthGraph, data: Dataset, limits: Limits, importance: str) -> tuple[float, Layout, nn.Module]:
     """The smallest ratio whose network keeps every limit, its layout, and the network."""
-    import torch_pruning as tp  # pyright: ignore[reportMissingImports]
-
+    tp: Any = importlib.import_module("torch_pruning")
     rows = limits.constraints(graph)
     kinds = {"taylor": tp.importance.GroupTaylorImportance, "l2": tp.importance.GroupMagnitudeImportance}
     for ratio in RATIOS:
