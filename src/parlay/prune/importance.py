@@ -27,7 +27,8 @@ Importance = tuple[Tensor, ...]
 """For every group, (units,) in float64, at least 0."""
 
 IMAGES = 1024
-"""Training images that gradients are taken over: twice as many moved no rank of a channel that mattered here."""
+"""Training images that gradients are taken over: 64 batches, seconds on a small network. How many are enough has not
+been measured."""
 BATCH = 16
 """Images of a gradient. Fisher squares gradients of batches: the smaller, the nearer to squares of single images."""
 
