@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from dataclasses import replace
 from itertools import product
@@ -10,6 +11,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from parlay.cli.main import run  # noqa: E402
 from parlay.device.predict import predicted_file  # noqa: E402
 from parlay.device.tflm import HOST, MICRO  # noqa: E402
 from parlay.errors import InputError  # noqa: E402
@@ -107,3 +109,20 @@ def test_brute_force_agrees(resnet8):
         assert (best is None) == (not found.solutions)
         if best is not None:
             assert found.best.score_value == pytest.approx(best, abs=1e-9)
+
+
+def test_check_tells_of_a_model_before_there_is_a_file(tmp_path, capsys):
+    """With --input check predicts the exported file, at today's widths, at others, and at those of a layout.json."""
+    model = [f"{TINY}:ds_cnn", "--input", "1x49x10"]
+    assert run(["check", *model, "--ram", "24KiB"]) == 0
+    assert "arena           22,668 B: head 16,000 + records 6,668" in capsys.readouterr().out
+    assert run(["check", *model, "--ram", "24KiB", "--layout", "128-64-64-64-64"]) == 1
+    narrow = tmp_path / "layout.json"
+    narrow.write_text('{"layout": [32, 32, 32, 32, 32]}')
+    capsys.readouterr()
+    assert run(["check", *model, "--layout", str(narrow), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["head"] == 8_000
+    narrow.write_text("[]")
+    assert run(["check", *model, "--layout", str(narrow)]) == 2
+    assert "allowed: a layout.json" in capsys.readouterr().err
+    assert run(["check", *model, "--layout", "1-2"]) == 2

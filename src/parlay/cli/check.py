@@ -2,29 +2,72 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import click
 
 from parlay.cli.command import command
-from parlay.cli.options import json_option, takes
+from parlay.cli.options import json_option, option, takes
 from parlay.cli.options.device import NamedBoardOptions
 from parlay.cli.options.kinds import Bytes
+from parlay.cli.options.model import factory_option, traced
 from parlay.documents import document
+from parlay.errors import InputError
+from parlay.layout import Layout, parse_layout
 
 if TYPE_CHECKING:
     from parlay.device.check import Fitting, Need
 
 __all__ = ["check"]
 
+
+@dataclass(frozen=True, kw_only=True)
+class LayoutOptions:
+    """A model in the place of a file."""
+
+    heading: ClassVar[str] = "A model, before there is a file"
+    inputs: tuple[str, ...] = option(
+        "--input", metavar="SHAPE", multiple=True, help="FILE is a model as in 'parlay trace', for such an image."
+    )
+    model_arg: tuple[str, ...] = factory_option()
+    layout: str | None = option(
+        "--layout", metavar="WIDTHS|FILE", help="Its widths, such as 16-24-32, or a layout.json; today's by default."
+    )
+
+    def need(self, spec: str) -> Need:
+        """What the exported file will need.
+
+        Raises:
+            InputError: for widths that the model cannot have, or a file without any.
+        """
+        from parlay.device.check import need_of_layout
+        from parlay.device.predict import predicted_file
+
+        graph = traced(spec, self.inputs, self.model_arg, (), quiet=True)
+        layout = graph.layout if self.layout is None else graph.check(self._widths(self.layout))
+        return need_of_layout(predicted_file(graph), layout, spec, graph.flash_bytes("int8")(layout))
+
+    def _widths(self, text: str) -> Layout:
+        if not text.endswith(".json"):
+            return parse_layout(text)
+        from parlay.device.tflite import content
+
+        try:
+            return tuple(int(width) for width in json.loads(content(Path(text)))["layout"])
+        except (ValueError, TypeError, KeyError) as error:
+            raise InputError(text, given="no widths", allowed="a layout.json of parlay retrofit --out") from error
+
+
 MOST_LIVING = 6
 """Tensors at the peak that are named; the rest is summed up."""
 
 
 @command("parlay check model.tflite --device nrf52840 --reserve-ram 64KiB")
-@click.argument("file", type=click.Path(path_type=Path))
-@takes(board=NamedBoardOptions)
+@click.argument("file")
+@takes(board=NamedBoardOptions, widths=LayoutOptions)
 @click.option("--ram", metavar="BYTES", help="RAM for the arena, such as 64KiB.")
 @click.option("--flash", metavar="BYTES", help="Flash for the file, such as 256KiB.")
 @click.option("--runtime-flash", type=Bytes(), help="Flash that the engine's code takes, such as 90KiB.")
@@ -37,8 +80,9 @@ MOST_LIVING = 6
 @click.option("--png", type=click.Path(path_type=Path), help="Draw the arena over time into this file.")
 @json_option
 def check(
-    file: Path,
+    file: str,
     board: NamedBoardOptions,
+    widths: LayoutOptions,
     ram: str | None,
     flash: str | None,
     runtime_flash: int | None,
@@ -48,13 +92,15 @@ def check(
 ) -> int:
     """Does a .tflite or .pte file fit a device: flash, arena, where its memory is highest, and what lives there.
 
-    FILE need not come from parlay. RAM is all that LiteRT for Microcontrollers allocates on a 32-bit device, its
-    records included, with the plan that the file carries or the engine makes. Exit code 1 where it does not fit.
+    FILE need not come from parlay; with --input it is a model, whose exported file is predicted. RAM is all that
+    LiteRT for Microcontrollers allocates on a 32-bit device, its records included, with the plan that the file carries
+    or the engine makes. Exit code 1 where it does not fit.
     """
     from parlay.device.check import Fitting, check_file, replan
 
     limits = board.bytes(ram, flash)
-    verdict = Fitting(need=check_file(file), ram=limits[0], flash=limits[1], runtime_flash=runtime_flash or 0)
+    need = widths.need(file) if widths.inputs else check_file(Path(file))
+    verdict = Fitting(need=need, ram=limits[0], flash=limits[1], runtime_flash=runtime_flash or 0)
     written = out is not None and replan(verdict.need, out)
     if png is not None:
         from parlay.report.arena import draw_arena

@@ -8,15 +8,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from parlay.device.planner import Buffer, live_peak
+from parlay.device.planner import Buffer, Plan, live_peak
+from parlay.device.predict import Predicted
 from parlay.device.pte import Placed, read_pte
 from parlay.device.tflite import content, parse_tflite, with_plan
 from parlay.device.tflm import HOST, MICRO, Allocation, Arena
 from parlay.documents import write_atomically
 from parlay.errors import InputError
+from parlay.layout import Layout
 
 __all__ = ["READERS", "Need", "Fitting", "check_file"]
 
+ENGINE = "LiteRT for Microcontrollers, reference kernels, 32-bit"
 MOST_LETTERS = 60
 
 
@@ -196,15 +199,9 @@ def need_of_tflite(path: Path) -> Need:
         raise InputError(name, given=str(error)) from None
     own, better = allocation.arena(plan), allocation.arena(best)
     host = Allocation(model=model, target=HOST).arena()
-    names = [_short(model.tensors[place].name) for place in model.lives]
-    names += ["scratch"] * (len(allocation.buffers) - len(names))
-    placed = tuple(
-        Placed(name=title, bytes=buffer.bytes, first=buffer.first, last=buffer.last, offset=offset)
-        for title, buffer, offset in zip(names, allocation.buffers, plan.offsets, strict=True)
-    )
     return Need(
         file=name,
-        engine="LiteRT for Microcontrollers, reference kernels, 32-bit",
+        engine=ENGINE,
         flash=model.file_bytes,
         head=own.head,
         tail=own.tail,
@@ -214,9 +211,47 @@ def need_of_tflite(path: Path) -> Need:
         live=best.bound,
         host=host.used,
         steps=tuple(operator.kind for operator in model.operators),
-        placed=placed,
+        placed=_placed(allocation, plan),
         notes=_notes(own),
         replanned=with_plan(data, allocation.offsets(best), name) if better.total < own.total else b"",
+    )
+
+
+def need_of_layout(predicted: Predicted, layout: Layout, name: str, flash: int) -> Need:
+    """What the int8 file that parlay exports will need, before there is one: with its plan, and no file to write.
+
+    Args:
+        predicted: the file to be.
+        layout: widths.
+        name: what the answer calls it.
+        flash: bytes of its weights and biases; graph and scales come on top.
+    """
+    allocation = Allocation(model=predicted.at(layout), target=MICRO)
+    best = allocation.best
+    arena = allocation.arena(best)
+    more = "flash is that of weights and biases; the file's graph and scales come on top"
+    return Need(
+        file=name,
+        engine=f"{ENGINE}, predicted",
+        flash=flash,
+        head=arena.head,
+        tail=arena.tail,
+        ram=arena.total,
+        live=best.bound,
+        host=predicted.arena(layout, HOST).used,
+        steps=tuple(operator.kind for operator in allocation.model.operators),
+        placed=_placed(allocation, best),
+        notes=(*_notes(arena), more),
+    )
+
+
+def _placed(allocation: Allocation, plan: Plan) -> tuple[Placed, ...]:
+    """Every tensor and scratch where the plan has it."""
+    names = [_short(allocation.model.tensors[place].name) for place in allocation.model.lives]
+    names += ["scratch"] * (len(allocation.buffers) - len(names))
+    return tuple(
+        Placed(name=title, bytes=buffer.bytes, first=buffer.first, last=buffer.last, offset=offset)
+        for title, buffer, offset in zip(names, allocation.buffers, plan.offsets, strict=True)
     )
 
 
