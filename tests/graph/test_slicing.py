@@ -32,9 +32,9 @@ torchvision/regnet_x_400mf torchvision/regnet_y_400mf torchvision/googlenet timm
 timm/legacy_seresnet18 timm/ecaresnet26t timm/skresnet18 timm/resnest14d timm/res2net50_26w_4s timm/tresnet_m timm/dla34
 timm/dpn48b timm/hrnet_w18_small timm/vovnet39a timm/ese_vovnet19b_dw timm/selecsls42 timm/cspresnet50 timm/darknet17
 timm/repvgg_a0 timm/mobileone_s0 timm/mobilenetv4_conv_small timm/semnasnet_075 timm/ghostnet_050 timm/rexnet_100
-timm/nf_resnet26 timm/xception41 timm/inception_v4 timm/repvit_m0_9 timm/fasternet_t0 timm/starnet_s1
+timm/xception41 timm/inception_v4 timm/repvit_m0_9 timm/fasternet_t0 timm/starnet_s1
 """.split()
-"""Networks of the zoo without norms across channels, of every make."""
+"""Networks of the zoo of every make, without norms across channels: of activations, or of weights as nf_resnet has."""
 
 FEW = ("examples/mlperf_tiny.py:resnet8", "torchvision/mobilenet_v3_small", "torchvision/shufflenet_v2_x0_5")
 
@@ -154,7 +154,7 @@ def zoo_network(name: str) -> tuple[nn.Module, Tensor]:
     shapes = {entry.name: entry for entry in importlib.import_module("benchmarks.zoo_models").entries()}
     entry = shapes[name]
     torch.manual_seed(0)
-    model = load_model(entry.spec, **entry.kwargs) if entry.kwargs else load_model(entry.spec)
+    model = load_model(entry.spec, entry.kwargs)
     shape = entry.shape or "x".join(map(str, model.default_cfg["input_size"]))
     return model, parse_inputs([shape])[0]
 
