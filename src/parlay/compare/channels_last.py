@@ -139,10 +139,19 @@ class _Tidying:
                 if self._kind(reader) == self.codes.PAD:
                     self._sink_below_pad(reader, source)
                     return True
+                if self._averages_pixels(reader):
+                    reader.inputs = np.array([source, self._constant(np.array([1, 2]), "pixels")], np.int32)
+                    return True
             if not readers and turned not in self.graph.outputs:
                 del self.graph.operators[number]
                 return True
         return False
+
+    def _averages_pixels(self, operator: Any) -> bool:
+        """Whether it is a mean over both sides of channels that come first, whose output has neither side."""
+        if self._kind(operator) != self.codes.MEAN or operator.builtinOptions.keepDims:
+            return False
+        return sorted(self._value(int(operator.inputs[1])).tolist()) == [2, 3]
 
     def _sink_below_pad(self, pad: Any, source: int) -> None:
         amounts = self._value(pad.inputs[1])[list(TO_BACK)]
