@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -12,7 +13,7 @@ from parlay.device.catalogue import OWN, device_named, devices
 from parlay.device.check import check_file
 from parlay.device.tflite import read_tflite
 from parlay.errors import InputError
-from tiny_tflite import chain, written
+from tiny_tflite import Fields, chain, packed, written
 
 ZIGZAG = (24, 4, 32, 8, 24, 24)
 """Widths of a chain that TFLM's planner wastes on."""
@@ -129,3 +130,36 @@ def test_devices_are_listed_by_a_word_and_told_in_full(capsys):
     assert run(["devices", "--csv"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[-len(tomllib.loads(OWN.read_text("utf-8"))) - 1].startswith("name,title,core,flash,ram,source")
+
+
+def program(*, delegate: bool = False) -> bytes:
+    """A .pte file: an input of 64 B, 96 B between, 32 B out, by two operators or a delegate; an arena of 160 B."""
+    places = ((64, 0), (96, 64), (32, 0))
+    tensors = [
+        Fields({0: ("b", 1), 2: ("i", [1, size]), 6: Fields({0: ("I", 1), 1: ("I", offset)})})
+        for size, offset in places
+    ]
+    values = [Fields({0: ("B", 5), 1: tensor}) for tensor in tensors]
+    calls = [Fields({0: ("i", 0), 1: ("i", pair)}) for pair in ([0, 1], [1, 2])]
+    kind = 2 if delegate else 1
+    chain = Fields({2: [Fields({0: ("B", kind), 1: call}) for call in calls]})
+    plan = {0: "forward", 2: values, 3: ("i", [0]), 4: ("i", [2]), 5: [chain], 8: ("q", [0, 160])}
+    plan[7 if delegate else 6] = [Fields({0: "Xnnpack" if delegate else "cortex_m::conv"})]
+    return packed(Fields({1: [Fields(plan)]}), b"ET12")
+
+
+def test_a_pte_file_is_told_by_its_own_plan(tmp_path, capsys):
+    """The arena, what lives when and the peak are those of ExecuTorch's plan; it fits or does not."""
+    path = str(written(tmp_path, program(), "net.pte"))
+    need = check_file(Path(path))
+    assert (need.ram, need.live, need.over_time) == (160, 160, (64, 160, 128))
+    assert need.step_name(need.peak_step) == "cortex_m::conv (operator 1 of 2)"
+    assert [run(["check", path, "--ram", most]) for most in ("160", "159")] == [0, 1]
+    assert "160 of 159 B" in capsys.readouterr().out
+
+
+def test_what_a_delegate_allocates_is_not_known(tmp_path, capsys):
+    """A program that hands its parts to a delegate has no RAM to judge, which the verdict says."""
+    path = str(written(tmp_path, program(delegate=True), "net.pte"))
+    assert run(["check", path, "--ram", "1MiB"]) == 1
+    assert "RAM that is not known: the engine allocates out of sight" in capsys.readouterr().out

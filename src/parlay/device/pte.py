@@ -116,6 +116,8 @@ def _program(data: bytes, name: str) -> Program:
         if tensor.number(8, "b") == DYNAMIC_UNBOUND:
             raise InputError(name, given="a tensor without bounds", allowed="sizes that are known or bounded")
         shape = tuple(int(size) for size in tensor.vector(2, "<i4"))
+        if 0 in shape:  # scratch of a kernel that needs none
+            continue
         offset = where.number(1, "I") + (where.number(2, "I") << 32)
         placed.append(
             Placed(
