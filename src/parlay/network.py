@@ -18,10 +18,13 @@ from parlay.resources import PeakResource, Resource
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["ELEMENT_BYTES", "ConvolutionShape", "Network", "element_bytes"]
+__all__ = ["AMOUNTS", "ELEMENT_BYTES", "ConvolutionShape", "Network", "element_bytes"]
 
 ELEMENT_BYTES = {"int8": 1, "float16": 2, "bfloat16": 2, "float32": 4}
 """Bytes that a weight or an element of an activation takes."""
+
+AMOUNTS = {"macs": "macs", "peak-memory": "peak_activation_bytes", "params": "params", "flash": "flash_bytes"}
+"""What options call an amount -> its key in every JSON document."""
 
 INT8_BIAS_BYTES = 4
 """Bytes of a bias beside int8 weights: engines add it to sums of 32 bits."""
@@ -120,8 +123,22 @@ class Network(ABC):
         return weights.times(size) + biases.times(INT8_BIAS_BYTES if dtype == "int8" else size)
 
     @final
+    def resources(self, dtype: str = "int8") -> dict[str, Resource | PeakResource]:
+        """What any layout costs, under the keys of every JSON document.
+
+        Raises:
+            InputError: for an unknown dtype.
+        """
+        return {
+            "params": self.params,
+            "macs": self.macs,
+            "peak_activation_bytes": self.peak_activation_bytes(dtype),
+            "flash_bytes": self.flash_bytes(dtype),
+        }
+
+    @final
     def amounts(self, layout: Layout, dtype: str = "int8") -> dict[str, int]:
-        """What a layout costs, under the keys of every JSON document.
+        """What a layout costs, under the same keys.
 
         Raises:
             InputError: for another number of widths, or an unknown dtype.
@@ -130,12 +147,7 @@ class Network(ABC):
         >>> plain(depth=4).amounts((35, 36, 37, 43))
         {'params': 39334, 'macs': 4867486, 'peak_activation_bytes': 38912, 'flash_bytes': 39666}
         """
-        return {
-            "params": self.params(layout),
-            "macs": self.macs(layout),
-            "peak_activation_bytes": self.peak_activation_bytes(dtype)(layout),
-            "flash_bytes": self.flash_bytes(dtype)(layout),
-        }
+        return {key: resource(layout) for key, resource in self.resources(dtype).items()}
 
 
 def element_bytes(dtype: str) -> int:

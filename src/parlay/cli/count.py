@@ -31,4 +31,4 @@ def count(network: FamilyOptions, size: ProblemOptions, tables: MemoryOptions, a
     if as_json:
         click.echo(document({"count": number, **question_facts(family, problem)}))
     else:
-        click.echo(f"{number:,} layouts: {question_words(family, problem)}")
+        click.echo(f"{number:,} layouts: {question_words(family.title, problem)}")

@@ -36,10 +36,10 @@ def question_facts(family: Family, problem: Problem) -> dict[str, Any]:
     }
 
 
-def question_words(family: Family, problem: Problem) -> str:
-    """The question in a line; it has no score, of which counting knows nothing."""
+def question_words(title: str, problem: Problem) -> str:
+    """The question about a network in a line; it has no score, of which counting knows nothing."""
     limits = ", ".join(str(constraint) for constraint in problem.constraints)
-    return f"{family.title}, {limits}, order {problem.space.order}"
+    return f"{title}, {limits}, order {problem.space.order}"
 
 
 def result_facts(result: Result) -> dict[str, Any]:

@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from parlay.calibrated import CalibratedScore
 from parlay.cli.command import command
-from parlay.cli.facts import question_words
 from parlay.cli.options import csv_option, json_option, takes
-from parlay.cli.options.kinds import Choice, Count
-from parlay.cli.options.problem import FamilyOptions, LimitOptions, ProblemOptions
+from parlay.cli.options.front import AGAINST, FrontOptions
+from parlay.cli.options.kinds import Choice
 from parlay.cli.progress import solving
 from parlay.documents import csv_lines, document
 
@@ -22,15 +20,17 @@ if TYPE_CHECKING:
 
 __all__ = ["pareto"]
 
-AGAINST = ("macs", "peak-memory", "params", "weights")
-
 
 @command("parlay pareto --depth 4 --kernels 4288 --against macs --levels 4")
-@takes(network=FamilyOptions, size=ProblemOptions, limits=LimitOptions)
+@takes(asked=FrontOptions)
 @click.option("--against", type=Choice(AGAINST), default="macs", show_default=True, help="What is levelled.")
 @click.option("--levels", type=int, default=8, show_default=True, help="How many levels, in equal ratios.")
 @click.option(
-    "--level", "given", type=Count(), multiple=True, help="A level of its own choice, such as 1.5M; repeatable."
+    "--level",
+    "given",
+    metavar="N|BYTES|RATIOx",
+    multiple=True,
+    help="A level of its own choice, such as 1.5M or 64KiB, or 0.5x of a model's own; repeatable.",
 )
 @click.option("--time-limit", type=float, default=20.0, show_default=True, help="Seconds a level.")
 @click.option(
@@ -39,12 +39,10 @@ AGAINST = ("macs", "peak-memory", "params", "weights")
 @json_option
 @csv_option
 def pareto(
-    network: FamilyOptions,
-    size: ProblemOptions,
-    limits: LimitOptions,
+    asked: FrontOptions,
     against: str,
     levels: int,
-    given: tuple[int, ...],
+    given: tuple[str, ...],
     time_limit: float,
     folder: Path | None,
     as_json: bool,
@@ -52,20 +50,14 @@ def pareto(
 ) -> None:
     """The best score at every level of one resource.
 
-    All else is kept. With --out every level is kept as it is solved; after Ctrl-C the same command goes on where it
-    stopped.
+    All else is kept. Of a model, every level is what 'parlay retrofit' answers under that limit, with its defaults and
+    its score, step-energy. With --out every level is kept as it is solved; after Ctrl-C the same command goes on where
+    it stopped.
     """
     from parlay.report.front import conduct_pareto, pareto_table
 
-    family = network.make()
-    problem = size.make(family, limits)
-    resource = family.peak_activation_bytes(limits.dtype) if against == "peak-memory" else getattr(family, against)
-    title = f"{question_words(family, problem)}, score {problem.score.name}"
-    asked = {**vars(network), **vars(size), **vars(limits), "against": against}
-    plain = {key: list(value) if isinstance(value, tuple) else value for key, value in asked.items()}
-    if isinstance(problem.score, CalibratedScore):  # a file's name is no question, its weights are
-        plain |= {"score": problem.score.name, "score_sha256": problem.score.digest}
-    question = {"title": title, **{key: plain[key] for key in sorted(plain) if plain[key] is not None}}
+    front = asked.make(against, quiet=as_json or as_csv)
+    problem, resource, question = front.problem, front.resource, front.question
 
     def watch(point: ParetoPoint) -> None:
         if not (as_json or as_csv) and sys.stderr.isatty():
@@ -77,13 +69,14 @@ def pareto(
             problem,
             resource,
             question,
-            levels=list(given) if given else levels,
+            levels=[front.level(text) for text in given] or levels,
             time_limit=time_limit,
             watch=watch,
             progress=report,
         )
     if as_json:
-        click.echo(document({**question, "unit": resource.name, "points": [point.to_json() for point in points]}))
+        facts = {**question, "worth": problem.score.worth(problem.space), "unit": resource.name}
+        click.echo(document({**facts, "points": [point.to_json() for point in points]}))
         return
     if as_csv:
         for line in csv_lines(point.to_json() for point in points):
@@ -91,6 +84,6 @@ def pareto(
         return
     from parlay.cli.terminal import wide_console
 
-    click.echo(title)
+    click.echo(front.title)
     wide_console(120).print(pareto_table(points, resource.name))
     click.echo(problem.score.worth(problem.space))

@@ -74,7 +74,7 @@ def solve(
         if not result.solutions:
             click.echo(result.summary(), err=True)
     else:
-        click.echo(f"{question_words(family, problem)}, score {problem.score.name}")
+        click.echo(f"{question_words(family.title, problem)}, score {problem.score.name}")
         _print_solutions(facts["solutions"], problem.score)
         click.echo(result.summary())
         if clash is not None:

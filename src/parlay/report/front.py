@@ -15,6 +15,7 @@ from parlay.problem import Problem, Status
 from parlay.report.figure import BLUE, GREY, clear_axes, figure_of, new_figure, save_figure
 from parlay.resources import PeakResource, Resource
 from parlay.solver import ParetoPoint, Progress, pareto, pareto_levels
+from parlay.solver.pareto import LEVEL_SECONDS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,7 +42,7 @@ def conduct_pareto(
         resource: what is levelled.
         question: what the folder must agree with to be resumed, by JSON key.
         levels: amounts, or how many to choose.
-        time_limit: seconds a level.
+        time_limit: seconds a level, and for finding out which levels there are.
         watch: called with every point.
         progress: as in ``solve``.
 
@@ -54,7 +55,12 @@ def conduct_pareto(
     known = points_of(kept)
     chosen: list[int] = kept.get("chosen", [])
     if not chosen:
-        chosen = pareto_levels(problem, resource, levels) if isinstance(levels, int) else sorted(set(levels))
+        seconds = LEVEL_SECONDS if time_limit is None else min(LEVEL_SECONDS, time_limit)
+        chosen = (
+            pareto_levels(problem, resource, levels, seconds=seconds)
+            if isinstance(levels, int)
+            else sorted(set(levels))
+        )
     points: list[ParetoPoint] = []
 
     def keep() -> None:

@@ -4,7 +4,7 @@ from parlay.amounts import parse_bytes, parse_limit, parse_range
 from parlay.retrofit.files import Written, load, write_files
 from parlay.retrofit.latency import Latency, compare_latency
 from parlay.retrofit.limits import Limits
-from parlay.retrofit.solve_retrofit import Retrofit, retrofit, retrofit_or_conflict
+from parlay.retrofit.solve_retrofit import Retrofit, retrofit, retrofit_or_conflict, retrofit_problem
 
 __all__ = [
     "Latency",
@@ -18,5 +18,6 @@ __all__ = [
     "parse_range",
     "retrofit",
     "retrofit_or_conflict",
+    "retrofit_problem",
     "write_files",
 ]

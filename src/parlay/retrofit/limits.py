@@ -14,7 +14,7 @@ from parlay.device.predict import ARENA, predicted_file
 from parlay.device.tflm import MICRO
 from parlay.errors import InputError, unknown
 from parlay.graph import WidthGraph
-from parlay.network import element_bytes
+from parlay.network import AMOUNTS, element_bytes
 from parlay.problem import Constraint
 from parlay.resources import PeakResource, Resource
 from parlay.solver.remedies import limit_words
@@ -24,6 +24,16 @@ __all__ = ["Limits"]
 NO_LIMIT = "none"
 LIFTED = ("max_params", "max_macs", "max_peak_memory", "flash", "ram")
 """Limits that can be lifted."""
+LEVELLED = {
+    "macs": ("max_macs",),
+    "peak-memory": ("max_peak_memory",),
+    "params": ("max_params",),
+    "flash": ("max_params", "max_macs"),
+    "ram": ("max_peak_memory", "max_macs"),
+}
+"""Amount that a front levels -> the defaults that a limit on it takes the place of, or lifts."""
+SIZES = ("params", "max_params", "params_range")
+"""Of which one can be given."""
 MOST_RATIO = 100
 """A float above this was hardly meant as a ratio of today's amount: 1e6 parameters are written 10**6."""
 SOME = 10**9
@@ -56,6 +66,8 @@ class Limits:
         dtype: type of weights and activations: int8, float16, bfloat16, float32.
         engine: what ``ram`` counts: ``live``, the activations that live at once, or ``tflm``, the whole arena of LiteRT
             for Microcontrollers on a 32-bit device, for the int8 file that parlay exports, with its plan.
+        levelled: the amount that a front has levels of: macs, peak-memory, params, flash or ram. Every level is a limit
+            on it, so the defaults that such a limit takes the place of are lifted.
 
     Raises:
         InputError: for what is no amount, an unknown dtype, or several limits on the same.
@@ -70,6 +82,7 @@ class Limits:
     ram: str | int | None = None
     dtype: str = "int8"
     engine: str = "live"
+    levelled: str | None = None
 
     def __post_init__(self) -> None:
         for name, reads in READS.items():
@@ -87,9 +100,15 @@ class Limits:
             raise unknown("engine", self.engine, ENGINES)
         if self.engine == "tflm" and self.dtype != "int8":
             raise InputError("engine", given=f"tflm with dtype {self.dtype}", allowed="dtype int8")
-        given = [n.replace("_", "-") for n in ("params", "max_params", "params_range") if getattr(self, n) is not None]
+        given = [n for n in SIZES if getattr(self, n) is not None]
         if len(given) > 1:
-            raise InputError("size", given=" and ".join(given), allowed="one of params, max-params, params-range")
+            written = " and ".join(name.replace("_", "-") for name in given)
+            raise InputError("size", given=written, allowed="one of params, max-params, params-range")
+        if self.levelled is not None and self.levelled not in LEVELLED:
+            raise unknown("levelled", self.levelled, LEVELLED)
+        for name in LEVELLED.get(self.levelled or "", ()):
+            if getattr(self, name) is None and not (name in SIZES and given):
+                object.__setattr__(self, name, NO_LIMIT)
 
     def of_one_size(self) -> Limits:
         """The same limits on layouts of one size: exactly today's parameters where no size is given, and no other.
@@ -97,7 +116,7 @@ class Limits:
         >>> Limits(max_macs="1.2x").of_one_size() == Limits(params="same", max_macs="1.2x", max_peak_memory="none")
         True
         """
-        has_size = any(getattr(self, name) is not None for name in ("params", "max_params", "params_range", "flash"))
+        has_size = any(getattr(self, name) is not None for name in (*SIZES, "flash"))
         return replace(
             self,
             params=self.params if has_size else "same",
@@ -123,11 +142,21 @@ class Limits:
         ]
         if self.flash is not None:
             found.append(Constraint.at_most(graph.flash_bytes(self.dtype), parse_bytes(self._text("flash"), "flash")))
-        if not found:
+        if not found and self.levelled is None:
             raise InputError(
                 "limits", given="none", allowed="at least one limit", remedy="give --max-params, --flash or another"
             )
         return tuple(found)
+
+    def level(self, graph: WidthGraph) -> Resource | PeakResource:
+        """What a front has levels of.
+
+        Raises:
+            InputError: where nothing is levelled, or the engine's memory of this model is not known.
+        """
+        if self.levelled is None:
+            raise InputError("levelled", given="none", allowed=", ".join(LEVELLED))
+        return self._memory(graph) if self.levelled == "ram" else graph.resources(self.dtype)[AMOUNTS[self.levelled]]
 
     def words(self, old: Constraint, new: Constraint) -> str:
         """The options that state a milder constraint in the place of one of ``constraints``."""
@@ -163,11 +192,16 @@ class Limits:
             found.append(Constraint.at_most(peak, _bytes_or_ratio(text, "max-peak-memory", today=peak(graph.layout))))
         if self.ram is None:
             return found
-        most = parse_bytes(self._text("ram"), "ram")
+        found.append(Constraint.at_most(self._memory(graph), parse_bytes(self._text("ram"), "ram")))
         if self.engine == "tflm":
-            return [*found, Constraint.at_most(predicted_file(graph).bound(graph.layout, MICRO), most)]
-        found.append(Constraint.at_most(peak, most))
+            return found
         return sorted(found, key=lambda constraint: constraint.maximum or 0)[:1]  # the tighter one says it all
+
+    def _memory(self, graph: WidthGraph) -> PeakResource:
+        """What the engine takes of RAM."""
+        if self.engine == "tflm":
+            return predicted_file(graph).bound(graph.layout, MICRO)
+        return graph.peak_activation_bytes(self.dtype)
 
     def _at_most(
         self, name: str, graph: WidthGraph, resource: Resource | PeakResource, *, default: str

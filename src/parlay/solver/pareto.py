@@ -74,7 +74,11 @@ def pareto_levels(
     if type(count) is not int or not 2 <= count <= LARGEST_COUNT:
         raise InputError("levels", given=count, allowed=f"an integer from 2 to {LARGEST_COUNT}")
     result = solve(problem, time_limit=seconds)
-    lowest = reachable(problem, resource, seconds=seconds, accuracy=1e-3).lowest
+    least = tuple(group.first for group in problem.space.groups)
+    if problem.violations(least):
+        lowest = reachable(problem, resource, seconds=seconds, accuracy=1e-3).lowest
+    else:  # as coefficients are not negative, no layout has less
+        lowest = resource(least)
     if not result.solutions or lowest is None:
         raise InputError("levels", given=result.status.value, allowed="a question that has a layout")
     highest = resource(result.best.layout)

@@ -7,28 +7,36 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from parlay.cli.options import argument, option, record
+from parlay.cli.options import argument, given, is_given, option, record
 from parlay.cli.options.device import BoardOptions, NamedBoardOptions
 from parlay.cli.options.kinds import Choice
+from parlay.cli.options.problem import ProblemOptions
 from parlay.device import ENGINES
+from parlay.errors import InputError
 from parlay.layout import Order
 from parlay.network import ELEMENT_BYTES
 
 if TYPE_CHECKING:
     from parlay.graph import WidthGraph
+    from parlay.problem import Problem
     from parlay.retrofit import Limits
     from parlay.retrofit.files import Origin
 
 __all__ = [
     "DeviceOptions",
     "FenceOptions",
+    "ModelLimitOptions",
     "ModelOptions",
     "NamedDeviceOptions",
     "RatioOptions",
     "factory_option",
     "pin_option",
+    "refuse_family_sizes",
     "traced",
 ]
+
+OF_A_FAMILY = ("--kernels", "--weights", "--max-kernels", "--max-weights", "--min-width", "--max-width")
+"""What states the size of a family's networks, and bounds all widths by one number."""
 
 
 def factory_option() -> Any:
@@ -133,13 +141,13 @@ class DeviceOptions:
         "--dtype", type=Choice(ELEMENT_BYTES), default="int8", show_default=True, help="Type on the device."
     )
 
-    def make(self) -> Limits:
-        """The limits, their amounts checked where that needs no model."""
+    def make(self, *, levelled: str | None = None) -> Limits:
+        """The limits, their amounts checked where that needs no model; a front's where an amount is levelled."""
         from parlay.retrofit import Limits
 
         written = {name: value for name, value in vars(self).items() if name != "board"}
         ram, flash = self.board.limits(self.ram, self.flash)
-        return Limits(**{**written, "ram": ram, "flash": flash})
+        return Limits(**{**written, "ram": ram, "flash": flash}, levelled=levelled)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,6 +183,47 @@ class FenceOptions(RatioOptions):
         help="Largest ratio between groups that follow each other in the list, such as 2.",
     )
     order: str = option("--order", type=Choice(Order), default="free", show_default=True, help="How they compare.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelLimitOptions:
+    """Retrofit's limits and fences, for commands that take a family as well."""
+
+    heading: ClassVar[str] = "Widths"
+    device: DeviceOptions = field(metadata=record(DeviceOptions))
+    ratios: RatioOptions = field(metadata=record(RatioOptions))
+    pin: tuple[str, ...] = pin_option()
+
+    def problem(self, graph: WidthGraph, size: ProblemOptions, limits: Limits) -> Problem:
+        """The question that layouts of the model answer.
+
+        Raises:
+            InputError: for limits or fences that cannot be.
+        """
+        from parlay.energy import RECOMMENDED
+        from parlay.retrofit import retrofit_problem
+
+        return retrofit_problem(
+            graph,
+            limits,
+            multiple_of=size.multiple_of,
+            order=size.order if is_given("order") else Order.FREE,
+            max_step=size.max_step,
+            score=size.score or RECOMMENDED,
+            pin=self.pin,
+            **vars(self.ratios),
+        )
+
+
+def refuse_family_sizes() -> None:
+    """Refuse sizes and widths that only a family has, where there is a model.
+
+    Raises:
+        InputError: for the first that the command line names.
+    """
+    for name in given(ProblemOptions):
+        if name in OF_A_FAMILY:
+            raise InputError(name, given="with --model", allowed="a family's; of a model, --params and --max-ratio")
 
 
 def traced(

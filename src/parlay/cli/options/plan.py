@@ -12,18 +12,16 @@ import click
 
 from parlay.cli.options import given, is_given, option, record
 from parlay.cli.options.kinds import OpenChoice
-from parlay.cli.options.model import DeviceOptions, RatioOptions, pin_option
+from parlay.cli.options.model import ModelLimitOptions, refuse_family_sizes
 from parlay.cli.options.problem import ProblemOptions
 from parlay.cli.options.training import DataOptions, NetworkOptions, RecipeOptions, SeedOptions
 from parlay.errors import InputError
 from parlay.families import Family
-from parlay.layout import Order
 from parlay.problem import Problem
 from parlay.study.schema import has_study
 
 if TYPE_CHECKING:
     from parlay.data import Dataset
-    from parlay.graph import WidthGraph
     from parlay.study import DataSource, Planned, Trial
     from parlay.study.trial_network import TrialNetwork
 
@@ -31,40 +29,6 @@ __all__ = ["Asked", "PlanOptions"]
 
 OPTIONS = {"steps": "steps", "validation": "val", "precision": "precision", "network": "model"}
 """What trials differ in -> the parameter that decides it; everything else is a number of the recipe."""
-
-
-OF_A_FAMILY = ("--kernels", "--weights", "--max-kernels", "--max-weights", "--min-width", "--max-width")
-"""What states the size of a family's networks, and bounds all widths by one number."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class StudyLimitOptions:
-    """What a model's layouts have in common: retrofit's limits and fences, on layouts of one size."""
-
-    heading: ClassVar[str] = "Widths"
-    device: DeviceOptions = field(metadata=record(DeviceOptions))
-    ratios: RatioOptions = field(metadata=record(RatioOptions))
-    pin: tuple[str, ...] = pin_option()
-
-    def problem(self, graph: WidthGraph, size: ProblemOptions) -> Problem:
-        """The question that layouts of the model answer; no amount but the size is limited unless that is asked for.
-
-        Raises:
-            InputError: for limits or fences that cannot be.
-        """
-        from parlay.energy import RECOMMENDED
-        from parlay.retrofit.solve_retrofit import retrofit_problem
-
-        return retrofit_problem(
-            graph,
-            self.device.make().of_one_size(),
-            multiple_of=size.multiple_of,
-            order=size.order if is_given("order") else Order.FREE,
-            max_step=size.max_step,
-            score=size.score or RECOMMENDED,
-            pin=self.pin,
-            **vars(self.ratios),
-        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +69,7 @@ class PlanOptions:
     network: NetworkOptions = field(metadata=record(NetworkOptions))
     recipe: RecipeOptions = field(metadata=record(RecipeOptions))
     size: ProblemOptions = field(metadata=record(ProblemOptions))
-    limits: StudyLimitOptions = field(metadata=record(StudyLimitOptions))
+    limits: ModelLimitOptions = field(metadata=record(ModelLimitOptions))
 
     def is_planning(self) -> bool:
         """Whether the command line plans new trials; seeds alone are added to what a study holds (``adds_seeds``).
@@ -172,23 +136,19 @@ class PlanOptions:
 
     def _problem(self, network: TrialNetwork) -> Problem | None:
         """The size, the limits and the fences; None where layouts are named and nothing is said of a size."""
-        asked = given(StudyLimitOptions)
+        asked = given(ModelLimitOptions)
         if isinstance(network, Family):
             if asked:
                 raise InputError(
                     asked[0], given="without --model", allowed="with a model; --kernels 4288 with a family"
                 )
             return self.size.make(network) if self.size.has_size else None
-        barred = [name for name in given(ProblemOptions) if name in OF_A_FAMILY]
-        if barred:
-            raise InputError(
-                barred[0], given="with --model", allowed="a family's; of a model, --params and --max-ratio"
-            )
+        refuse_family_sizes()
         from parlay.study.selection import names_layouts
 
         if not asked and all(names_layouts(choice) for choice in self.layouts):
             return None
-        return self.limits.problem(network.graph(), self.size)
+        return self.limits.problem(network.graph(), self.size, self.limits.device.make().of_one_size())
 
     def _refuse_another_protocol(self, folder: Path, trial: Trial) -> None:
         """Ask, or refuse where nobody can be asked, before trials are planned that a forgotten option made different.

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from parlay.solver import Wider
 
-__all__ = ["FamilyOptions", "LimitOptions", "MemoryOptions", "ProblemOptions", "dtype_option"]
+__all__ = ["FamilyOptions", "LeastOptions", "LimitOptions", "MemoryOptions", "ProblemOptions", "dtype_option"]
 
 RESNET_DEPTH = 32
 """Depth of a resnet without --depth: Table 3's."""
@@ -76,22 +76,28 @@ class FamilyOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LimitOptions:
-    """What a device limits besides the size."""
+class LeastOptions:
+    """What a network has at least."""
 
     heading: ClassVar[str] = "Further limits"
-    params: int | None = option("--params", type=Count(), help="Exactly this many parameters.")
-    max_params: int | None = option("--max-params", type=Count(), help="At most this many parameters.")
-    max_macs: int | None = option("--max-macs", type=Count(), help="At most this many multiply-adds for one image.")
-    max_peak_memory: int | None = option(
-        "--max-peak-memory", type=Bytes(), help="Most activation memory live at once, such as 64KiB."
-    )
     min_kernels: int | None = option(
         "--min-kernels", type=Count(), help="At least this many kernels; with --max-kernels a range."
     )
     min_weights: int | None = option("--min-weights", type=Count(), help="At least this many convolution weights.")
     min_params: int | None = option("--min-params", type=Count(), help="At least this many parameters.")
     min_macs: int | None = option("--min-macs", type=Count(), help="At least this many multiply-adds.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LimitOptions(LeastOptions):
+    """What a device limits besides the size."""
+
+    params: int | None = option("--params", type=Count(), help="Exactly this many parameters.")
+    max_params: int | None = option("--max-params", type=Count(), help="At most this many parameters.")
+    max_macs: int | None = option("--max-macs", type=Count(), help="At most this many multiply-adds for one image.")
+    max_peak_memory: int | None = option(
+        "--max-peak-memory", type=Bytes(), help="Most activation memory live at once, such as 64KiB."
+    )
     dtype: str = option(
         "--dtype", type=Choice(ELEMENT_BYTES), default="int8", show_default=True, help="Type of activations."
     )
