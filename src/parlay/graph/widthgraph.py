@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -93,16 +91,6 @@ class WidthGraph(Network):
         inputs = self.example.sized(1)
         shape = tuple(inputs[0].shape) if len(inputs) == 1 and isinstance(inputs[0], Tensor) else ()
         return (shape[1], shape[2], shape[3]) if len(shape) == 4 and inputs[0].is_floating_point() else None
-
-    @cached_property
-    def structure(self) -> str:
-        """SHA-256 of the groups and of the polynomials of parameters and multiply-adds: which network it is."""
-        parts = [[group.name, group.multiple_of] for group in self.space.groups]
-        polynomials = [
-            [p.constant, list(p.linear), [list(term) for term in p.quadratic], p.divisor]
-            for p in (self.params, self.macs)
-        ]
-        return hashlib.sha256(json.dumps([parts, polynomials]).encode()).hexdigest()
 
     def check(self, layout: Sequence[int]) -> Layout:
         """The layout as a tuple, if the model can be built at it.

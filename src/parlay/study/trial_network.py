@@ -93,7 +93,7 @@ class ModelNetwork(Network):
             ) from None
         from parlay.graph.specs import placed
 
-        graph = _graph(spec, text, in_channels, image, classes)
+        graph, structure = _graph(spec, text, in_channels, image, classes)
         folder, name = file_and_factory(placed(spec))
         return cls(
             spec=name,
@@ -104,7 +104,7 @@ class ModelNetwork(Network):
             group_names=tuple(group.name for group in graph.space.groups),
             multiples=tuple(group.multiple_of for group in graph.space.groups),
             today=graph.layout,
-            structure=graph.structure,
+            structure=structure,
             folder=folder,
             code=_code(spec),
         )
@@ -185,8 +185,8 @@ class ModelNetwork(Network):
                 f"model {self.spec} is not in {self.folder} any more; name it where it is,"
                 f" --model FOLDER/{self.spec} with any of its layouts, and every trial of the study finds it there"
             )
-        graph = _graph(self.place, self.kwargs, self.in_channels, self.image, self.classes)
-        if graph.structure != self.structure:
+        graph, structure = _graph(self.place, self.kwargs, self.in_channels, self.image, self.classes)
+        if structure != self.structure:
             raise StudyError(
                 f"model {self.spec} is no longer the one that was planned: its groups or its polynomials differ;"
                 " restore it, or plan it anew"
@@ -312,7 +312,7 @@ def _code(spec: str) -> str:
 
 
 @lru_cache(maxsize=8)
-def _graph(spec: str, kwargs: str, channels: int, image: int, classes: int) -> WidthGraph:
+def _graph(spec: str, kwargs: str, channels: int, image: int, classes: int) -> tuple[WidthGraph, str]:
     """Load and trace; also the digest that ``ModelNetwork.structure`` keeps.
 
     From a fixed seed, since what no module can reset is drawn like the loaded weights.
@@ -324,4 +324,14 @@ def _graph(spec: str, kwargs: str, channels: int, image: int, classes: int) -> W
     if "num_classes" not in values and takes(spec, "num_classes"):
         values["num_classes"] = classes
     inputs = parse_inputs([f"{channels}x{image}x{image}"])
-    return trace(load_classifier(spec, values, inputs, classes), inputs)
+    graph = trace(load_classifier(spec, values, inputs, classes), inputs)
+    return graph, _structure(graph)
+
+
+def _structure(graph: WidthGraph) -> str:
+    parts = [[group.name, group.multiple_of] for group in graph.space.groups]
+    polynomials = [
+        [p.constant, list(p.linear), [list(term) for term in p.quadratic], p.divisor]
+        for p in (graph.params, graph.macs)
+    ]
+    return hashlib.sha256(json.dumps([parts, polynomials]).encode()).hexdigest()

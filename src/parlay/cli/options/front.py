@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from parlay.amounts import parse_bytes, parse_count, parse_limit
@@ -28,7 +29,7 @@ from parlay.resources import PeakResource, Resource
 if TYPE_CHECKING:
     from parlay.graph import WidthGraph
 
-__all__ = ["AGAINST", "Front", "FrontOptions"]
+__all__ = ["AGAINST", "FrontQuestion", "FrontOptions"]
 
 OF_A_FAMILY = (*AMOUNTS, "weights")
 OF_A_MODEL = (*AMOUNTS, "ram")
@@ -40,7 +41,7 @@ OF_BOTH = ("--params", "--max-params", "--max-macs", "--max-peak-memory", "--dty
 
 
 @dataclass(frozen=True, kw_only=True)
-class Front:
+class FrontQuestion:
     """What the command line asks for.
 
     Attributes:
@@ -93,7 +94,7 @@ class FrontOptions:
     least: LeastOptions = field(metadata=record(LeastOptions))
     limits: FrontLimitOptions = field(metadata=record(FrontLimitOptions))
 
-    def make(self, against: str, *, quiet: bool) -> Front:
+    def make(self, against: str, *, quiet: bool) -> FrontQuestion:
         """The question.
 
         Raises:
@@ -105,7 +106,7 @@ class FrontOptions:
             raise InputError("against", given=against, allowed=f"of {which}, {', '.join(allowed)}")
         return self._of_family(against) if self.model is None else self._of_model(self.model, against, quiet=quiet)
 
-    def _of_family(self, against: str) -> Front:
+    def _of_family(self, against: str) -> FrontQuestion:
         named = [name for name, values in (("--input", self.inputs), ("--model-arg", self.model_arg)) if values]
         named += [name for name in given(FrontLimitOptions) if name not in OF_BOTH]
         if named:
@@ -126,7 +127,7 @@ class FrontOptions:
         asked = {**vars(network), **vars(self.size), **vars(limits)}
         return _front(family.title, problem, resource, asked, against)
 
-    def _of_model(self, spec: str, against: str, *, quiet: bool) -> Front:
+    def _of_model(self, spec: str, against: str, *, quiet: bool) -> FrontQuestion:
         refuse_family_sizes()
         for name in given(LeastOptions):
             raise InputError(name, given="with --model", allowed="a family's; of a model, --params-range")
@@ -136,6 +137,7 @@ class FrontOptions:
         limits = self.limits.device.make(levelled=against)  # whatever is no amount is met before a model is loaded
         name, graph = self._traced(spec, quiet=quiet)
         problem = self.limits.problem(graph, self.size, limits)
+        resource = limits.level(graph)
         asked = {
             **{key: value for key, value in vars(limits).items() if key != "levelled"},
             **vars(self.limits.ratios),
@@ -144,9 +146,10 @@ class FrontOptions:
             "score": problem.score.name,
             "pin": self.limits.pin,
             "spec": name,
-            "structure": graph.structure,
+            # a model of the same name and amounts may have other steps, which score otherwise
+            "problem_sha256": sha256(repr((problem.space, problem.constraints, resource)).encode()).hexdigest(),
         }
-        return replace(_front(name, problem, limits.level(graph), asked, against), today=graph.layout)
+        return replace(_front(name, problem, resource, asked, against), today=graph.layout)
 
     def _traced(self, spec: str, *, quiet: bool) -> tuple[str, WidthGraph]:
         """The model's name without a folder, and its graph."""
@@ -166,14 +169,14 @@ class FrontOptions:
 
 def _front(
     title: str, problem: Problem, resource: Resource | PeakResource, asked: dict[str, Any], against: str
-) -> Front:
+) -> FrontQuestion:
     title = f"{question_words(title, problem)}, score {problem.score.name}"
     plain = {key: list(value) if isinstance(value, tuple) else value for key, value in asked.items()}
     if isinstance(problem.score, CalibratedScore):  # a file's name is no question, its weights are
         plain |= {"score": problem.score.name, "score_sha256": problem.score.digest}
     plain["against"] = against
     question = {"title": title, **{key: plain[key] for key in sorted(plain) if plain[key] is not None}}
-    return Front(title=title, problem=problem, resource=resource, question=question)
+    return FrontQuestion(title=title, problem=problem, resource=resource, question=question)
 
 
 def _read(reads: Callable[[str, str], int], text: str | None, what: str) -> int | None:
