@@ -191,9 +191,9 @@ class Connection:
 
 @dataclass(frozen=True, kw_only=True)
 class ActivationStep:
-    """What lies between one nonlinearity and the next: from activations to the layer whose output meets the next one.
+    """From activations to the next layer whose kernels cover several pixels or whose output meets a nonlinearity.
 
-    Where linear layers stand in between (linear bottlenecks, residual streams without activations), the widths that
+    Where linear layers of one pixel stand in between (linear bottlenecks, residual streams without activations), the widths that
     they write carry the step.
 
     Attributes:

@@ -134,7 +134,7 @@ def test_the_table_has_every_method_best_first() -> None:
     assert head == "| method | gain | beside energy-layer without training | runs a bin |"
     assert {row.split(" | ")[0].strip("| ") for row in rows} == {
         "energy-layer alone",
-        "path-energy alone",
+        "step-energy alone",
         "the loop (Thompson picks over the calibrated score)",
         "the score's top n trained, best run taken",
         "random search",

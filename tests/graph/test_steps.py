@@ -246,7 +246,7 @@ class ConvNeXt(Network):
 
 
 def test_convnext_blocks():
-    """One activation a block: depthwise layers and norms are passed, the stream and its lowering carry the step."""
+    """A depthwise layer ends a step without an activation, its kernels see several pixels; layers of one pixel carry."""
     model = ConvNeXt(
         stem=conv(3, 4),
         dw1=conv(4, 4, kernel=7, groups=4),
@@ -260,8 +260,34 @@ def test_convnext_blocks():
     )
     model.scale = nn.Parameter(torch.full((4, 1, 1), 1e-6))
     assert steps_of(model) == {
-        (3, ("stem",), "wide1"): HALF,
-        ("wide1", ("stem", "lower"), "wide2"): HALF,
+        (3, (), "stem"): HALF,  # stem and depthwise layer, one layer with the latter's kernels
+        ("stem", (), "wide1"): HALF,
+        ("wide1", ("stem",), "lower"): HALF,
+        ("lower", (), "wide2"): HALF,
+    }
+
+
+def test_linear_layers_of_several_pixels_end_a_step():
+    """A patchified stem and a lowering of 2 x 2 make symbols, so that nothing carries where all else is depthwise."""
+    model = ConvNeXt(
+        stem=nn.Conv2d(3, 4, 2, 2),
+        dw1=conv(4, 4, kernel=7, groups=4),
+        wide1=conv(4, 16),
+        back1=conv(16, 4),
+        lower=nn.Conv2d(4, 6, 2, 2),
+        dw2=conv(6, 6, kernel=7, groups=6),
+        wide2=conv(6, 24),
+        back2=conv(24, 6),
+        fc=nn.Linear(6, 10),
+    )
+    model.scale = nn.Parameter(torch.full((4, 1, 1), 1e-6))
+    assert steps_of(model) == {
+        (3, (), "stem"): 1,
+        ("stem", (), "stem"): HALF,
+        ("stem", (), "wide1"): HALF,
+        ("wide1", ("stem",), "lower"): 1,
+        ("lower", (), "lower"): HALF,
+        ("lower", (), "wide2"): HALF,
     }
 
 
@@ -301,7 +327,7 @@ class Sandglass(Network):
 
 
 def test_a_depthwise_layer_behind_a_linear_one_is_part_of_its_step():
-    """The layer before it ends the step: a depthwise convolution mixes nothing."""
+    """Both are one layer, with the width of the one and the kernels of the other."""
     model = Sandglass(
         stem=conv(3, 9),
         narrow=conv(9, 4),

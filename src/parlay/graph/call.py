@@ -87,6 +87,7 @@ class WeightLayer:
         axis: the dimension of its weight that holds the outputs, or those of one group.
         bias: name of its bias.
         mixes: whether an output reads several channels; a depthwise convolution's reads one.
+        is_spatial: whether an output reads several pixels.
     """
 
     name: str
@@ -95,6 +96,7 @@ class WeightLayer:
     axis: int = 0
     bias: str | None = None
     mixes: bool = True
+    is_spatial: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -276,6 +278,7 @@ class Call:
         axis: int = 0,
         bias: Traced | None = None,
         mixes: bool = True,
+        is_spatial: bool = False,
     ) -> None:
         """Note a layer whose weights set the output width; ``axis`` is the weight's dimension that holds it."""
         if weight.origin is None:
@@ -291,6 +294,7 @@ class Call:
                 axis=axis,
                 bias=None if bias is None else bias.origin,
                 mixes=mixes,
+                is_spatial=is_spatial,
             )
 
     def norm(self, channels: Shape, *parameters: Traced | None, statistics: Traced | None = None) -> None:

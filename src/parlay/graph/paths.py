@@ -121,11 +121,13 @@ class LayerWidths:
     Attributes:
         reads, writes: the widths; several where it reads widths joined, or where its output is cut.
         mixes: whether an output reads several channels.
+        is_spatial: whether an output reads several pixels.
     """
 
     reads: tuple[Width, ...]
     writes: tuple[Width, ...]
     mixes: bool = True
+    is_spatial: bool = False
 
 
 def activation_steps(
@@ -133,8 +135,8 @@ def activation_steps(
 ) -> tuple[ActivationStep, ...]:
     """The steps from one nonlinearity to the next.
 
-    A step ends at a layer that mixes channels and whose output meets a nonlinearity before another such layer reads it;
-    sums, norms and pooling in between change nothing. It begins at the nearest activations upstream, through linear
+    A step ends at a layer whose kernels cover several pixels, and at one that mixes channels and whose output meets a
+    nonlinearity before another layer reads it; sums, norms and pooling in between change nothing. It begins at the nearest activations upstream, through linear
     layers, which carry it; at a sum the way leads through what is deepest in the network, so through the last block of
     a residual stream and not around it. Where no layer's output meets a nonlinearity, every layer is a step. A layer
     behind which no other layer comes is the network's output layer and no step, unless it alone reads a linear width.
@@ -197,16 +199,19 @@ class _StepFinder:
         self.feeding = self._upstream(lambda flow: bool(flow.layers), lambda _: True)
         self.activations = {flow.value for flow in flows if self._is_activation(flow)}
         self.meeting = self._upstream(
-            lambda flow: flow.value in self.activations and not self._mixes(flow),
-            lambda flow: not self._mixes(flow),
+            lambda flow: flow.value in self.activations and not self._makes(flow),
+            lambda flow: not self._makes(flow),
         )
         self.origins = self._origins()
 
     def steps(self, groups: int) -> tuple[ActivationStep, ...]:
         """Every step, equal ones added up."""
-        ends = self._calls(lambda flow: flow.value in self.meeting or flow.value in self.activations)
-        found = [step for flow, layer in ends for step in self._steps_into(flow, layer)]
-        if not found:
+        nonlinear = self.meeting | self.activations
+        found: list[ActivationStep] = []
+        if self._calls(lambda flow: flow.value in nonlinear):
+            ends = self._calls(lambda flow: flow.value in nonlinear or self._is_spatial(flow))
+            found = [step for flow, layer in ends for step in self._steps_into(flow, layer)]
+        else:
             ends = self._calls(lambda flow: flow.value in self.feeding)
             found = [step for flow, layer in ends for step in self._steps_into(flow, layer, ACTIVATION)]
         missing = set(range(groups)).difference(*(step.groups for step in found))
@@ -223,10 +228,15 @@ class _StepFinder:
         """The layer that the operator is."""
         return next((self.layers[name] for name in flow.layers if name in self.layers), None)
 
-    def _mixes(self, flow: Flow) -> bool:
-        """Whether the operator is a layer that mixes channels."""
+    def _makes(self, flow: Flow) -> bool:
+        """Whether the operator is a layer that mixes channels or pixels."""
         layer = self._layer(flow)
-        return layer is not None and layer.mixes
+        return layer is not None and (layer.mixes or layer.is_spatial)
+
+    def _is_spatial(self, flow: Flow) -> bool:
+        """Whether it is a layer that mixes pixels, and another layer reads what comes of it."""
+        layer = self._layer(flow)
+        return layer is not None and layer.is_spatial and flow.value in self.feeding
 
     def _statistics(self) -> set[int]:
         """Means, variances and what is computed from them without a layer: what norms divide by."""
@@ -261,7 +271,7 @@ class _StepFinder:
         for flow in self.flows:
             depths[flow.value] = max((depths.get(s, 0) for s in flow.sources), default=0) + bool(flow.layers)
             layer = self._layer(flow)
-            if flow.value in self.activations:
+            if flow.value in self.activations or self._is_spatial(flow):
                 found[flow.value] = ACTIVATION
                 continue
             read = [source for source in flow.main if source in self._factors(flow)] or [*flow.main]
@@ -287,8 +297,8 @@ class _StepFinder:
     def _steps_into(self, flow: Flow, layer: LayerWidths, origin: _Upstream | None = None) -> list[ActivationStep]:
         """The steps that end at a layer, which begin at ``origin``, by default where what it reads comes from.
 
-        A layer that mixes no channels ends a step where it reads an activation; behind a linear layer, which then ends
-        the step, it is a part of that.
+        A depthwise layer and the linear one that writes what it reads are one layer from what the latter reads, with
+        the former's kernels.
         """
         if origin is None:
             origin = _mean([self.origins.get(source, ACTIVATION) for source in flow.main])
@@ -299,6 +309,8 @@ class _StepFinder:
             ways: list[tuple[Width, tuple[int, ...], Fraction]] = []
             if not layer.mixes:
                 ways += [(target, (), origin.direct)]
+                between = tuple(group for group in origin.carriers if group != target.group)
+                ways += [(source, between, part) for source, part in origin.sources.items() if layer.is_spatial]
             elif len(layer.reads) > 1:
                 ways += [(Width(None), origin.carriers, Fraction(1))]
             else:

@@ -356,7 +356,8 @@ def _widths(unknowns: Unknowns, layer: WeightLayer, index: Mapping[int, int]) ->
         segments = unknowns.resolve(dim)
         return tuple(Width(index[s.width]) if s.width in index else Width(None, unknowns.size((s,))) for s in segments)
 
-    return LayerWidths(reads=named(layer.inputs), writes=named(layer.outputs), mixes=layer.mixes)
+    reads, writes = named(layer.inputs), named(layer.outputs)
+    return LayerWidths(reads=reads, writes=writes, mixes=layer.mixes, is_spatial=layer.is_spatial)
 
 
 def _macs(unknowns: Unknowns, variables: Variables, ledger: Ledger) -> Resource:

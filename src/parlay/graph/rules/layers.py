@@ -35,7 +35,8 @@ def _convolution(call: Call) -> Shape:
     if bias is not None:
         call.unify(outputs, bias.dims[0])
     sides = call.pixels(pixels, call.shape[len(call.shape) - rank :])
-    call.weight_layer(weight, inputs=channels, outputs=outputs, bias=bias, mixes=not _is_depthwise(call, channels))
+    mixes, is_spatial = not _is_depthwise(call, channels), _is_spatial(call, weight)
+    call.weight_layer(weight, inputs=channels, outputs=outputs, bias=bias, mixes=mixes, is_spatial=is_spatial)
     call.multiply_adds(*batch, outputs, per_group, *weight.dims[2:], *sides)
     return (*batch, outputs, *sides)
 
@@ -65,8 +66,8 @@ def _transposed_convolution(call: Call) -> Shape:
     if bias is not None:
         call.unify(outputs, bias.dims[0])
     sides = call.pixels(spatial, call.shape[len(call.shape) - rank :])
-    mixes = not _is_depthwise(call, channels)
-    call.weight_layer(weight, inputs=channels, outputs=outputs, axis=1, bias=bias, mixes=mixes)
+    mixes, is_spatial = not _is_depthwise(call, channels), _is_spatial(call, weight)
+    call.weight_layer(weight, inputs=channels, outputs=outputs, axis=1, bias=bias, mixes=mixes, is_spatial=is_spatial)
     call.multiply_adds(*batch, channels, per_group, *weight.dims[2:], *spatial)
     return (*batch, outputs, *sides)
 
@@ -75,6 +76,11 @@ def _is_depthwise(call: Call, channels: Dim) -> bool:
     """Whether every channel is convolved by itself."""
     groups = int(call.get("groups", 1))
     return groups > 1 and call.unknowns.size(channels) == groups
+
+
+def _is_spatial(call: Call, weight: Traced) -> bool:
+    """Whether a kernel covers several pixels."""
+    return any(call.unknowns.size(side) > 1 for side in weight.dims[2:])
 
 
 def _parts(dims: Shape, rank: int) -> tuple[Shape, Dim, Shape]:
