@@ -236,9 +236,9 @@ class PathEnergy(Score):
 class StepEnergy(Score):
     """The energy of a path, counted from one nonlinearity to the next and averaged over all paths.
 
-    The energy of Liao et al. (2017) is about feature maps as symbols, made by kernels. A linear layer of one pixel makes
-    no new ones, and such layers in a row are one: what counts is the step from activations of width a to the next b
-    kernels that cover several pixels or meet a nonlinearity.
+    The energy of Liao et al. (2017) is about feature maps as symbols, made by kernels. A linear layer of one pixel
+    makes no new ones, and such layers in a row are one: what counts is the step from activations of width a to the next
+    b kernels that cover several pixels or meet a nonlinearity.
 
     - Without linear layers in between it is ln ln of the harmonic mean of a and b, as in the path energy: what passes
       is bounded by both.

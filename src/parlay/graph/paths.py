@@ -136,10 +136,11 @@ def activation_steps(
     """The steps from one nonlinearity to the next.
 
     A step ends at a layer whose kernels cover several pixels, and at one that mixes channels and whose output meets a
-    nonlinearity before another layer reads it; sums, norms and pooling in between change nothing. It begins at the nearest activations upstream, through linear
-    layers, which carry it; at a sum the way leads through what is deepest in the network, so through the last block of
-    a residual stream and not around it. Where no layer's output meets a nonlinearity, every layer is a step. A layer
-    behind which no other layer comes is the network's output layer and no step, unless it alone reads a linear width.
+    nonlinearity before another layer reads it; sums, norms and pooling in between change nothing. It begins at the
+    nearest activations upstream, through linear layers, which carry it; at a sum the way leads through what is deepest
+    in the network, so through the last block of a residual stream and not around it. Where no layer's output meets a
+    nonlinearity, every layer is a step. A layer behind which no other layer comes is the network's output layer and no
+    step, unless it alone reads a linear width.
 
     Args:
         flows: the operators in order.
