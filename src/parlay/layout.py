@@ -193,8 +193,8 @@ class Connection:
 class ActivationStep:
     """From activations to the next layer whose kernels cover several pixels or whose output meets a nonlinearity.
 
-    Where linear layers of one pixel stand in between (linear bottlenecks, residual streams without activations), the widths that
-    they write carry the step.
+    Where linear layers of one pixel stand in between (linear bottlenecks, residual streams without activations), the
+    widths that they write carry the step.
 
     Attributes:
         target: index of the group that the step's last layer writes, or None where no layout changes that width.

@@ -246,7 +246,7 @@ class ConvNeXt(Network):
 
 
 def test_convnext_blocks():
-    """A depthwise layer ends a step without an activation, its kernels see several pixels; layers of one pixel carry."""
+    """A depthwise layer ends a step without an activation, since its kernels see several pixels; 1 x 1 layers carry."""
     model = ConvNeXt(
         stem=conv(3, 4),
         dw1=conv(4, 4, kernel=7, groups=4),
