@@ -7,6 +7,7 @@ import importlib
 import json
 import re
 import subprocess
+from itertools import pairwise
 from pathlib import Path
 
 import click
@@ -233,3 +234,23 @@ def test_what_a_package_says_it_holds_is_there(name: str):
     named = re.findall(r"``([a-z_]+)``", module.__doc__ or "")
     inside = {path.stem for path in (PACKAGE / name).iterdir()}
     assert [word for word in named if word not in inside and not hasattr(module, word)] == []
+
+
+NAMES_A_PLACE = re.compile(r"(?:(?<!this )parlay(?: [a-z]+)+|--model|--score|--study) $")
+"""Text of a command that goes on with something of the user's."""
+SAFE = {"quote", "format_layout", "join"}
+"""Calls whose text a shell reads as one word, or as the words that were meant."""
+
+
+def test_commands_that_are_shown_can_be_pasted():
+    """Wherever a message shows a command with a file, folder or model in it, blanks in its name are quoted."""
+    bare = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        for text in (node for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.JoinedStr)):
+            for before, value in pairwise(text.values):
+                if not isinstance(value, ast.FormattedValue) or not isinstance(before, ast.Constant):
+                    continue
+                is_safe = isinstance(value.value, ast.Call) and ast.unparse(value.value.func).split(".")[-1] in SAFE
+                if NAMES_A_PLACE.search(str(before.value)) and not is_safe:
+                    bare.append(f"{path.relative_to(PACKAGE)}:{value.lineno} {{{ast.unparse(value.value)}}}")
+    assert bare == []

@@ -15,6 +15,9 @@ UNITS = {"": 1, "B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "Mi
 COUNTS = {"": 1, "k": 10**3, "K": 10**3, "M": 10**6, "G": 10**9}
 """Letter after a number of things -> how many."""
 
+RATIOS = "a ratio of today's amount is for --max-peak-memory and --max-params"
+"""Said of ``0.5x`` where bytes are asked: a device has as much as it has, whatever the network takes today."""
+
 LARGEST = 10**16
 """No limit of a device is above it, and sums of such amounts stay within 64 bits."""
 NUMBER = r"[0-9][0-9_,]*(?:\.[0-9]+)?"
@@ -42,7 +45,7 @@ def parse_bytes(text: str, what: str = "memory") -> int:
             what,
             given=repr(text),
             allowed="a number with B, kB, KiB, MB, MiB, GB or GiB, such as 256KiB",
-            remedy="" if match is None else f"{unit!r} {kind}",
+            remedy="" if match is None else RATIOS if unit == "x" else f"{unit!r} {kind}",
         )
     return _checked(what, text, int(_number(match[1]) * UNITS[unit]))
 

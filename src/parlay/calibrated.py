@@ -129,13 +129,13 @@ class CalibratedScore(Score):
             InputError: when the space has other groups than those the weights were fitted for.
         """
         if len(space) != len(self.weights):
-            raise self._mismatch(f"{len(self.weights)} groups", f"{len(space)}")
+            raise self._mismatch(f"{len(self.weights)} groups", f"{len(space)} groups")
         before = self.prior.terms(space)
         groups: list[tuple[GroupTerm, ...]] = []
         for group, weight, terms in zip(space.groups, self.weights, before.groups, strict=True):
             if group.multiplicity != weight.layers:
                 raise self._mismatch(
-                    f"{weight.layers} layers in {weight.group}", f"{group.multiplicity} ({group.name})"
+                    f"{weight.layers} layers in {weight.group}", f"{group.multiplicity} layers in {group.name}"
                 )
             count = math.fsum(term.count for term in terms if isinstance(term, LogLog))
             added = WeightedLogLog(_exact(count + weight.weight - weight.prior))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +108,36 @@ def test_how_layouts_are_drawn_is_said(model: list[str], tmp_path: Path, capsys:
     assert run(["study", "new", str(tmp_path / "s"), *model, "--layouts", "sample:4", "--layouts", "spread:2"]) == 0
     notes = capsys.readouterr().err
     assert "note: sample:4: drawn evenly from a list of all" in notes
+
+
+def test_fewer_layouts_than_asked_for_are_said(model: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """Of a size with few layouts, best, spread and sample each say how many there were to take."""
+    from parlay.cli.main import run
+
+    folder, fences = tmp_path / "s", ("--max-ratio", "1.1", "--min-ratio", "0.9")
+    for choice in ("top:500", "spread:500", "sample:500"):
+        assert run(["study", "new", str(folder), *model, *fences, "--layouts", choice]) == 0
+        some = len(planned(folder))
+        words = "only 1 layout to take" if some == 1 else f"only {some} layouts to take"
+        assert capsys.readouterr().err.strip().endswith(words), choice
+    assert some < 500
+
+
+def test_commands_of_a_folder_with_blanks_can_be_pasted(
+    model: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    """What study new, a wrong layout and study compare tell to run next goes on with this folder and this model."""
+    folder, nets = tmp_path / "my study", tmp_path / "my nets"
+    nets.mkdir()
+    (nets / "net.py").write_text(CODE)
+    mine = ["--model", f"{nets / 'net.py'}:Net", *model[2:]]
+    said = run_text(capsys, "study", "new", folder, *mine, "--layouts", "original")
+    assert shlex.split(said.strip().rpartition("; ")[2]) == ["parlay", "study", "run", str(folder)]
+    line = complaint(capsys, "study", "new", folder, *mine, "--layouts", "6-6")
+    traces = line.partition("parlay trace ")[2].partition(" lists")[0]
+    assert shlex.split(traces) == [mine[1]]
+    line = complaint(capsys, "study", "compare", folder)
+    assert shlex.quote(str(folder)) in line
 
 
 def test_all_of_a_small_space(model: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]):

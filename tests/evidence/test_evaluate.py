@@ -237,6 +237,8 @@ def test_the_tables_are_for_people(capsys: pytest.CaptureFixture[str], monkeypat
         ([str(TABLE), *FLAGS, "--input", "3x8x8"], "without --model"),
         ([str(TABLE), *FLAGS, "--model", "net.py:net"], "without --input"),
         (["."], "trials.csv"),
+        (["nowhere"], "got nowhere; allowed: a study's folder, or a .csv or .csv.gz file, that exists"),
+        ([str(TABLE), "--widths", "c0", "--accuracy", "run0"], "--model SPEC --input 3x32x32 counts params and macs"),
         ([".", "--params", "p"], "a study names its own columns"),
     ],
 )

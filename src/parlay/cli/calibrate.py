@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -76,7 +77,7 @@ def calibrate(
     console.print(_weights(found))
     console.print(found.summary())
     if out is not None:
-        click.echo(f"written: --score calibrated:{out}")
+        click.echo(f"written: --score {shlex.quote(f'calibrated:{out}')}")
 
 
 def _weights(found: Calibration) -> Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -204,7 +205,7 @@ def _print(result: CompareResult, folder: Path) -> None:
     lines = (
         f"winner: {result.verdict.winner}; {', '.join(str(path) for path in result.files)}",
         *device_lines(content),
-        f"{folder / 'winner' / CARD} says what the numbers mean; parlay report {folder} makes the page",
+        f"{folder / 'winner' / CARD} says what the numbers mean; parlay report {shlex.quote(str(folder))} makes a page",
     )
     for line in lines:
         console.print(line, soft_wrap=True)

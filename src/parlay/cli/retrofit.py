@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -215,6 +216,7 @@ def _written_lines(
         yield f"ONNX checked with onnxruntime: {written.onnx_difference:.1e} of the largest output apart"
     limits = "".join(f" --{name} {value}" for name in ("flash", "ram") if (value := getattr(device, name)) is not None)
     yield (
-        f"next: parlay train {format_layout(found.layout)} --model {spec} --data DATA trains it; parlay fit {spec}"
+        f"next: parlay train {format_layout(found.layout)} --model {shlex.quote(spec)} --data DATA trains it;"
+        f" parlay fit {shlex.quote(spec)}"
         f" --data DATA{limits} --study DIR trains it beside today's widths and writes the int8 file"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -133,6 +134,6 @@ def finish(folder: Path, as_json: bool, work: Callable[[Watcher], Conducted]) ->
         click.echo(relation_words(measured, relation))
         if len(measured.rows) < len(done.rows):
             others = f"{len(done.rows) - len(measured.rows)} trials of other sizes are judged apart"
-            click.echo(f"over {measured.title}; {others}: parlay evaluate {folder}")
+            click.echo(f"over {measured.title}; {others}: parlay evaluate {shlex.quote(str(folder))}")
         click.echo(f"{folder / TABLE}\n{folder / FILE}")
     return 1 if done.outcome.failed else 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -155,7 +156,7 @@ def _complete(store: Store, trials: Sequence[Planned], plan: ArmPlan) -> tuple[d
     if len(seeds) < 2:
         raise StudyError(
             f"{_failed_words(failed, plan)}, so there is no verdict; the same command tries them again,"
-            f" parlay study status {store.folder} --json says more"
+            f" parlay study status {shlex.quote(str(store.folder))} --json says more"
         )
     return {trial.identity: rows[trial.identity] for trial in wanted if trial.seed in seeds}, failed
 

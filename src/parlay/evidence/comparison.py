@@ -117,9 +117,10 @@ def compare_layouts(trials: Trials, names: Sequence[str] = ()) -> LayoutComparis
     if len(wanted) == 1:
         raise InputError("layouts", given=names[0], allowed="two or more, or none for all that the study has")
     found = [group for group in groups if len(group.layouts) > 1 and all(one in group.by_layout for one in wanted)]
+    runs = f"parlay study run {shlex.quote(str(folder))}"
     if not found:
         what = "these layouts were never trained alike" if wanted else "it has no two layouts that were trained alike"
-        raise StudyError(f"study {folder}: {what}; 'parlay study run {folder} --layouts A,B' trains both")
+        raise StudyError(f"study {folder}: {what}; {runs} --layouts A,B trains both")
     group = max(found, key=lambda group: sum(len(one.rows) for one in _chosen(group, wanted)))
     reference, chosen = _reference(group, wanted)
     rivals = [one for one in _chosen(group, wanted) if one is not reference]
@@ -128,7 +129,7 @@ def compare_layouts(trials: Trials, names: Sequence[str] = ()) -> LayoutComparis
     if not rivals:
         raise StudyError(
             f"study {folder}: {format_layout(reference.layout)} has no seed in common with another layout;"
-            f" 'parlay study run {folder} --n-seeds 3' trains every layout with the same"
+            f" {runs} --n-seeds 3 trains every layout with the same"
         )
     some = (reference, *rivals)
     comparison = compare_runs(

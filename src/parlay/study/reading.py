@@ -301,7 +301,8 @@ def _trial(record: _Record, precision: str, model: Callable[..., TrialNetwork] |
             precision=record.cells.get("precision") or precision,
         )
     except InputError as error:
-        raise InputError(f"{record.where}: {error}", remedy="restore the file") from None
+        named = "" if record.cells["family"] else "name the model that was trained, or "
+        raise InputError(f"{record.where}: {error}", remedy=f"{named}restore the file") from None
 
 
 def _recipe(name: str, steps: int, text: str) -> Recipe:

@@ -80,6 +80,9 @@ def select(choices: Sequence[str], *, family: TrialNetwork, problem: Problem | N
         layouts, law = choice.layouts, ""
         if choice.kind in CHOOSERS:
             layouts, law = CHOOSERS[choice.kind](_scored(problem, choice.score, family), choice)
+        if len(layouts) < choice.count:
+            some = "1 layout" if len(layouts) == 1 else f"{len(layouts)} layouts"
+            law = "; ".join(filter(None, (law, f"only {some} to take")))
         if law:
             notes[f"{choice.kind}:{choice.count}: {law}"] = None
         for layout in layouts:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -136,7 +137,7 @@ class ModelNetwork(Network):
         """The layout as a tuple, if the model can be built at it; nothing is traced for that."""
         groups = zip(self.group_names, self.multiples, strict=True)
         widths = WidthSpace(groups=tuple(WidthGroup(name=name, multiple_of=step) for name, step in groups))
-        remedy = f"parlay trace {self.spec} lists the groups; 'original' are today's widths"
+        remedy = f"parlay trace {shlex.quote(self.place)} lists the groups; 'original' are today's widths"
         return widths.check(layout, what=f"layout of {self.spec}", remedy=remedy)
 
     def build(self, layout: Sequence[int], *, seed: int | None = None) -> nn.Module:

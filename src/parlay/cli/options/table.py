@@ -55,12 +55,16 @@ class TableOptions:
         """
         if source.is_dir():
             return self._study(source, judging=judging)
+        if not source.exists():
+            allowed = "a study's folder, or a .csv or .csv.gz file, that exists"
+            raise InputError("STUDY|TABLE", given=str(source), allowed=allowed)
         from parlay.evidence.population import read_table
 
         needed = ("widths", "accuracy") if self.model else ("widths", "accuracy", "params", "macs")
         names = ", ".join(f"--{name}" for name in needed if getattr(self, name) is None)
         if names:
-            raise InputError("table", given=f"{source} without {names}", allowed="these columns named")
+            remedy = "" if self.model else "--model SPEC --input 3x32x32 counts params and macs where they have none"
+            raise InputError("table", given=f"{source} without {names}", allowed="these columns named", remedy=remedy)
         assert self.widths is not None and self.accuracy is not None
         network = None
         if self.model is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
@@ -45,6 +46,9 @@ def new(folder: Path, planned: PlanOptions, as_json: bool) -> None:
         click.echo(document({"study": str(folder), "planned": trials, "new": added.new, "known": added.known}))
     elif added.new:
         besides = f", besides {added.known} that it had" if added.known else ""
-        click.echo(f"{folder}: {added.new} trials planned{besides}; parlay study run {folder}")
+        trials = "1 trial" if added.new == 1 else f"{added.new} trials"
+        click.echo(f"{folder}: {trials} planned{besides}; parlay study run {shlex.quote(str(folder))}")
     else:
-        click.echo(f"{folder}: nothing added, all {added.known} trials are there")
+        click.echo(
+            f"{folder}: nothing added, {'its trial is' if added.known == 1 else f'all {added.known} trials are'} there"
+        )
