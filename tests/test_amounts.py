@@ -62,5 +62,5 @@ def test_bits_are_no_bytes(text: str) -> None:
 @pytest.mark.parametrize("what", ["flash", "ram"])
 def test_a_device_is_no_ratio_of_today(what: str) -> None:
     """0.6x where a device's bytes are asked names the options that take a ratio."""
-    with pytest.raises(InputError, match="got '0.6x'.*a ratio of today's amount is for --max-peak-memory"):
+    with pytest.raises(InputError, match=r"got '0.6x'.*a ratio of today's amount is for --max-peak-memory"):
         parse_bytes("0.6x", what)

@@ -137,7 +137,7 @@ def test_missing_file_and_other_network_are_refused(tmp_path: Path) -> None:
     """So is a file that is not there, and weights of a network with other groups or layers."""
     with pytest.raises(InputError, match="a file that can be read"):
         get_score(f"calibrated:{tmp_path / 'none.json'}")
-    with pytest.raises(InputError, match="a network with 3 groups; .* with 2 groups"):
+    with pytest.raises(InputError, match=r"a network with 3 groups; .* with 2 groups"):
         score([1.0, 1.0]).terms(plain(depth=3).space)
     with pytest.raises(InputError, match="calibrate on trials of this network"):
         score([1.0] * 4).terms(resnet(depth=32).space)
