@@ -381,7 +381,7 @@ class Result:
         return self.problem.space.fences_reached(self.best.layout) if self.solutions else []
 
     def summary(self) -> str:
-        """What is known, in lines: the status, what binds, the fences reached, the nearest sizes where there is none.
+        """What is known, in lines: status, what binds, fences, what the score is worth, nearest sizes where there is none.
 
         >>> from dataclasses import replace
         >>> from parlay import plain, solve
@@ -403,7 +403,9 @@ class Result:
         if self.nearest is not None:
             [unit, *_] = (constraint.resource.name for constraint in self.problem.constraints)
             lines.append(self.nearest.words(unit))
-        return "\n".join([*lines, self.problem.score.worth(self.problem.space)])
+        if self.solutions:
+            lines.append(self.problem.score.worth(self.problem.space))
+        return "\n".join(lines)
 
     def __str__(self) -> str:
         """The layouts, best first, and what is known of them.
@@ -413,6 +415,7 @@ class Result:
         >>> print(replace(solve(plain(depth=4), kernels=4288), runtime=0.02))
         35-36-37-43  score value 5.153498
         OPTIMAL in 0.02 s, gap 0 in the score: proven: no layout that satisfies the constraints is better
+        score energy-group: docs/evidence.md tells how well it ranks networks
         """
         layouts = [f"{format_layout(one.layout)}  score value {one.score_value:.6f}" for one in self.solutions]
         return "\n".join([*layouts, self.summary()])

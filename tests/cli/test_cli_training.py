@@ -166,7 +166,7 @@ def test_a_trial_that_diverges_fails_alone(data_file: Path, tmp_path: Path, caps
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--layouts", "top:2", "--depth", 3), "one size for top, spread and all"),
+        (("--layouts", "top:2", "--depth", 3), "one size for top, spread, sample and all"),
         (("--layouts", "best", "--depth", 3, "--kernels", 500), "allowed: top:K"),
         (("--layouts", "top:2", "--depth", 3, "--kernels", 7), "nearest"),
         (("--layouts", "top:2", "--kernels", 500), "--depth"),

@@ -11,9 +11,8 @@ import pytest
 from parlay.cli.main import run
 from parlay.device.catalogue import OWN, device_named, devices
 from parlay.device.check import check_file
-from parlay.device.tflite import read_tflite
 from parlay.errors import InputError
-from tiny_tflite import Fields, chain, packed, written
+from tiny_tflite import Fields, chain, packed, read, written
 
 ZIGZAG = (24, 4, 32, 8, 24, 24)
 """Widths of a chain that TFLM's planner wastes on."""
@@ -41,7 +40,7 @@ def test_a_better_plan_is_found_told_and_written(tmp_path, capsys):
     assert "it fits with the better plan" in capsys.readouterr().out
     assert run(["check", str(out), "--ram", limit, "--replan", str(tmp_path / "none.tflite")]) == 0
     assert "nothing written" in capsys.readouterr().out
-    assert read_tflite(out).plan and not (tmp_path / "none.tflite").exists()
+    assert read(out).plan and not (tmp_path / "none.tflite").exists()
 
 
 def test_the_document_has_everything(tmp_path, capsys):

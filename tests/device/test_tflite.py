@@ -7,14 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from parlay.device.flatbuffer import root
-from parlay.device.tflite import parse_tflite, read_tflite, with_plan
+from parlay.device.tflite import parse_tflite, with_plan
 from parlay.errors import InputError
-from tiny_tflite import chain, written
+from tiny_tflite import chain, read, written
 
 
 def test_a_file_is_read_as_it_was_written(tmp_path):
     """Tensors, operators, inputs and outputs are those of the file, and only computed tensors live."""
-    model = read_tflite(written(tmp_path, chain((4, 8, 2))))
+    model = read(written(tmp_path, chain((4, 8, 2))))
     assert [operator.kind for operator in model.operators] == ["CONV_2D", "CONV_2D"]
     assert [tensor.shape for tensor in model.tensors][::3] == [(1, 8, 8, 4), (1, 8, 8, 8), (1, 8, 8, 2)]
     assert [(tensor.bytes, tensor.stored, tensor.scales) for tensor in model.tensors[1:3]] == [(32, 32, 8), (32, 32, 8)]
@@ -65,7 +65,7 @@ def test_a_plan_needs_an_offset_for_every_tensor():
 def test_what_is_no_such_file_is_refused_in_one_line(tmp_path, content, words):
     """An empty, foreign or truncated file, several subgraphs and sizes that a run decides: one line each."""
     with pytest.raises(InputError, match=words) as caught:
-        read_tflite(written(tmp_path, content))
+        read(written(tmp_path, content))
     assert "\n" not in str(caught.value)
 
 

@@ -5,8 +5,15 @@ from __future__ import annotations
 import struct
 from pathlib import Path
 
+from parlay.device.tflite import TfliteModel, parse_tflite
+
 CODES = {"ADD": 0, "CONV_2D": 3, "DEPTHWISE_CONV_2D": 4, "FULLY_CONNECTED": 9, "SOFTMAX": 25, "TILE": 69}
 INT8, INT32 = 9, 2
+
+
+def read(path: Path) -> TfliteModel:
+    """The model of a file."""
+    return parse_tflite(path.read_bytes(), str(path))
 
 
 class Fields(dict):

@@ -90,11 +90,12 @@ def check(
     png: Path | None,
     as_json: bool,
 ) -> int:
-    """Does a .tflite or .pte file fit a device: flash, arena, where its memory is highest, and what lives there.
+    """Does a .tflite or .pte file fit a device, and what fills its memory?
 
-    FILE need not come from parlay; with --input it is a model, whose exported file is predicted. RAM is all that
-    LiteRT for Microcontrollers allocates on a 32-bit device, its records included, with the plan that the file carries
-    or the engine makes. Exit code 1 where it does not fit.
+    Says flash and arena, where memory is highest and what lives there. FILE need not come from parlay; with --input it
+    is a model, whose exported file is predicted. RAM is all that LiteRT for Microcontrollers allocates on a 32-bit
+    device, its records included, with the plan that the file carries or the engine makes. Exit code 1 where it does not
+    fit.
     """
     from parlay.device.check import Fitting, check_file, replan
 

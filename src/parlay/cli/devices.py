@@ -30,7 +30,9 @@ devices_option = click.option(
 @json_option
 @csv_option
 def devices(pattern: str, file: Path | None, as_json: bool, as_csv: bool) -> int:
-    """Named microcontrollers and boards: flash, RAM, core, what is usually taken, and the source of every number.
+    """Named microcontrollers and boards: flash, RAM, core, sources.
+
+    Each with what is usually taken already, and the source of every number.
 
     PATTERN lists those with it in name, title or core. RAM is what one array can have. Exit code 1 where there is none.
     """

@@ -3,32 +3,31 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
 
 from parlay.cli.command import command
+from parlay.cli.comparison import ComparisonOptions, carried_out
 from parlay.cli.options import json_option, option, record, takes
-from parlay.cli.options.model import DeviceOptions, FenceOptions, factory_option
-from parlay.cli.options.training import DataOptions, RecipeOptions, RunningOptions, checked_seed, seeds_from
-from parlay.cli.trials import INTERRUPTED, ProgressBar
+from parlay.cli.options.model import FenceOptions
+from parlay.cli.options.training import DataOptions, RecipeOptions, RunningOptions
+from parlay.cli.trials import INTERRUPTED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from rich.table import Table
 
-    from parlay.compare import CompareResult, Told
-    from parlay.data import Dataset
+    from parlay.compare import CompareResult
     from parlay.layout import Layout
     from parlay.study import ModelNetwork
 
-__all__ = ["fit", "teller"]
+__all__ = ["fit"]
 
-MOST_VALIDATION = 5000
 SEEDS = 5
 
 
@@ -37,8 +36,7 @@ class ArmOptions:
     """Which arms are trained, and how often."""
 
     heading: ClassVar[str] = "What is compared"
-    model_arg: tuple[str, ...] = factory_option()
-    device: DeviceOptions = field(metadata=record(DeviceOptions))
+    compared: ComparisonOptions = field(metadata=record(ComparisonOptions))
     fences: FenceOptions = field(metadata=record(FenceOptions))
     layouts: tuple[str, ...] = option(
         "--layouts",
@@ -46,25 +44,9 @@ class ArmOptions:
         multiple=True,
         help="Your own layouts as arms besides ('original': today's); several are compared with the first; repeatable.",
     )
-    val: int | None = option(
-        "--val", type=int, help="Training images set aside to choose by; default a tenth, at most 5,000."
-    )
-    seeds: int | None = option("--n-seeds", "--seeds", type=int, help="Trainings of each arm, seeds 0, 1, ...; [5].")
-    given: tuple[int, ...] = option("--seed", type=int, multiple=True, help="A seed of its own choice; repeatable.")
-    random_seed: int = option("--random-seed", type=int, default=0, show_default=True, help="Draws the random arm.")
     quick: bool = option(
         "--quick", is_flag=True, help="A first answer in some ten minutes: 3 seeds, as many steps as fit."
     )
-    time_limit: float | None = option(
-        "--time-limit", type=float, help="Seconds for each search; default: until the gap is small, at most 60."
-    )
-
-    def numbers(self) -> tuple[int, ...]:
-        """The seeds."""
-        from parlay.fit import QUICK_SEEDS
-
-        usual = None if self.given else QUICK_SEEDS if self.quick else SEEDS
-        return seeds_from(usual if self.seeds is None else self.seeds, self.given)
 
     def own_layouts(self, network: ModelNetwork) -> tuple[Layout, ...]:
         """The user's own layouts, in the order named.
@@ -77,10 +59,6 @@ class ArmOptions:
 
         names = [name.strip() for text in self.layouts for name in text.split(",")]
         return tuple(network.today if name == Kind.ORIGINAL else parse_layout(name) for name in names)
-
-    def validation(self, data: Dataset) -> int:
-        """Images set aside."""
-        return min(MOST_VALIDATION, len(data.train_labels) // 10) if self.val is None else self.val
 
 
 @command("parlay fit net.py:small --data digits --flash 64KiB --ram 32KiB --study runs/fit")
@@ -107,86 +85,27 @@ def fit(
     their defaults as in 'parlay retrofit'.
     """
     from parlay.documents import document
-    from parlay.fit import FitQuestion
+    from parlay.fit import QUICK_SEEDS, FitQuestion
     from parlay.fit import fit as fit_model
-    from parlay.graph.specs import parse_kwargs
-    from parlay.study import ModelNetwork
 
-    limits, seeds, recipe, settings = arms.device.make(), arms.numbers(), how.make(source.data), running.settings()
-    data = source.load()
-    network = ModelNetwork.traced(
-        spec,
-        in_channels=data.in_channels,
-        image=data.image,
-        classes=data.classes,
-        kwargs=parse_kwargs(arms.model_arg),
+    asked = arms.compared.asked(
+        spec, source, how, how.make(source.data), usual_seeds=QUICK_SEEDS if arms.quick else SEEDS
     )
-    asked = FitQuestion(
-        network=network,
-        data=data,
-        limits=limits,
-        recipe=recipe,
-        seeds=seeds,
-        validation=arms.validation(data),
+    question = FitQuestion(
+        **asked,
         fences=vars(arms.fences),
-        layouts=arms.own_layouts(network),
-        steps=how.steps,
-        precision=None if how.precision == "auto" else how.precision,
+        layouts=arms.own_layouts(asked["network"]),
         is_quick=arms.quick,
-        random_seed=checked_seed(arms.random_seed),
-        time_limit=arms.time_limit,
     )
-    executor = running.executor()
-    try:
-        with ProgressBar() as bar:
-            try:
-                result = fit_model(
-                    folder,
-                    asked,
-                    source=source.source(data),
-                    executor=executor,
-                    settings=settings,
-                    watcher=bar,
-                    told=teller(bar),
-                )
-            except KeyboardInterrupt:
-                bar.say(f"stopped: what ended is kept in {folder}; run the same command again to go on")
-                return INTERRUPTED
-    finally:
-        executor.shutdown(cancel_futures=True)
+    work = partial(fit_model, folder, question, source=source.source(question.data))
+    result = carried_out(folder, running, work)
+    if result is None:
+        return INTERRUPTED
     if as_json:
         click.echo(document({"study": str(folder), **result.to_json()}))
     else:
         _print(result, folder)
     return 0
-
-
-def teller(bar: ProgressBar) -> Told:
-    """What tells of a comparison on stderr."""
-    from parlay.compare import ArmPlan, Told
-    from parlay.layout import format_layout
-
-    class Teller(Told):
-        """Stages and arms as lines on stderr."""
-
-        def stage(self, text: str) -> None:
-            bar.say(f"{text} ...")
-
-        def planned(self, plan: ArmPlan) -> None:
-            bar.say(f"arms ({'; '.join(plan.constraints)}):")
-            for arm in plan.arms:
-                how = "; ".join(f"{name}: {text}" for name, text in arm.how.items())
-                bar.say(f"  {format_layout(arm.layout)}{'' if arm.fits else ' (does not fit)'}  {how}")
-            bar.say(f"{len(plan.arms)} arms x {len(plan.seeds)} seeds, {plan.steps:,} steps each, {plan.precision}")
-
-        def noticed(self, text: str) -> None:
-            bar.say(f"note: {text}")
-
-        def measuring(self, done: int, total: int) -> None:
-            if sys.stderr.isatty() and done < total:
-                bar.say(f"  {done + 1} of {total}")
-
-    return Teller()
 
 
 def _print(result: CompareResult, folder: Path) -> None:

@@ -12,11 +12,13 @@ from parlay.compare.arm import KINDS, Arm
 from parlay.documents import SCHEMA_VERSION, document, without_folders, write_atomically
 from parlay.errors import StudyError
 from parlay.layout import Layout, format_layout
+from parlay.problem import Constraint
 from parlay.study import Kind, ModelNetwork, Planned, Trial
+from parlay.study.schema import has_study
 from parlay.study.trial_network import file_and_factory
 from parlay.train.recipe import Recipe
 
-__all__ = ["ArmPlan", "read_plan", "refuse_others", "trials_of", "write_plan"]
+__all__ = ["ArmPlan", "plan_before", "read_plan", "trials_of", "write_plan"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,19 +116,29 @@ def read_plan(folder: Path, command: str) -> ArmPlan | None:
         ) from None
 
 
-def refuse_others(plan: ArmPlan, question: Mapping[str, Any], constraints: Sequence[str], folder: Path) -> None:
-    """Refuse to answer another question in a folder.
+def plan_before(
+    folder: Path, command: str, question: Mapping[str, Any], limits: Sequence[Constraint]
+) -> ArmPlan | None:
+    """A folder's plan of the same question, to go on with; None where the folder has no study.
 
     Args:
-        plan: the folder's.
+        folder: of the study.
+        command: ``fit`` or ``prune``.
         question: what is asked now.
-        constraints: its limits in words. Where they are the plan's, it does not matter how they were written: 64kb is
-            64KB.
-        folder: named in the error.
+        limits: its limits. Where they are the plan's, it does not matter how they were written: 64kb is 64KB.
 
     Raises:
-        StudyError: naming everything that differs.
+        StudyError: for a folder that answers another question, naming everything that differs, or holds another study.
     """
+    plan = read_plan(folder, command)
+    if plan is not None:
+        _refuse_others(plan, question, [str(limit) for limit in limits], folder)
+    elif has_study(folder):
+        raise StudyError(f"study {folder} was not made by parlay {command}; use another folder")
+    return plan
+
+
+def _refuse_others(plan: ArmPlan, question: Mapping[str, Any], constraints: Sequence[str], folder: Path) -> None:
     before, asked = dict(plan.question), json.loads(json.dumps(question))
     before["model"] = file_and_factory(before["model"])[1]  # an earlier parlay kept paths as they were typed
     before["network"] = {**before["network"], "arguments": without_folders(before["network"]["arguments"])}

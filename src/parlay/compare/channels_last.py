@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from parlay.device.tflite import same_padding
+
 __all__ = ["tidied"]
 
 TO_FRONT, TO_BACK = (0, 3, 1, 2), (0, 2, 3, 1)
@@ -192,9 +194,7 @@ class _Tidying:
         dilations = (options.dilationHFactor, options.dilationWFactor)
         wanted = [(0, 0)]
         for side, kernel, stride, dilation in zip(sides, kernels, strides, dilations, strict=True):
-            span = (int(kernel) - 1) * dilation + 1
-            total = max((-(-int(side) // stride) - 1) * stride + span - int(side), 0)
-            wanted.append((total // 2, total - total // 2))
+            wanted.append(same_padding(int(side), kernel=int(kernel), stride=stride, dilation=dilation))
         return self._value(int(pad.inputs[1])).tolist() == [list(pair) for pair in (*wanted, (0, 0))]
 
     def _share(self) -> None:

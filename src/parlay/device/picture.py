@@ -15,9 +15,9 @@ def picture(amounts: Sequence[int], *, rows: int = ROWS, columns: int = COLUMNS)
     """Bars of what lives at each step, the largest full height; steps share a column where there are too many.
 
     >>> for line in picture([16, 32, 8], rows=2): print(line)
-         32 ┤ ██
-            │████
-          0 ┴──────
+           32 ┤  ██
+              │████▄▄
+            0 ┴──────
     """
     steps = max(1, -(-len(amounts) // columns))
     heights = [max(amounts[start : start + steps]) for start in range(0, len(amounts), steps)]

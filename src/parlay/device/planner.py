@@ -43,17 +43,12 @@ class Plan:
     Attributes:
         offsets: one a buffer, in bytes.
         bytes: what the plan takes.
-        bound: what every plan takes: the live peak.
+        bound: what every plan takes, the live peak: a plan of so many bytes is the best.
     """
 
     offsets: tuple[int, ...]
     bytes: int
     bound: int
-
-    @property
-    def is_best(self) -> bool:
-        """Whether no plan is smaller, which is proved where it takes no more than the live peak."""
-        return self.bytes == self.bound
 
 
 def live_peak(buffers: Sequence[Buffer]) -> int:

@@ -13,8 +13,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from parlay.device.planner import Plan
-from parlay.device.tflite import Operator, Tensor, TfliteModel
-from parlay.device.tflm import ALIGNED, Allocation, Arena, Target
+from parlay.device.tflite import Operator, Tensor, TfliteModel, same_padding
+from parlay.device.tflm import ALIGNED, Allocation, Arena, Target, aligned
 from parlay.errors import InputError
 from parlay.resources import PeakResource, Resource
 
@@ -147,8 +147,8 @@ class Predicted:
             today: some layout, at which the records that no width changes are counted.
             target: the machine.
         """
-        tail = self._tail(today, target)
-        start = self._starting(today, target)
+        exact = Allocation(model=self.at(today), target=target).arena()
+        tail, start = (self._records(part, today) for part in (exact.tail, exact.starting))
         points = [Resource.total(ARENA, self.groups, [*parts, tail]) for parts in self._living()]
         return PeakResource(name=ARENA, points=_undominated([*points, start]))
 
@@ -156,22 +156,12 @@ class Predicted:
     def _weighted(self) -> list[Resource]:
         return [node.channels for node in self.nodes if node.channels is not None]
 
-    def _lists(self) -> list[Resource]:
-        """Bytes of the records of every layer's channels."""
-        return [self._aligned(one.times(PER_CHANNEL // 2)).times(2) for one in self._weighted]
-
-    def _tail(self, today: Layout, target: Target) -> Resource:
-        exact = Allocation(model=self.at(today), target=target).arena().tail
-        lists = sum(2 * (-(-one(today) * PER_CHANNEL // 2 // ALIGNED) * ALIGNED) for one in self._weighted)
-        fixed = Resource.of("tail", self.groups, constant=exact - lists)
-        return Resource.total("tail", self.groups, [fixed, *self._lists()])
-
-    def _starting(self, today: Layout, target: Target) -> Resource:
-        """What is needed before there is a plan; the kernel with most channels may need most."""
-        exact = Allocation(model=self.at(today), target=target).arena().starting
-        lists = sum(2 * (-(-one(today) * PER_CHANNEL // 2 // ALIGNED) * ALIGNED) for one in self._weighted)
-        fixed = Resource.of("starting", self.groups, constant=exact - lists)
-        return Resource.total(ARENA, self.groups, [fixed, *self._lists()])
+    def _records(self, exact: int, today: Layout) -> Resource:
+        """Bytes that are exact today, as far as no width changes them, and two lists of every layer's channels."""
+        lists = sum(2 * aligned(one(today) * PER_CHANNEL // 2) for one in self._weighted)
+        fixed = Resource.of("records", self.groups, constant=exact - lists)
+        growing = [self._aligned(one.times(PER_CHANNEL // 2)).times(2) for one in self._weighted]
+        return Resource.total(ARENA, self.groups, [fixed, *growing])
 
     def _living(self) -> list[list[Resource]]:
         """Bytes of what lives at each step, tensor by tensor; step 0 is before the first operator."""
@@ -293,9 +283,7 @@ def _padded(graph: WidthGraph, step: Step, zeros: tuple[int, int, int, int]) -> 
     wanted, given, sides = [], [], []
     for axis in (0, 1):
         side = graph.unknowns.size(shape[2 + axis])
-        span = (kernel[axis] - 1) * dilation[axis] + 1
-        total = max((-(-side // stride[axis]) - 1) * stride[axis] + span - side, 0)
-        wanted += [total // 2, total - total // 2]
+        wanted += same_padding(side, kernel=kernel[axis], stride=stride[axis], dilation=dilation[axis])
         given += [zeros[2 * axis] + padding[axis], zeros[2 * axis + 1] + padding[axis]]
         sides.append(side + given[2 * axis] + given[2 * axis + 1])
     if given in (wanted, [0, 0, 0, 0]):

@@ -17,7 +17,7 @@ import numpy as np
 from parlay.device.flatbuffer import DamagedError, FlatTable, root
 from parlay.errors import InputError
 
-__all__ = ["Operator", "Tensor", "TfliteModel", "content", "parse_tflite", "read_tflite", "with_plan"]
+__all__ = ["Operator", "Tensor", "TfliteModel", "content", "parse_tflite", "same_padding", "with_plan"]
 
 IDENTIFIER = b"TFL3"
 PLAN = "OfflineMemoryAllocation"
@@ -144,17 +144,12 @@ class TfliteModel:
         }
 
 
-def read_tflite(path: Path) -> TfliteModel:
-    """The model of a .tflite file.
+def parse_tflite(data: bytes, name: str) -> TfliteModel:
+    """The model of a .tflite file's bytes; ``name`` is what messages call them.
 
     Raises:
         InputError: for a file that is none, is damaged, has several subgraphs, or tensors whose sizes a run decides.
     """
-    return parse_tflite(content(path), str(path))
-
-
-def parse_tflite(data: bytes, name: str) -> TfliteModel:
-    """``read_tflite`` of bytes; ``name`` is what messages call them."""
     try:
         return _model(data, name)
     except (DamagedError, struct.error, ValueError, IndexError, OverflowError) as error:
@@ -261,6 +256,17 @@ def _plan(model: FlatTable, buffers: Sequence[FlatTable], tensors: Sequence[Tens
                 raise DamagedError(f"a plan of {len(numbers)} numbers for {len(tensors)} tensors")
             return tuple(int(offset) for offset in numbers[3:])
     return ()
+
+
+def same_padding(side: int, *, kernel: int, stride: int, dilation: int) -> tuple[int, int]:
+    """Pixels that padding "same" puts before and behind one side of an image.
+
+    >>> same_padding(32, kernel=3, stride=1, dilation=1), same_padding(32, kernel=3, stride=2, dilation=1)
+    ((1, 1), (0, 1))
+    """
+    span = (kernel - 1) * dilation + 1
+    total = max((-(-side // stride) - 1) * stride + span - side, 0)
+    return total // 2, total - total // 2
 
 
 def with_plan(data: bytes, offsets: Sequence[int], name: str = "the file") -> bytes:

@@ -17,7 +17,7 @@ from parlay.device.planner import ONLINE, Buffer, Plan, best_plan, greedy_plan
 from parlay.device.tflite import Operator, Tensor, TfliteModel
 from parlay.errors import unknown
 
-__all__ = ["HOST", "MICRO", "TARGETS", "Arena", "Target", "arena_of"]
+__all__ = ["ALIGNED", "HOST", "MICRO", "Allocation", "Arena", "Target", "aligned", "arena_of"]
 
 ALIGNED = 16
 """``MicroArenaBufferAlignment``: of every tensor, and of every buffer that a kernel keeps."""
@@ -34,7 +34,6 @@ class Target:
     Attributes:
         name: as an answer calls it.
         pointer: bytes of one.
-        wide: bytes that a double is aligned to.
         records: whether allocations are recorded, as by ``tflite-micro`` of PyPI.
     """
 
@@ -50,7 +49,6 @@ class Target:
 MICRO = Target(name="32-bit device", pointer=4)
 HOST = Target(name="64-bit host", pointer=8, records=True)
 """What ``tflite-micro`` of PyPI prints."""
-TARGETS = (MICRO, HOST)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -311,9 +309,9 @@ class _Tail:
         self.used = 0
         self.kinds: dict[str, int] = {}
 
-    def take(self, kind: str, size: int, aligned: int = ALIGNED) -> None:
+    def take(self, kind: str, size: int, alignment: int = ALIGNED) -> None:
         before = self.used
-        self.used = -(-(self.used + size) // aligned) * aligned
+        self.used = -(-(self.used + size) // alignment) * alignment
         self.kinds[kind] = self.kinds.get(kind, 0) + self.used - before
 
 
@@ -353,7 +351,7 @@ class Allocation:
     def scratch(self) -> list[Buffer]:
         """Scratch of kernels, in their order; each lives at its operator alone."""
         return [
-            Buffer(bytes=_aligned(size), first=step, last=step)
+            Buffer(bytes=aligned(size), first=step, last=step)
             for step, (_, kernel, operands) in enumerate(self.kernels, start=1)
             for size in kernel.scratch(operands)
         ]
@@ -364,7 +362,7 @@ class Allocation:
         tensors = self.model.tensors
         lives = self.model.lives
         return [
-            *(Buffer(bytes=_aligned(tensors[place].bytes), first=a, last=b) for place, (a, b) in lives.items()),
+            *(Buffer(bytes=aligned(tensors[place].bytes), first=a, last=b) for place, (a, b) in lives.items()),
             *self.scratch,
         ]
 
@@ -455,9 +453,10 @@ def arena_of(model: TfliteModel, target: Target = MICRO) -> Arena:
 
 
 def _take_many(tail: _Tail, kind: str, struct: tuple[int, int], count: int) -> None:
-    size, aligned = struct
-    tail.take(kind, size * count, aligned)
+    size, alignment = struct
+    tail.take(kind, size * count, alignment)
 
 
-def _aligned(size: int) -> int:
+def aligned(size: int) -> int:
+    """Bytes rounded up to what TFLM aligns tensors to."""
     return -(-size // ALIGNED) * ALIGNED

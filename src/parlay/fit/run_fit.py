@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from parlay.compare.arm_plan import ArmPlan, read_plan, refuse_others
+from parlay.compare.arm_plan import ArmPlan, plan_before
 from parlay.compare.measure_trials import export_untrained, network_inputs
 from parlay.compare.quantise import logits_of, session_of
+from parlay.compare.question import ArmQuestion
 from parlay.compare.result import CompareResult
 from parlay.compare.run_comparison import Told, carry_out
-from parlay.documents import without_folders
-from parlay.errors import InputError, StudyError
 from parlay.fit.arms import choose_arms
 from parlay.graph import WidthGraph
 from parlay.layout import Layout
-from parlay.retrofit import Limits
-from parlay.study import DataSource, ModelNetwork, Settings, TrialExecutor, Watcher
-from parlay.study.schema import has_study
+from parlay.study import DataSource, Settings, TrialExecutor, Watcher
 from parlay.train.device import available_cores, resolve_device
-from parlay.train.recipe import Recipe
 from parlay.train.timing import time_steps
 
 if TYPE_CHECKING:
@@ -41,66 +37,29 @@ QUICK_LEAST = 30
 
 
 @dataclass(frozen=True, kw_only=True)
-class FitQuestion:
-    """The question of a fit.
+class FitQuestion(ArmQuestion):
+    """The question of a fit, beside that of every comparison; quick ones have as many steps as ten minutes allow.
 
     Attributes:
-        network: the traced model.
-        data: images with one label each, no validation images set aside.
-        limits: what the device allows.
-        fences: of the widths, as ``parlay.retrofit`` has them.
-        recipe: how every arm is trained.
-        steps: batches of each training; the recipe's if None, or what ten minutes allow where it is quick.
-        seeds: of every arm, at least two.
-        validation: training images set aside to choose by.
         layouts: the user's own, arms besides; two or more are compared with each other, too.
-        precision: fp32 or bf16; None leaves it to the plan of a study that has one.
         is_quick: a first answer in some ten minutes.
-        random_seed: of the random layout.
-        time_limit: seconds for each search.
     """
 
-    network: ModelNetwork
-    data: Dataset
-    limits: Limits
-    recipe: Recipe
-    seeds: Sequence[int]
-    validation: int
-    fences: Mapping[str, Any] = field(default_factory=dict)
     layouts: Sequence[Layout] = ()
-    steps: int | None = None
-    precision: str | None = None
     is_quick: bool = False
-    random_seed: int = 0
-    time_limit: float | None = None
 
     def __post_init__(self) -> None:
-        if self.steps is not None and self.steps < 1:
-            raise InputError("--steps", given=self.steps, allowed="1 or more")
-        if len(set(self.seeds)) < 2:
-            raise InputError("seeds", given=len(set(self.seeds)), allowed="two or more: one has no spread")
+        super().__post_init__()
         for layout in self.layouts:
             self.network.check(layout)
-        if self.data.multi_label:
-            raise InputError("data", given=f"{self.data.name}, several labels an image", allowed="one label an image")
-        if self.validation < 1:
-            raise InputError("--val", given=self.validation, allowed="1 or more: arms are chosen on validation images")
 
     def question(self) -> dict[str, Any]:
-        """What is asked, in JSON values, as it was written: a study answers one question."""
-        steps = "quick" if self.is_quick and self.steps is None else self.steps or self.recipe.steps
+        """What is asked, in JSON values."""
+        timed = {"steps": "quick"} if self.is_quick and self.steps is None else {}
         return {
-            "model": self.network.spec,
-            "network": {"structure": self.network.structure, "arguments": without_folders(self.network.kwargs)},
-            "data": self.data.fingerprint,
-            "limits": vars(self.limits).copy(),
-            "fences": {name: None if value is None else str(value) for name, value in self.fences.items()},
-            "recipe": self.recipe.numbers(),
-            "steps": steps,
-            "seeds": list(self.seeds),
+            **self.shared(),
+            **timed,
             "layouts": [list(layout) for layout in dict.fromkeys(self.layouts)] or None,
-            "validation images": self.validation,
-            "precision": self.precision,
             "seed of the random layout": self.random_seed,
         }
 
@@ -136,13 +95,8 @@ def fit(
     told = told or Told()
     graph = asked.network.graph()
     data = asked.data.with_validation(asked.validation)
-    plan = read_plan(folder, "fit")
-    if plan is not None:
-        limits = [str(constraint) for constraint in asked.limits.constraints(graph)]
-        refuse_others(plan, asked.question(), limits, folder)
-    elif has_study(folder):
-        raise StudyError(f"study {folder} was not made by parlay fit; use another folder")
-    else:
+    plan = plan_before(folder, "fit", asked.question(), asked.limits.constraints(graph))
+    if plan is None:
         plan = _planned(asked, graph, data, executor, told, device=(settings or Settings()).device)
     return carry_out(
         folder,

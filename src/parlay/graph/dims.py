@@ -270,7 +270,7 @@ class Unknowns:
         """What lies in each of so many equal consecutive parts of a dimension; the number of parts stays.
 
         >>> table = Unknowns(batch=2)
-        >>> channels = tuple(_times(s, inner=4) for s in table.fresh(4))
+        >>> channels = tuple(_times(s, inner=4) for s in table.fresh(8))
         >>> table.in_groups(channels, 4), table.resolve(channels)
         ((Segment(width=3, outer=1, inner=4),), (Segment(width=3, outer=4, inner=4),))
         """

@@ -6,18 +6,19 @@ import copy
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from parlay.compare.arm import IMPORTANCE, RANDOM_CHANNELS, SCRATCH, UNIFORM, Arm, no_layout
-from parlay.compare.arm_plan import ArmPlan, read_plan, refuse_others
+from parlay.compare.arm_plan import ArmPlan, plan_before
 from parlay.compare.measure_trials import export_untrained, measure_network
+from parlay.compare.question import ArmQuestion
 from parlay.compare.result import CompareResult
 from parlay.compare.run_comparison import Told, carry_out
 from parlay.data import Dataset
-from parlay.documents import finite, without_folders
-from parlay.errors import InputError, StudyError
+from parlay.documents import finite
+from parlay.errors import InputError, unknown
 from parlay.extras import Needs
 from parlay.graph import WidthGraph
 from parlay.graph.lengths import bring_to_length
@@ -26,15 +27,12 @@ from parlay.layout import Layout
 from parlay.prune.importance import DEFAULT_IMPORTANCE, IMPORTANCES, measure_importance
 from parlay.prune.objective import DEFAULT_OBJECTIVE
 from parlay.prune.solve_prune import MIN_RATIO, Pruned, prune_or_conflict
-from parlay.retrofit import Limits
 from parlay.retrofit.scaling import keeps_budget, largest_scaling
-from parlay.study import DataSource, ModelNetwork, Settings, TrialExecutor, Watcher
-from parlay.study.schema import has_study
+from parlay.study import DataSource, Settings, TrialExecutor, Watcher
 from parlay.study.workspace import Workspace
 from parlay.train.device import available_cores, resolve_device
 from parlay.train.evaluation import evaluate
 from parlay.train.norms import reestimate_norms
-from parlay.train.recipe import Recipe
 from parlay.train.timing import time_steps
 from parlay.train.weights import STARTS, save_weights
 
@@ -51,69 +49,31 @@ SURE = 3.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class PruneQuestion:
-    """The question of a pruning.
+class PruneQuestion(ArmQuestion):
+    """The question of a pruning, beside that of every comparison; the network is trained, fences may have ``pin``.
 
     Attributes:
-        network: the model, trained; its factory returns it with its weights.
-        data: images with one label each, no validation images set aside.
-        limits: what the device allows.
-        recipe: how every arm is trained on.
-        seeds: of every arm, at least two.
-        validation: training images set aside: neither importance nor training looks at them.
         weights: a safetensors file whose weights take the place of the model's own; None without.
-        importance: ``taylor``, ``fisher``, ``l2`` or ``bn-scale``.
+        importance: ``taylor``, ``fisher``, ``l2`` or ``bn-scale``; validation images are not looked at.
         distill: whether arms are distilled from the unpruned network.
-        fences: of the widths, and ``pin``, as ``parlay.retrofit`` has them.
-        steps: batches of each training; the recipe's if None.
-        precision: fp32 or bf16; None takes the faster.
-        random_seed: of the random channels.
-        time_limit: seconds of the search.
     """
 
-    network: ModelNetwork
-    data: Dataset
-    limits: Limits
-    recipe: Recipe
-    seeds: Sequence[int]
-    validation: int
     weights: Path | None = None
     importance: str = DEFAULT_IMPORTANCE
     distill: bool = False
-    fences: Mapping[str, Any] = field(default_factory=dict)
-    steps: int | None = None
-    precision: str | None = None
-    random_seed: int = 0
-    time_limit: float | None = None
 
     def __post_init__(self) -> None:
-        if self.steps is not None and self.steps < 1:
-            raise InputError("--steps", given=self.steps, allowed="1 or more")
-        if len(set(self.seeds)) < 2:
-            raise InputError("seeds", given=len(set(self.seeds)), allowed="two or more: one has no spread")
-        if self.data.multi_label:
-            raise InputError("data", given=f"{self.data.name}, several labels an image", allowed="one label an image")
-        if self.validation < 1:
-            raise InputError("--val", given=self.validation, allowed="1 or more: arms are chosen on validation images")
+        super().__post_init__()
         if self.importance not in IMPORTANCES:
-            raise InputError("--importance", given=self.importance, allowed=", ".join(IMPORTANCES))
+            raise unknown("--importance", self.importance, IMPORTANCES)
 
     def question(self, weights: str) -> dict[str, Any]:
         """What is asked, in JSON values; ``weights`` is the checksum of the unpruned network's."""
         return {
-            "model": self.network.spec,
-            "network": {"structure": self.network.structure, "arguments": without_folders(self.network.kwargs)},
+            **self.shared(),
             "weights": weights,
-            "data": self.data.fingerprint,
-            "limits": vars(self.limits).copy(),
-            "fences": {name: None if value is None else str(value) for name, value in self.fences.items()},
             "importance": self.importance,
             "distilled": self.distill,
-            "recipe": self.recipe.numbers(),
-            "steps": self.steps or self.recipe.steps,
-            "seeds": list(self.seeds),
-            "validation images": self.validation,
-            "precision": self.precision,
             "seed of the random channels": self.random_seed,
         }
 
@@ -150,12 +110,8 @@ def prune_and_train(
     graph = asked.network.graph()
     graph = replace(graph, model=with_weights(graph.model, asked.weights))
     question = asked.question(checksum(graph.model))
-    plan = read_plan(folder, "prune")
-    if plan is not None:
-        refuse_others(plan, question, [str(one) for one in asked.limits.constraints(graph)], folder)
-    elif has_study(folder):
-        raise StudyError(f"study {folder} was not made by parlay prune; use another folder")
-    else:
+    plan = plan_before(folder, "prune", question, asked.limits.constraints(graph))
+    if plan is None:
         device = resolve_device((settings or Settings()).device)
         plan = _planned(folder, asked, question, graph, executor, told, device=device)
     return carry_out(

@@ -29,6 +29,7 @@ __all__ = [
     "ModelOptions",
     "NamedDeviceOptions",
     "RatioOptions",
+    "ShrinkOptions",
     "factory_option",
     "pin_option",
     "refuse_family_sizes",
@@ -171,9 +172,10 @@ class RatioOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FenceOptions(RatioOptions):
-    """How far widths may move from today's, and how they compare."""
+class RelationOptions:
+    """How widths compare, with numbers and with each other."""
 
+    heading: ClassVar[str] = "Widths"
     multiple_of: int = option(
         "--multiple-of", type=int, default=1, show_default=True, help="Every free width is a multiple of this."
     )
@@ -183,6 +185,21 @@ class FenceOptions(RatioOptions):
         help="Largest ratio between groups that follow each other in the list, such as 2.",
     )
     order: str = option("--order", type=Choice(Order), default="free", show_default=True, help="How they compare.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FenceOptions(RelationOptions, RatioOptions):
+    """How far widths may move from today's, and how they compare."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShrinkOptions(RelationOptions):
+    """How far widths may fall, and how they compare."""
+
+    min_ratio: str = option(
+        "--min-ratio", metavar="RATIO", default="0.1", show_default=True, help="Smallest ratio of a width to today's."
+    )
+    pin: tuple[str, ...] = pin_option()
 
 
 @dataclass(frozen=True, kw_only=True)

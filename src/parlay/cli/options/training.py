@@ -79,7 +79,7 @@ class RecipeOptions:
 
     heading: ClassVar[str] = "Training"
     recipe: str | None = option(
-        "--recipe", type=Choice((PAPER, *RECIPES)), help="Default: digits for digits, else fast."
+        "--recipe", type=Choice((PAPER, *RECIPES)), help="Default: digits for digits, else fast; of prune its own two."
     )
     recipe_set: tuple[str, ...] = option(
         "--recipe-set", metavar="FIELD=VALUE", multiple=True, help="A field of the recipe, such as lr=0.05; repeatable."
