@@ -381,7 +381,7 @@ class Result:
         return self.problem.space.fences_reached(self.best.layout) if self.solutions else []
 
     def summary(self) -> str:
-        """What is known, in lines: status, what binds, fences, what the score is worth, nearest sizes where there is none.
+        """What is known, in lines: status, what binds, fences, what the score is worth, the nearest sizes instead.
 
         >>> from dataclasses import replace
         >>> from parlay import plain, solve

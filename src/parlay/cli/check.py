@@ -90,7 +90,7 @@ def check(
     png: Path | None,
     as_json: bool,
 ) -> int:
-    """Does a .tflite or .pte file fit a device, and what fills its memory?
+    """Does a .tflite or .pte file fit a device, and what fills it?
 
     Says flash and arena, where memory is highest and what lives there. FILE need not come from parlay; with --input it
     is a model, whose exported file is predicted. RAM is all that LiteRT for Microcontrollers allocates on a 32-bit

@@ -58,7 +58,7 @@ def prune(
     running: RunningOptions,
     as_json: bool,
 ) -> int:
-    """A trained network cut to a device's limits, trained on and exported.
+    """A trained network cut to a device's limits, and trained on.
 
     Measures how important every channel is, finds the widths that keep most of it under all limits, with a proof,
     slices the network and trains it on, beside uniform scaling, random channels and a network trained from scratch.
