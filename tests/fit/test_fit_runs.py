@@ -30,6 +30,7 @@ from parlay.compare.liveness import live_bytes
 from parlay.compare.measure_trials import network_inputs
 from parlay.compare.quantise import check_int8, export_float, logits_of, quantised, session_of, stored_bytes
 from parlay.data import load
+from parlay.energy import RECOMMENDED
 from parlay.errors import DivergedError, InputError
 from parlay.graph import trace
 from parlay.graph.specs import load_model
@@ -128,7 +129,7 @@ def test_the_end_of_a_fit(fitted: tuple[Path, dict[str, Any]]) -> None:
     _, found = fitted
     assert next(iter(found)) == "schema_version" and "\n" not in found["verdict"]
     names = {name for arm in found["arms"] for name in arm["names"]}
-    assert names == {"original", "energy-layer", "path-energy", "uniform", "random"}
+    assert names == {"original", "energy-layer", "uniform", "random", RECOMMENDED}
     for arm in found["arms"]:
         assert len(arm["accuracy"]["values"]) == len(arm["int8_accuracy"]["values"]) == 2
         assert arm["latency_ms"] > 0 and arm["float_difference"] < 1e-4
