@@ -173,6 +173,27 @@ def test_verdicts(name: str) -> None:
     assert set(found.to_original) == {arm.name for arm in arms} - {"o"}
 
 
+@pytest.mark.parametrize(
+    ("original", "uniform", "words"),
+    [
+        ("o", None, "not shown to be better: keep what you have; e, the best other on validation, differs by 20.0"),
+        ("gone", "o", "not shown to be better: of what fits, take o; the original does not fit; e"),
+        (None, "o", "not shown to be better than o; e"),
+    ],
+)
+def test_too_few_seeds_for_a_test_show_nothing(original: str | None, uniform: str | None, words: str) -> None:
+    """With two seeds nothing is tested: the reference stays, and nobody is told that an arm is no better."""
+    arms = [
+        Standing(name="o", fits=True, validation=(0.5, 0.6), test=(0.5, 0.6), amounts={"RAM": 1}),
+        Standing(name="e", fits=True, validation=(0.7, 0.8), test=(0.7, 0.8), amounts={"RAM": 1}),
+    ]
+    if original == "gone":
+        arms.append(Standing(name="gone", fits=False, validation=(0.9, 0.9), test=(0.9, 0.9), amounts={"RAM": 2}))
+    found = judge(arms, original=original, uniform=uniform)
+    assert (found.winner, found.is_better) == ("o", False)
+    assert found.sentence.startswith(words) and "no test: 2 seeds" in found.sentence
+
+
 def test_the_verdict_tells_costs() -> None:
     """What the winner takes more or less is in the sentence, what is the same is not."""
     arms, _, _ = CASES["better"]

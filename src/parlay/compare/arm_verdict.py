@@ -148,12 +148,17 @@ def _sentence(
         found = test[chosen.name]
         if found.is_better:
             return f"{chosen.name} is better by {found.points()}{_costs(chosen, reference)}{than}"
-        return f"{keep}; {chosen.name}, chosen on validation, differs by {_open(found)}"
+        return f"{_kept(keep, found)}; {chosen.name}, chosen on validation, differs by {_open(found)}"
     others = [arm for arm in ranked if arm is not reference]
     if not others:
         return f"{keep}; no other layout fits"
     best = others[0].name
-    return f"{keep}; {best}, the best other on validation, differs by {_open(test[best])}"
+    return f"{_kept(keep, test[best])}; {best}, the best other on validation, differs by {_open(test[best])}"
+
+
+def _kept(keep: str, found: Difference) -> str:
+    """What is said where the reference stays: without a test nothing was shown, and "no better" would be too much."""
+    return keep if found.p is not None else keep.replace("no better", "not shown to be better", 1)
 
 
 def _open(found: Difference) -> str:
