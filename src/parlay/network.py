@@ -128,6 +128,10 @@ class Network(ABC):
 
         Raises:
             InputError: for an unknown dtype.
+
+        >>> from parlay.families import plain
+        >>> plain(depth=4).resources()["macs"]((35, 36, 37, 43))
+        4867486
         """
         return {
             "params": self.params,

@@ -153,6 +153,15 @@ class Limits:
 
         Raises:
             InputError: where nothing is levelled, or the engine's memory of this model is not known.
+
+        >>> import torch
+        >>> from parlay.families import plain
+        >>> from parlay.graph import trace
+        >>> graph = trace(plain(depth=3, image=8).build((4, 8, 16)), torch.zeros(1, 3, 8, 8))
+        >>> limits = Limits(levelled="flash")
+        >>> print(*limits.constraints(graph)), limits.level(graph)(graph.layout)
+        peak_activation_bytes <= 448
+        (None, 1860)
         """
         if self.levelled is None:
             raise InputError("levelled", given="none", allowed=", ".join(LEVELLED))
