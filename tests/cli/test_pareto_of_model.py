@@ -25,7 +25,7 @@ from torch import nn
 class Net(nn.Module):
     def __init__(self, num_classes=5, wide=8):
         super().__init__()
-        self.first, self.second = nn.Conv2d(1, 6, 3, padding=1), nn.Conv2d(6, wide, 3, padding=1)
+        self.first, self.second = nn.Conv2d(1, 6, 1), nn.Conv2d(6, wide, 3, padding=1)
         self.head = nn.Linear(wide, num_classes)
 
     def forward(self, x):
