@@ -39,6 +39,7 @@ from parlay.study import work
 from parlay.train.norms import lagging_norm
 from parlay.train.weights import read_weights, save_weights
 
+pytestmark = pytest.mark.xdist_group("fit")  # one worker trains what all tests here look at
 MODEL = """
 from torch import nn
 
@@ -239,6 +240,7 @@ def between(spec: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, 
     return folder, answer(*command, "--study", folder), command
 
 
+@pytest.mark.slow
 def test_given_layouts_are_compared_with_each_other(
     between: tuple[Path, dict[str, Any], list[str]], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -266,6 +268,7 @@ def test_given_layouts_are_compared_with_each_other(
     assert lines[place + 1].split()[:2] == ["9-9-9", "validation"] and lines[place + 2].split()[0] == "test"
 
 
+@pytest.mark.slow
 def test_given_layouts_are_part_of_the_question(
     between: tuple[Path, dict[str, Any], list[str]], capsys: pytest.CaptureFixture[str]
 ) -> None:

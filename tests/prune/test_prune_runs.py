@@ -29,6 +29,7 @@ from parlay.train.loop import train
 from parlay.train.recipe import get_recipe
 from parlay.train.weights import STARTS, read_weights
 
+pytestmark = pytest.mark.xdist_group("prune")  # one worker trains what all tests here look at
 MODEL = """
 from pathlib import Path
 from torch import nn
@@ -221,6 +222,7 @@ def test_another_question_is_refused_by_what_differs(
     )
 
 
+@pytest.mark.slow
 def test_channels_that_are_all_alike_are_told(spec: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Their group is named before anything is trained, and in the result."""
     other, plain_layer = tmp_path / "alike.py", "nn.Conv2d(width, 12, 3, padding=1), "

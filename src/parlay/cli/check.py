@@ -65,7 +65,7 @@ MOST_LIVING = 6
 """Tensors at the peak that are named; the rest is summed up."""
 
 
-@command("parlay check model.tflite --device nrf52840 --reserve-ram 64KiB")
+@command("parlay check model.tflite --board nrf52840 --reserve-ram 64KiB")
 @click.argument("file")
 @takes(board=NamedBoardOptions, widths=LayoutOptions)
 @click.option("--ram", metavar="BYTES", help="RAM for the arena, such as 64KiB.")

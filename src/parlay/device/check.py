@@ -144,7 +144,7 @@ class Fitting:
     def sentence(self) -> str:
         """The verdict."""
         if self.ram is None and self.flash is None:
-            return "no limits given: --device NAME, --ram or --flash"
+            return "no limits given: --board NAME, --ram or --flash"
         if self.fits:
             return "fits"
         rest = "; it fits with the better plan (--replan OUT.tflite)" if self.would_fit_replanned else ""

@@ -35,7 +35,8 @@ def resolve_device(name: str = "auto") -> str:
     kind, _, number = name.partition(":")
     count = torch.cuda.device_count() if kind == "cuda" else 1
     if kind not in found or (number and not (number.isdigit() and kind == "cuda")):
-        raise unknown("device", name, ["auto", "cpu", "cuda", "cuda:N", "mps"])
+        allowed = ["auto", "cpu", "cuda", "cuda:N", "mps"]
+        raise unknown("device", name, allowed, "a microcontroller is the --board of fit and prune")
     if not found[kind] or (number and int(number) >= count):
         there = ", ".join(device for device, is_there in found.items() if is_there)
         raise InputError("device", given=repr(name), allowed=f"what this machine has: {there}")

@@ -73,4 +73,4 @@ class BoardOptions:
 class NamedBoardOptions(BoardOptions):
     """The same for commands that train nothing, where ``--device`` can only be what is built for."""
 
-    board: str | None = option("--device", "--board", metavar="NAME", help=NAMED)
+    board: str | None = option("--board", "--device", metavar="NAME", help=NAMED)
