@@ -150,7 +150,7 @@ def test_layouts_that_cannot_be_compared_are_named(names: list[str], error: type
 def test_layouts_never_trained_alike_are_refused():
     """Two layouts under two protocols, or one alone, say what would train them alike."""
     some, others = trials({A: LOW}), trials({B: HIGH}, steps=50)
-    with pytest.raises(StudyError, match="never trained alike; 'parlay study run"):
+    with pytest.raises(StudyError, match="never trained alike; parlay study run"):
         compare_layouts(Trials(path=some.path, rows=(*some.rows, *others.rows)), ["4-6", "5-5"])
     with pytest.raises(StudyError, match="no two layouts"):
         compare_layouts(some)
