@@ -22,6 +22,7 @@ from parlay.graph.slicing import norms
 from parlay.prune import IMPORTANCES, OBJECTIVES, measure_importance, prune
 from parlay.prune.importance import BATCH
 from parlay.prune.objective import objective
+from parlay.prune.solve_prune import prune_or_conflict
 from parlay.retrofit import Limits
 from parlay.train.inputs import Inputs
 from parlay.train.norms import reestimate_norms
@@ -201,3 +202,11 @@ def test_sums_need_numbers_that_can_be_added(graph: WidthGraph) -> None:
     """A group of zeros is as good at every width as at another, by its share."""
     score = objective(graph, (torch.zeros(6).double(), norms(graph)[1]), "share")
     assert list(score.tables["stem"].entries) == pytest.approx([n / 6 for n in range(1, 7)])
+
+
+def test_a_budget_that_nothing_keeps_names_the_smallest_that_can_be_had(graph: WidthGraph) -> None:
+    """The remedy is what the smallest widths need, not today's amount, under which there is nothing to prune."""
+    pruned, clash = prune_or_conflict(graph, norms(graph), Limits(ram=1))
+    least = graph.peak_activation_bytes("int8")([group.first for group in pruned.result.problem.space.groups])
+    assert clash is not None and clash.remedies == (f"--ram {least}",)
+    assert least < graph.peak_activation_bytes("int8")(graph.layout)

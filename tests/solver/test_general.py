@@ -320,6 +320,13 @@ def test_impossible_by_divisibility() -> None:
     assert found.irreducible
 
 
+def test_the_least_amount_needs_no_search() -> None:
+    """Without any time the smallest widths are found all the same, so that a remedy never stops halfway to them."""
+    net = plain(depth=3)
+    found = reachable(net.problem(max_macs=10**6), net.params, seconds=0)
+    assert found.lowest == net.params((1, 2, 3)) and not found.proven
+
+
 def test_conflicts_are_irreducible_and_reach_is_exact() -> None:
     """Only what is needed for the contradiction is named; ranges agree with all layouts listed."""
     net = plain(depth=3)

@@ -214,7 +214,7 @@ def _leaves_a_layout(value: Wider, ask: _Asking) -> bool:
         problem = value[1]()
     except InputError:  # such as a range of widths that holds no multiple
         return False
-    return not problem.violations(_smallest(problem)) or ask.has_layout(problem) is True
+    return ask.has_layout(problem) is True
 
 
 def _milder(problem: Problem, place: int, constraint: Constraint, reach: Reach, ask: _Asking) -> Constraint | None:
@@ -245,7 +245,13 @@ class _Asking:
     each: float
 
     def layout_of(self, problem: Problem) -> tuple[Layout | None, bool]:
-        """Any layout, and whether it is settled that there is none."""
+        """Any layout, and whether it is settled that there is none.
+
+        The smallest widths are looked at before anything is searched: they keep every upper limit that can be kept,
+        and a search that begins at today's may not get there in its share of the time.
+        """
+        if not problem.violations(smallest := _smallest(problem)):
+            return smallest, False
         left = self.until - time.perf_counter()
         if left <= 0:
             return None, False
