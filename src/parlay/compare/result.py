@@ -225,7 +225,7 @@ def conclude(
 
 
 def write_result(folder: Path, result: CompareResult) -> None:
-    """Write fit-result.json or prune-result.json, whole or not at all; ``parlay report`` shows what it says."""
+    """Write fit-result.json, which ``parlay report`` shows, or prune-result.json; whole or not at all."""
     write_atomically(folder / f"{result.plan.command}-result.json", document(result.to_json()))
 
 
