@@ -53,6 +53,14 @@ def test_the_next_command_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
         assert "verdict:" in capsys.readouterr().out
 
 
+def test_a_fit_is_not_told_to_add_seeds(tmp_path: Path):
+    """Its seeds are part of its question: with too few of them the best two arms are compared instead."""
+    study = make_study(tmp_path / "study", LAYOUTS[:3], seeds=(0, 1))
+    assert "--n-seeds" in only(gather([study])).command
+    (study / "fit-result.json").write_bytes((make_fit(tmp_path / "fit") / "fit-result.json").read_bytes())
+    assert shlex.split(only(gather([study])).command)[:3] == ["parlay", "study", "compare"]
+
+
 def test_validation_images_choose(tmp_path: Path):
     """Where images were set aside the most accurate layout is the one they choose, and both shares are said."""
     page = gather([make_study(tmp_path / "study", LAYOUTS[:2], seeds=(0, 1, 2))])

@@ -47,7 +47,7 @@ def outlook_of(measured: Measured, source: Trials, fit: Fit | None = None) -> Ou
     share = _validated if is_validated else _tested
     misfits = {} if fit is None else {arm.layout: not arm.fits for arm in fit.by_layout.values()}
     ranked = sorted(layouts, key=lambda one: (misfits.get(one.layout, False), -share(one)))
-    purpose, words = _next(measured, ranked, source)
+    purpose, words = _next(measured, ranked, source, is_fit=fit is not None)
     command = shlex.join(["parlay", *words])
     if not ranked:
         return Outlook(best=None, name="", standing="No trial has an accuracy yet.", purpose=purpose, command=command)
@@ -68,15 +68,17 @@ def outlook_of(measured: Measured, source: Trials, fit: Fit | None = None) -> Ou
     )
 
 
-def _next(measured: Measured, ranked: list[MeasuredLayout], source: Trials) -> tuple[str, tuple[str, ...]]:
-    """What is worth doing now, and the words of its command."""
+def _next(
+    measured: Measured, ranked: list[MeasuredLayout], source: Trials, *, is_fit: bool
+) -> tuple[str, tuple[str, ...]]:
+    """What is worth doing now, and the words of its command; a fit's seeds are part of its question, and stay."""
     folder = portable(source.path.parent)
     left = sum(not row.has_ended for row in measured.rows)
     if left and source.is_study:
         return f"Train what is left ({left:,} of {len(measured.rows):,} trials)", ("study", "run", folder)
     if not ranked:
         return "See why they failed", ("study", "status", folder)
-    if source.is_study and (len(ranked) == 1 or min(len(one.rows) for one in ranked[:2]) < SEEDS):
+    if source.is_study and not is_fit and (len(ranked) == 1 or min(len(one.rows) for one in ranked[:2]) < SEEDS):
         return "See how far chance carries: more seeds of each", ("study", "run", folder, "--n-seeds", str(SEEDS))
     if len(ranked) == 1:
         return "See what it says of the scores", ("evaluate", folder)
