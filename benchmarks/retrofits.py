@@ -33,10 +33,10 @@ QUESTIONS = {
 }
 INTRODUCTION = """
 Written by `python -m benchmarks.retrofits` from `retrofits.jsonl`; do not edit. Limits: parameters (at most, or
-exactly, today's), multiply-adds and int8 peak memory at most today's, widths from half to twice today's; score
-energy-layer; inputs 3x224x224, and the tiny networks' own. A cell is the status, or the certified gap in the score of
-a FEASIBLE answer, and the seconds of the search (one run; by default it stops when the gap is small for the time it
-took, and after a minute). OPTIMAL and INFEASIBLE are proven; every layout was recounted in exact integers.
+exactly, today's), multiply-adds and int8 peak memory at most today's, widths from half to twice today's; the default
+score, step-energy; inputs 3x224x224, and the tiny networks' own. A cell is the status, or the certified gap in the
+score of a FEASIBLE answer, and the seconds of the search (one run; by default it stops when the gap is small for the
+time it took, and after a minute). OPTIMAL and INFEASIBLE are proven; every layout was recounted in exact integers.
 """
 
 
@@ -69,7 +69,7 @@ def _measured(graph: Any, params: str | None, multiple_of: int) -> dict[str, Any
     from parlay.retrofit import Limits, retrofit
 
     try:
-        found = retrofit(graph, Limits(params=params), multiple_of=multiple_of, score="energy-layer")
+        found = retrofit(graph, Limits(params=params), multiple_of=multiple_of)
     except InputError as error:
         return {"status": "refused", "gap": None, "seconds": 0.0, "gained": None, "note": str(error)}
     result = found.result

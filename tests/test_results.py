@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 from types import ModuleType
 
@@ -13,6 +14,7 @@ pytest.importorskip("torch")
 from benchmarks.fits import tables
 
 from doc_blocks import ROOT
+from parlay.cli.main import run
 
 
 @pytest.fixture(scope="module")
@@ -59,3 +61,32 @@ def test_the_readme_tells_the_claims_as_they_were_judged(made: ModuleType) -> No
     }
     for numbers in told:
         assert tuple(number.removeprefix("+") for number in numbers) in known, numbers
+
+
+SPACES = ("Inverted", "PreActivation", "Streams", "Hybrid")
+JUDGED = ("energy-layer", "sum-log", "path-energy", "energy-group", "macs")
+
+
+@pytest.mark.parametrize("space", SPACES)
+def test_the_spaces_of_the_docs_are_those_of_the_results(space: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """docs/evidence.md has each score's rank and the place of its optimum as results/spaces gives them."""
+    section = (ROOT / "docs" / "evidence.md").read_text(encoding="utf-8").split("### What came")[1]
+    rows = [[cell.strip() for cell in line.replace("**", "").strip("|").split("|")] for line in section.splitlines()]
+    ranks = {row[0]: row[1 + SPACES.index(space)] for row in rows if len(row) == 5}
+    optima = {row[0]: row[1 + 2 * SPACES.index(space) :][:2] for row in rows if len(row) == 9}
+    name = space.lower()
+    command = ["evaluate", f"results/spaces/{name}", "--model", f"benchmarks/spaces/{name}.py:{space}", "--json"]
+    assert run([str(ROOT / word) if "/" in word else word for word in command]) == 0
+    scores = json.loads(capsys.readouterr().out)["scores"]
+    for score in ("step-energy", *JUDGED):
+        told = ranks["step-energy as it is now" if score == "step-energy" else score]
+        if told == "the same":
+            told = ranks["step-energy as committed before the space was trained"]
+        found = [scores[score][key] for key in ("spearman", "ci_low", "ci_high")]
+        assert told == "{:.2f} ({:.2f} to {:.2f})".format(*found), score
+    for score in ("step-energy", *JUDGED[:-1]):
+        told = optima["step-energy as it is now" if score == "step-energy" else score]
+        if told[0] == "the same":
+            told = optima["step-energy as committed"]
+        optimum = scores[score]["optimum"]
+        assert told == [f"{100 * optimum['accuracy']:.2f}", str(optimum["beats"])], score
