@@ -40,12 +40,12 @@ def test_the_claims_of_the_docs_are_those_of_the_results(made: ModuleType) -> No
 
 def test_the_fits_of_the_docs_are_those_of_the_results() -> None:
     """docs/fit.md has the table and the verdict of every fit under results/fit."""
-    page = (ROOT / "docs" / "fit.md").read_text(encoding="utf-8").splitlines()
+    page = " ".join((ROOT / "docs" / "fit.md").read_text(encoding="utf-8").split())  # sentences run on
     fits = tables()
     assert len(fits) >= 3
     for name, lines in fits.items():
         for line in lines:
-            assert line in page, f"{name}: {line}"
+            assert " ".join(line.split()) in page, f"{name}: {line}"
 
 
 def test_the_readme_tells_the_claims_as_they_were_judged(made: ModuleType) -> None:

@@ -137,7 +137,7 @@ def test_a_model_file_is_found_from_any_folder(
     moved.parent.mkdir()
     (tmp_path / "net.py").rename(moved)
     assert run(["study", "new", "../study", "--n-seeds", "2"]) == 0
-    assert "1 trials planned" in capsys.readouterr().out
+    assert "1 trial planned" in capsys.readouterr().out
     assert run(["study", "run", "../study", "--threads", "1"]) == 1
     with Reader("../study") as study:
         errors = [row.error or "" for row in study.rows()]

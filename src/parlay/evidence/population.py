@@ -6,7 +6,7 @@ import csv
 import gzip
 import math
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -280,7 +280,7 @@ def read_table(
             allowed = f"{len(groups)}, the groups of {network.title}: {', '.join(groups)}"
             raise InputError("widths", given=f"{len(names)} columns", allowed=allowed)
         names = groups if set(names) == set(groups) else names
-    rows = _rows(path)
+    rows = iter(_rows(path))
     header = next(rows, None)
     if header is None:
         raise InputError("table", given=f"{path}, which is empty", allowed="a line of column names, then one a network")
@@ -356,15 +356,15 @@ def _counted(network: Network, layout: Layout, params: int | None, where: str) -
     }
 
 
-def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Every line that is not empty, with its number."""
+def _rows(path: Path) -> list[tuple[int, list[str]]]:
+    """Every line that is not empty, with its number; read at once, so that no refusal leaves the file open."""
     if not path.name.endswith((".csv", ".csv.gz")):
         raise InputError("table", given=str(path), allowed="a .csv or .csv.gz file, or a study's folder")
     try:
         opened = gzip.open if path.name.endswith(".gz") else open
         with opened(path, "rt", encoding="utf-8-sig", newline="") as stream:
             reader = csv.reader(stream)
-            yield from ((reader.line_num, cells) for cells in reader if any(cell.strip() for cell in cells))
+            return [(reader.line_num, cells) for cells in reader if any(cell.strip() for cell in cells)]
     except (OSError, EOFError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or error
         raise InputError("table", given=str(path), allowed="a file that can be read", remedy=str(reason)) from None
