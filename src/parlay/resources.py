@@ -8,13 +8,13 @@ used throughout, so nothing is ever rounded.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 
 from parlay.errors import InputError
 from parlay.layout import Layout
 
-__all__ = ["PeakResource", "Resource", "largest_width"]
+__all__ = ["PeakResource", "RecountedPeak", "Resource", "largest_width"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,6 +171,28 @@ class PeakResource:
     def __call__(self, layout: Layout) -> int:
         """The exact amount at a layout."""
         return max(point(layout) for point in self.points)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecountedPeak(PeakResource):
+    """A peak of which the points are a least amount: what is counted at a layout itself may be more.
+
+    A solver bounds with the points and asks for the amount of every layout that it would keep.
+
+    Attributes:
+        recount: the amount at a layout, however it is found.
+
+    >>> points = (Resource.of("bytes", 1, linear={0: 2}),)
+    >>> arena = RecountedPeak(name="arena", points=points, recount=lambda layout: 16 * -(-2 * layout[0] // 16))
+    >>> arena((8,)), arena((9,))
+    (16, 32)
+    """
+
+    recount: Callable[[Layout], int] = field(compare=False, repr=False)
+
+    def __call__(self, layout: Layout) -> int:
+        """The exact amount at a layout."""
+        return max(super().__call__(layout), self.recount(layout))
 
 
 def largest_width(square: int, slope: int, budget: int) -> int | None:

@@ -9,14 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 from parlay.device.planner import Plan
 from parlay.device.tflite import Operator, Tensor, TfliteModel, same_padding
 from parlay.device.tflm import ALIGNED, Allocation, Arena, Target, aligned
 from parlay.errors import InputError
-from parlay.resources import PeakResource, Resource
+from parlay.resources import RecountedPeak, Resource
 
 if TYPE_CHECKING:
     from parlay.graph import WidthGraph
@@ -47,6 +47,8 @@ OPERATORS = {
 """Operators of a traced program -> those of the file."""
 WEIGHTED = ("CONV_2D", "FULLY_CONNECTED")
 ARENA = "tflm_arena_bytes"
+RECOUNTS = 100_000
+"""Arenas that are remembered: a search comes back to layouts that it refused."""
 PER_CHANNEL = 8
 """Bytes of records an output channel: a multiplier and a shift."""
 
@@ -136,21 +138,28 @@ class Predicted:
         """The best plan at a layout."""
         return Allocation(model=self.at(layout), target=target).best
 
-    def bound(self, today: Layout, target: Target) -> PeakResource:
-        """At least the arena at every layout, as polynomials of which the largest counts: a limit for the solver.
+    def bound(self, today: Layout, target: Target, *, plan: bool = True) -> RecountedPeak:
+        """At least the arena at every layout: a limit for the solver.
 
-        What lives at each operator, rounded up to 16 bytes a tensor as far as it may have to be, and the records, which
-        are linear in the widths. The best plan reaches the live peak as a rule (docs/device.md); where it does not, the
-        arena that is recounted at the answer says so.
+        Its polynomials are what lives at each operator, rounded up to 16 bytes a tensor as far as it may have to be,
+        and the records, which are linear in the widths. They suppose a plan that reaches the live peak, as the best one
+        does as a rule (docs/device.md) and the engine's own in two of three layouts; so each layout that would be kept
+        is planned, and counts as what its plan takes.
 
         Args:
             today: some layout, at which the records that no width changes are counted.
             target: the machine.
+            plan: whether the file carries the best plan.
         """
         exact = Allocation(model=self.at(today), target=target).arena()
         tail, start = (self._records(part, today) for part in (exact.tail, exact.starting))
         points = [Resource.total(ARENA, self.groups, [*parts, tail]) for parts in self._living()]
-        return PeakResource(name=ARENA, points=_undominated([*points, start]))
+
+        @lru_cache(maxsize=RECOUNTS)
+        def recount(layout: Layout) -> int:
+            return self.arena(layout, target, plan=plan).total
+
+        return RecountedPeak(name=ARENA, points=_undominated([*points, start]), recount=recount)
 
     @cached_property
     def _weighted(self) -> list[Resource]:

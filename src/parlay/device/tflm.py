@@ -375,8 +375,8 @@ class Allocation:
     @cached_property
     def best(self) -> Plan:
         """The best plan that is found; no worse than TFLM's own."""
-        found, own = best_plan(self.buffers), self.planned(())
-        return found if found.bytes < own.bytes else own
+        own = self.planned(())
+        return own if own.is_best else min(own, best_plan(self.buffers), key=lambda plan: plan.bytes)
 
     def offsets(self, plan: Plan) -> tuple[int, ...]:
         """A plan as a file has it: one offset for each of its tensors."""

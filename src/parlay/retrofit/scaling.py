@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from math import floor
 
 from parlay.errors import InputError
 from parlay.layout import Layout, Order
-from parlay.problem import Problem
+from parlay.problem import Constraint, Problem
 from parlay.resources import PeakResource, Resource
 
 __all__ = ["RandomDraw", "Scaled", "budget_use", "keeps_budget", "largest_scaling", "random_layout"]
@@ -47,6 +47,17 @@ class RandomDraw:
     draws: int
 
 
+def _amount(constraint: Constraint, layout: Layout) -> int:
+    return constraint.resource(layout)
+
+
+def _by_points(constraint: Constraint, layout: Layout) -> int:
+    """As far as polynomials say it: a recounted peak may fall where a width grows."""
+    resource = constraint.resource
+    points = resource.points if isinstance(resource, PeakResource) else (resource,)
+    return max(point(layout) for point in points)
+
+
 def keeps_budget(problem: Problem, layout: Layout) -> bool:
     """Whether a layout takes at most what every constraint allows; a least amount, and fences, do not count."""
     return all(c.maximum is None or c.resource(layout) <= c.maximum for c in problem.constraints)
@@ -63,8 +74,8 @@ def largest_scaling(problem: Problem, direction: Sequence[int]) -> Scaled | None
 
     A width changes only where the multiplier passes a multiple of the group's step over the group's direction. These
     finitely many numbers are the candidates, and the layout between two of them is that of the smaller one. Where no
-    coefficient of a limit is negative the amounts never fall along the ray, so that bisection is exact; otherwise every
-    candidate is looked at, from the top.
+    coefficient of a limit is negative the amounts never fall along the ray, so that bisection is exact, but for a peak
+    that is recounted: from there downwards, and otherwise from the top, every candidate is looked at.
 
     Args:
         problem: limits, and ranges and multiples of the widths; every group needs a largest width.
@@ -82,19 +93,19 @@ def largest_scaling(problem: Problem, direction: Sequence[int]) -> Scaled | None
         found |= {Fraction(width, along) for width in range(group.first, group.maximum + 1, step)}
     multipliers = sorted(found)
 
-    def fits(place: int) -> bool:
-        return keeps_budget(problem, _at(problem, direction, multipliers[place]))
+    def fits(place: int, amount: Callable[[Constraint, Layout], int] = _amount) -> bool:
+        layout = _at(problem, direction, multipliers[place])
+        return all(c.maximum is None or amount(c, layout) <= c.maximum for c in problem.constraints)
 
     if not fits(0):
         return None
-    best = 0
+    best, above = 0, len(multipliers)
     if all(_never_falls(constraint.resource) for constraint in problem.constraints):
-        above = len(multipliers)
         while above - best > 1:
             middle = (best + above) // 2
-            best, above = (middle, above) if fits(middle) else (best, middle)
-    else:
-        best = next(place for place in reversed(range(len(multipliers))) if fits(place))
+            best, above = (middle, above) if fits(middle, _by_points) else (best, middle)
+        above = best + 1
+    best = next(place for place in reversed(range(above)) if fits(place))
     return Scaled(layout=_at(problem, direction, multipliers[best]), multiplier=multipliers[best])
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -165,20 +165,30 @@ class Search:
         waiting = -self.queue[0].key[0] if self.queue else -math.inf
         return max(waiting, self.current)
 
-    def add(self, table: IntArray) -> None:
-        """Keep layouts that satisfy everything."""
+    def add(self, table: IntArray) -> bool:
+        """Keep layouts that satisfy everything; whether none was refused though it keeps every row."""
         assert self.climber is not None
-        scores = self.climber.score(table)
+        scores, is_recounted, refused = self.climber.score(table), self.general.is_recounted, False
         if len(self.pool) >= self.top_k:
             better = scores >= self.threshold
             table, scores = table[better], scores[better]
+        if is_recounted:  # the best first, since a recount takes long and those behind may not need one
+            order = np.argsort(-scores, kind="stable")
+            table, scores = table[order], scores[order]
         for row, score in zip(table.tolist(), scores.tolist(), strict=True):
             layout = tuple(row)
-            if layout not in self.pool and (not self.general.has_peak_minimum or self.general.allowed(layout)):
+            if is_recounted and score < self.threshold:
+                break
+            if layout in self.pool:
+                continue
+            if is_recounted and not self.general.allowed(layout):
+                refused = True
+            else:
                 self.pool[layout] = score
         if len(self.pool) > 4 * self.top_k + 1_000:
             least = self.threshold
             self.pool = {layout: score for layout, score in self.pool.items() if score >= least}
+        return not refused
 
     def run(self, starts: Iterable[Layout] = ()) -> None:
         """Search until nothing is left; ``tick`` may end it by raising, when ``bound`` and ``pool`` stand."""
@@ -363,15 +373,23 @@ class Search:
     def _may_list_best(self, work: Work) -> bool:
         """Whether equal futures may be merged, and the box is worth the try."""
         general = work.general
-        if not self._is_merged or self.kept is None or self.threshold == -math.inf:
+        if self.top_k > 1 or self.kept is None or self.threshold == -math.inf:
             return False
         has_minimum = bool(np.isfinite(general.lows).any())
         return volume(general) <= work.box.listing_below and (work.box.is_root or not has_minimum)
 
-    @property
-    def _is_merged(self) -> bool:
-        """Whether of layouts with equal futures the best is enough: one is asked for, and rows say all that is."""
-        return self.top_k == 1 and not self.general.has_peak_minimum
+    def _add_best(self, general: General, tables: Sequence[Eliminated], threshold: float, limit: int) -> bool:
+        """Add the layouts of a box that may score ``threshold``; whether there was room to list them.
+
+        Of layouts with equal futures the best is enough where one is asked for, unless a recount refuses it.
+        """
+        for merged in (True, False) if self.top_k == 1 else (False,):
+            found = best_in_box(general, tables, threshold, limit, self.tick, merged=merged)
+            if found is None:
+                return False
+            if not len(found) or self.add(found):
+                break
+        return True
 
     def _list_downwards(self, work: Work, priced: Relaxed) -> None:
         """Lower the bound of a box by listing its best layouts, part by part of the way down to the best known."""
@@ -384,13 +402,10 @@ class Search:
         limit = min(limit, MOST_PARTIAL) // (1 if work.box.is_root else BOX_SHARE)
         for part in DEPTHS:
             threshold = max(self.threshold, bound - part * (bound - self.threshold))
-            found = best_in_box(general, tables, threshold, limit, self.tick, merged=self._is_merged)
-            if found is None:
+            if not self._add_best(general, tables, threshold, limit):
                 if part == DEPTHS[0]:
                     work.box.listing_below = volume(general) - RETRIED
                 break
-            if len(found):
-                self.add(found)
             work.box.node.note_listed(threshold)
             bound = min(bound, threshold)  # whatever scores more is no better than what was found
             if bound <= self.threshold:

@@ -17,7 +17,7 @@ import numpy as np
 from parlay.errors import InputError
 from parlay.layout import Layout, Order
 from parlay.problem import Constraint, Problem
-from parlay.resources import PeakResource, Resource, largest_width
+from parlay.resources import PeakResource, RecountedPeak, Resource, largest_width
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -102,7 +102,8 @@ class General:
         fences: order and step.
         low, high: smallest and largest width of every group, shape (groups,).
         stride: distance between neighbouring choices.
-        has_peak_minimum: whether a peak has a lower limit, which no row can say; ``allowed`` checks it.
+        is_recounted: whether more is asked than rows can say, a least peak or a peak that is recounted; ``allowed`` checks
+            it.
     """
 
     problem: Problem
@@ -111,7 +112,7 @@ class General:
     low: IntArray
     high: IntArray
     stride: IntArray
-    has_peak_minimum: bool
+    is_recounted: bool
     dtype: Any
 
     @property
@@ -246,17 +247,17 @@ def compile_general(problem: Problem) -> General:
                 allowed="widths that a size or a largest width limits",
                 remedy="set a largest width",
             )
-    has_peak_minimum = any(map(_is_peak_minimum, problem.constraints))
+    is_recounted = any(_is_peak_minimum(c) or isinstance(c.resource, RecountedPeak) for c in problem.constraints)
     if is_hopeless or (low > high).any() or any(row.is_empty for row in rows):
         high = np.minimum(high, low - 1)
-        return General(problem, tuple(rows), fences, low, high, stride, has_peak_minimum, np.float64)
+        return General(problem, tuple(rows), fences, low, high, stride, is_recounted, np.float64)
     largest = max((row.resource(tuple(high.tolist())) for row in rows), default=0)
     if largest >= LARGEST_AMOUNT:
         raise InputError(
             "widths", given=f"amounts up to {largest}", allowed="amounts below 2^61", remedy="set a largest width"
         )
     dtype = np.float64 if largest < LARGEST_DOUBLE else np.int64
-    return General(problem, tuple(rows), fences, low, high, stride, has_peak_minimum, dtype)
+    return General(problem, tuple(rows), fences, low, high, stride, is_recounted, dtype)
 
 
 def _is_peak_minimum(constraint: Constraint) -> bool:

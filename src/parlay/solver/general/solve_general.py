@@ -153,7 +153,7 @@ def _without_useless(general: General) -> General:
     Where nothing asks for more than the smallest widths, the smaller one keeps every limit, and stands first.
     """
     high = general.high.copy()
-    if not general.fences and not general.has_peak_minimum and np.isneginf(general.lows).all():
+    if not general.fences and not general.is_recounted and np.isneginf(general.lows).all():
         paired = {g for pair in general.problem.terms.pairs for g in pair}
         for g, terms in enumerate(general.problem.terms.groups):
             if general.low[g] <= high[g] and g not in paired and not all(term.concave_in_log for term in terms):

@@ -10,7 +10,7 @@ import numpy as np
 
 from parlay.layout import Layout, Order, WidthSpace
 from parlay.problem import Constraint, Problem
-from parlay.resources import PeakResource, Resource
+from parlay.resources import PeakResource, RecountedPeak, Resource
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,6 +22,9 @@ __all__ = ["enumerated", "float_scores"]
 
 LARGEST_DEPTH = 64
 """Groups from which a problem is not enumerated: it would hardly ever be small."""
+
+RECOUNT = 1_000
+"""Extensions of partial layouts that take about as long as recounting one layout: some milliseconds."""
 
 LARGEST_AMOUNT = 1 << 62
 """Sums of 64-bit integers below this cannot wrap around."""
@@ -49,6 +52,11 @@ def enumerated(problem: Problem, effort: int) -> IntArray | None:
             return None
         table = longer
         effort -= len(table)
+    if any(isinstance(constraint.resource, RecountedPeak) for constraint in problem.constraints):
+        if len(table) * RECOUNT > effort:
+            return None
+        kept = [not problem.violations(tuple(row)) for row in table.tolist()]
+        table = table[np.array(kept, dtype=bool)]
     return table
 
 

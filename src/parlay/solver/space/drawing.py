@@ -196,7 +196,7 @@ class Drawer:
         """Those that keep everything, decided exactly."""
         general = self._general
         found = map(tuple, table[general.within(table)].tolist()) if len(table) else ()
-        return [layout for layout in found if not general.has_peak_minimum or general.allowed(layout)]
+        return [layout for layout in found if not general.is_recounted or general.allowed(layout)]
 
     def _thrown(self, wanted: int, rng: np.random.Generator, replace: bool) -> list[Layout]:
         """Up to so many layouts: drawn, and kept where they keep everything."""
@@ -277,7 +277,7 @@ class Drawer:
         if row is not None:
             table = self._all_solved(table, last, row)
         good = table[general.within(table)]
-        if general.has_peak_minimum:
+        if general.is_recounted:
             good = good[[general.allowed(tuple(layout)) for layout in good.tolist()]]
         return good[int(rng.integers(len(good)))]
 
