@@ -48,7 +48,7 @@ class LayoutOptions:
 
         graph = traced(spec, self.inputs, self.model_arg, (), quiet=True)
         layout = graph.layout if self.layout is None else graph.check(self._widths(self.layout))
-        return need_of_layout(predicted_file(graph), layout, spec, graph.flash_bytes("int8")(layout))
+        return need_of_layout(predicted_file(graph), layout, spec)
 
     def _widths(self, text: str) -> Layout:
         if not text.endswith(".json"):

@@ -28,6 +28,8 @@ __all__ = ["retrofit"]
 
 AMOUNTS = {"params": "params", "macs": "macs", "peak_activation_bytes": "peak memory", "flash_bytes": "flash"}
 """What the table compares, by JSON key."""
+ENGINE_AMOUNTS = {"bytes": "arena (tflm)", "records": "  of it records", "file_bytes": "file (tflm)"}
+"""The same of what is exported for LiteRT for Microcontrollers."""
 
 
 @command("parlay retrofit torchvision/squeezenet1_1 --input 3x224x224 --flash 1MiB --out slim")
@@ -190,7 +192,7 @@ def _print_tables(facts: dict[str, Any], found: Retrofit) -> None:
         unit = f" ({facts['dtype']})" if "bytes" in key else ""
         amounts = [one.get(key) for one in (before, uniform, after)]
         table.add_row(name + unit, *map(number, amounts), f"{after[key] / max(1, before[key]):.4f}")
-    for key, name in {"bytes": "arena (tflm)", "records": "  of it records"}.items():
+    for key, name in ENGINE_AMOUNTS.items():
         arenas = [one.get("engines", {}).get("tflm", {}).get(key) for one in (before, uniform, after)]
         if arenas[0] is not None and arenas[2] is not None:
             table.add_row(name, *map(number, arenas), f"{arenas[2] / arenas[0]:.4f}")

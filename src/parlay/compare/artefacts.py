@@ -93,7 +93,10 @@ def write_artefacts(
     for key, value in (("accuracy", known.accuracy), ("int8_accuracy", known.int8_accuracy)):
         if value is not None and abs(found[key] - value) * len(data.test_labels) > 1:  # an image for a tie of floats
             raise CertificateError(f"{key} of the written file is {found[key]}, not {value}")
-    written, missing = write_device_files(module, data, calibration_images(data), place) if files.int8 else ([], [])
+    written, missing = [], []
+    if files.int8:
+        images, is_planned = calibration_images(data), plan.question["limits"].get("plan", True)
+        written, missing = write_device_files(module, data, images, place, plan=is_planned)
     names = (*contents, *(one.file for one in written))
     means, deviations = ([round(float(value), 4) for value in moment] for moment in data.moments)
     found |= {

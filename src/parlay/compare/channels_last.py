@@ -218,6 +218,9 @@ class _Tidying:
         kept = sorted({int(place) for place in used})
         moved = {old: new for new, old in enumerate(kept)} | {-1: -1}
         graph.tensors = [graph.tensors[place] for place in kept]
+        for place, tensor in enumerate(graph.tensors):
+            if kept[place] not in (*graph.inputs, *graph.outputs):
+                tensor.name = None  # names of modules, joined: a tenth of a small file, and no engine reads them
         for one in (graph, *graph.operators):
             one.inputs = np.array([moved[int(place)] for place in one.inputs], np.int32)
             one.outputs = np.array([moved[int(place)] for place in one.outputs], np.int32)

@@ -60,9 +60,15 @@ class Made:
 
 
 class Exporter(ABC):
-    """Makes a file, and runs it."""
+    """Makes a file, and runs it.
+
+    Attributes:
+        run_by: what runs it here.
+        plan: whether the file may carry a plan of its arena.
+    """
 
     run_by: str
+    plan: bool = True
 
     @abstractmethod
     def export(self, module: GraphModule, images: Sequence[Tensor]) -> Made:
@@ -202,7 +208,9 @@ class LiteRT(Exporter):
             [(signature, names)] = _interpreter(plain).get_signature_list().items()
             samples = [{names["inputs"][0]: image.numpy()} for image in images]
             maker.quantize(maker.calibrate({signature: samples})).export_model(str(int8))
-            content = planned(tidied(int8.read_bytes()))
+            content = tidied(int8.read_bytes())
+        if self.plan:
+            content = planned(content)
         reason = _micro_refusal(content)
         if reason is not None:
             return Made(content=content, arena_bytes=None, arena=f"LiteRT Micro cannot run this file: {reason}")
@@ -363,11 +371,17 @@ def make(exporter: Exporter, folder: Path, path: Path, most: int | None) -> dict
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Exporter, folder, path and most images; what came of it is written into ``answer.json`` of the folder."""
-    name, folder, path, most = arguments
+    """Exporter, folder, path, most images and whether to plan; what came of it goes into the folder's ``answer.json``.
+
+    Args:
+        arguments: ``no-plan`` at the end leaves the plan of the arena out.
+    """
+    name, folder, path, most, *rest = arguments
     answer = Path(folder) / "answer.json"
     try:
-        facts = make(EXPORTERS[name](), Path(folder), Path(path), int(most) if most else None)
+        exporter = EXPORTERS[name]()
+        exporter.plan = rest != ["no-plan"]
+        facts = make(exporter, Path(folder), Path(path), int(most) if most else None)
     except Exception as error:
         write_atomically(answer, json.dumps({"error": first_line(error)}))
         raise

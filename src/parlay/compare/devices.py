@@ -171,6 +171,7 @@ def write_device_files(
     place: Path,
     *,
     formats: Sequence[DeviceFormat] = FORMATS,
+    plan: bool = True,
 ) -> tuple[list[DeviceFile], list[Missing]]:
     """Write what can be written for engines of devices, and measure it as it lies on disk.
 
@@ -181,6 +182,7 @@ def write_device_files(
         data: test images and the numbers that images are normalised by.
         calibration: images as the network takes them, float32 (N, C, H, W), for the ranges of activations.
         place: folder of the files.
+        plan: whether a file may carry the plan of its arena.
         formats: which; those whose packages are missing are told, with what to install.
     """
     written: list[DeviceFile] = []
@@ -198,7 +200,7 @@ def write_device_files(
         with tempfile.TemporaryDirectory() as folder:
             problem = _handed_over(module, data, calibration, Path(folder))
             for kind in ready:
-                facts = {"error": problem} if problem else _made(kind, Path(folder), place / kind.file)
+                facts = {"error": problem} if problem else _made(kind, Path(folder), place / kind.file, plan=plan)
                 if "error" in facts:
                     reason = without_folders(facts["error"])
                     missing.append(Missing(name=kind.name, file=kind.file, reason=reason))
@@ -234,7 +236,7 @@ def _handed_over(module: nn.Module, data: ImageSet, calibration: np.ndarray, fol
     return None
 
 
-def _made(kind: DeviceFormat, folder: Path, path: Path) -> Mapping[str, Any]:
+def _made(kind: DeviceFormat, folder: Path, path: Path, *, plan: bool) -> Mapping[str, Any]:
     """Facts of a file that another process made, or ``error``."""
     answer = folder / "answer.json"
     answer.unlink(missing_ok=True)
@@ -242,6 +244,7 @@ def _made(kind: DeviceFormat, folder: Path, path: Path) -> Mapping[str, Any]:
     python = interpreter(kind)
     assert python is not None  # formats that nothing here can make were told before
     command = [python, "-m", "parlay.compare.device_exports", kind.exporter, str(folder), str(path), most]
+    command += [] if plan else ["no-plan"]
     environment = dict(os.environ)
     if python == sys.executable:
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))

@@ -217,23 +217,21 @@ def need_of_tflite(path: Path) -> Need:
     )
 
 
-def need_of_layout(predicted: Predicted, layout: Layout, name: str, flash: int) -> Need:
+def need_of_layout(predicted: Predicted, layout: Layout, name: str) -> Need:
     """What the int8 file that parlay exports will need, before there is one: with its plan, and no file to write.
 
     Args:
         predicted: the file to be.
         layout: widths.
         name: what the answer calls it.
-        flash: bytes of its weights and biases; graph and scales come on top.
     """
     allocation = Allocation(model=predicted.at(layout), target=MICRO)
     best = allocation.best
     arena = allocation.arena(best)
-    more = "flash is that of weights and biases; the file's graph and scales come on top"
     return Need(
         file=name,
         engine=f"{ENGINE}, predicted",
-        flash=flash,
+        flash=predicted.flash()(layout),
         head=arena.head,
         tail=arena.tail,
         ram=arena.total,
@@ -241,13 +239,15 @@ def need_of_layout(predicted: Predicted, layout: Layout, name: str, flash: int) 
         host=predicted.arena(layout, HOST).used,
         steps=tuple(operator.kind for operator in allocation.model.operators),
         placed=_placed(allocation, best),
-        notes=(*_notes(arena), more),
+        notes=(*_notes(arena), "flash is the most that the file takes: some 200 B less where gaps fall well"),
     )
 
 
 def _placed(allocation: Allocation, plan: Plan) -> tuple[Placed, ...]:
     """Every tensor and scratch where the plan has it."""
-    names = [_short(allocation.model.tensors[place].name) for place in allocation.model.lives]
+    model = allocation.model
+    makers = {place: operator.kind for operator in model.operators for place in operator.outputs}
+    names = [_short(model.tensors[p].name) or f"output of {makers.get(p, 'nothing')}" for p in model.lives]
     names += ["scratch"] * (len(allocation.buffers) - len(names))
     return tuple(
         Placed(name=title, bytes=buffer.bytes, first=buffer.first, last=buffer.last, offset=offset)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from parlay.device.planner import Plan
 from parlay.device.tflite import Operator, Tensor, TfliteModel, same_padding
-from parlay.device.tflm import ALIGNED, Allocation, Arena, Target, aligned
+from parlay.device.tflm import ALIGNED, MICRO, Allocation, Arena, Target, aligned
 from parlay.errors import InputError
 from parlay.resources import RecountedPeak, Resource
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from parlay.graph.interpret import Step
     from parlay.layout import Layout
 
-__all__ = ["Predicted", "predicted_file"]
+__all__ = ["ARENA", "FLASH", "Predicted", "predicted_file"]
 
 FOLDED = frozenset(
     "batch_norm native_batch_norm _native_batch_norm_legit_no_training dropout dropout_ pad constant_pad_nd contiguous "
@@ -53,6 +53,31 @@ PER_CHANNEL = 8
 """Bytes of records an output channel: a multiplier and a shift."""
 
 
+FLASH = "tflite_file_bytes"
+OPTIONS = {
+    "CONV_2D": 24,
+    "FULLY_CONNECTED": 8,
+    "ADD": 8,
+    "MEAN": 4,
+    "MAX_POOL_2D": 28,
+    "AVERAGE_POOL_2D": 28,
+    "PAD": 4,
+    "CONCATENATION": 12,
+}
+"""Bytes of an operator's options in the file; a convolution's as if it were depthwise, which takes 4 more."""
+PER_SCALE = 12
+"""Bytes of a scale and its zero point in the file, one of each a channel for weights and again for biases."""
+ACTIVATION, LAYER, CONSTANT, OPERATOR, CODE = 80, 171, 56, 40, 20
+"""Bytes of tables in the file: of an activation; of a layer's weights and biases, up to 3 that fill weights up to 4 and
+up to 4 before each list of 64-bit numbers included; of a constant; of an operator but for inputs and options; of a kind
+of operators."""
+FRAME = 700
+"""Bytes of all else: header, forms of tables, signature, metadata. 29 exported files of six networks had 690 to 820
+with the gaps before 64-bit numbers, which stand above."""
+PLAN_FRAME = 200
+"""Bytes of a plan in the file beside 4 for every tensor and 4 for every value, whose lists are written anew."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class FileNode:
     """An operator of the file to be.
@@ -80,6 +105,7 @@ class Predicted:
         nodes: its operators, in order.
         sizes: number of an activation -> its bytes.
         inputs, outputs: numbers of activations.
+        weights: elements of all weights.
         groups: how many widths a layout has.
         steps: what each width is a multiple of.
     """
@@ -88,6 +114,7 @@ class Predicted:
     sizes: dict[int, Resource] = field(repr=False)
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
+    weights: Resource
     groups: int
     steps: tuple[int, ...]
 
@@ -160,6 +187,45 @@ class Predicted:
             return self.arena(layout, target, plan=plan).total
 
         return RecountedPeak(name=ARENA, points=_undominated([*points, start]), recount=recount)
+
+    def flash(self, *, plan: bool = True, runtime: int = 0) -> RecountedPeak:
+        """At least the bytes of the file at every layout: weights, biases, 12 bytes a scale, and the file's tables.
+
+        A plan is counted at the layouts whose file carries one.
+
+        Args:
+            plan: whether files may carry one.
+            runtime: bytes that the engine's code takes beside the file.
+        """
+        fixed = Resource.of(FLASH, self.groups, constant=self._tables + runtime)
+        channels = [one.times(4 + 2 * PER_SCALE) for one in self._weighted]
+        points = (Resource.total(FLASH, self.groups, [fixed, self.weights, *channels]),)
+
+        @lru_cache(maxsize=RECOUNTS)
+        def recount(layout: Layout) -> int:
+            allocation = Allocation(model=self.at(layout), target=MICRO)
+            carries = plan and allocation.best.bytes < allocation.planned().bytes
+            tensors = allocation.model.tensors
+            values = sum(tensor.stored > 0 for tensor in tensors)
+            return points[0](layout) + carries * (PLAN_FRAME + 4 * (len(tensors) + values))
+
+        return RecountedPeak(name=FLASH, points=points, recount=recount)
+
+    @cached_property
+    def _tables(self) -> int:
+        """Bytes of the file that no width changes."""
+        kinds = {node.kind for node in self.nodes}
+        constants = {node.constant for node in self.nodes if node.constant}
+        inputs = [len(n.reads) + 2 * (n.channels is not None) + bool(n.constant) for n in self.nodes]
+        return (
+            FRAME
+            + ACTIVATION * len(self.sizes)
+            + LAYER * len(self._weighted)
+            + sum(CONSTANT + 4 * len(constant) for constant in constants)
+            + sum(OPERATOR + 4 * count for count in inputs)
+            + sum(OPTIONS[node.kind] for node in self.nodes)
+            + CODE * (len(kinds) + ("CONV_2D" in kinds))
+        )
 
     @cached_property
     def _weighted(self) -> list[Resource]:
@@ -263,6 +329,7 @@ def predicted_file(graph: WidthGraph, steps: Sequence[int] | None = None) -> Pre
         sizes=sizes,
         inputs=entered,
         outputs=tuple(value[storage] for storage in outputs),
+        weights=graph.stored[0],
         groups=len(graph.space.groups),
         steps=tuple(steps or (group.multiple_of for group in graph.space.groups)),
     )

@@ -10,7 +10,7 @@ from numbers import Integral, Real
 
 from parlay.amounts import parse_bytes, parse_limit, parse_range
 from parlay.device import ENGINES
-from parlay.device.predict import ARENA, predicted_file
+from parlay.device.predict import ARENA, FLASH, predicted_file
 from parlay.device.tflm import MICRO
 from parlay.errors import InputError, unknown
 from parlay.graph import WidthGraph
@@ -61,11 +61,13 @@ class Limits:
         params_range: ``A:B``, or both ends as a pair.
         max_macs: multiply-adds for one image, as ``max_params``.
         max_peak_memory: peak activation memory in bytes, as ``max_params``, with units allowed.
-        flash: bytes for weights (docs/counting.md), such as ``256KiB``.
+        flash: bytes such as ``256KiB``: for weights (docs/counting.md), or for the whole file if the engine is tflm.
         ram: bytes for activations, or for all that the engine allocates.
         dtype: type of weights and activations: int8, float16, bfloat16, float32.
         engine: what ``ram`` counts: ``live``, the activations that live at once, or ``tflm``, the whole arena of LiteRT
-            for Microcontrollers on a 32-bit device, for the int8 file that parlay exports, with its plan.
+            for Microcontrollers on a 32-bit device, for the int8 file that parlay exports.
+        plan: whether that file carries the best plan of its arena, or leaves planning to the engine.
+        runtime_flash: bytes that the engine's code takes of ``flash``; with the engine tflm.
         levelled: the amount that a front has levels of: macs, peak-memory, params, flash or ram. Every level is a limit
             on it, so the defaults that such a limit takes the place of are lifted.
 
@@ -82,6 +84,8 @@ class Limits:
     ram: str | int | None = None
     dtype: str = "int8"
     engine: str = "live"
+    plan: bool = True
+    runtime_flash: str | int | None = None
     levelled: str | None = None
 
     def __post_init__(self) -> None:
@@ -100,6 +104,9 @@ class Limits:
             raise unknown("engine", self.engine, ENGINES)
         if self.engine == "tflm" and self.dtype != "int8":
             raise InputError("engine", given=f"tflm with dtype {self.dtype}", allowed="dtype int8")
+        others = {"no-plan": not self.plan, "runtime-flash": self.runtime_flash is not None}
+        for name in (name for name, is_given in others.items() if is_given and self.engine != "tflm"):
+            raise InputError(name, given=f"engine {self.engine}", allowed="engine tflm")
         given = [n for n in SIZES if getattr(self, n) is not None]
         if len(given) > 1:
             written = " and ".join(name.replace("_", "-") for name in given)
@@ -141,7 +148,7 @@ class Limits:
             *self._peaks(graph),
         ]
         if self.flash is not None:
-            found.append(Constraint.at_most(graph.flash_bytes(self.dtype), parse_bytes(self._text("flash"), "flash")))
+            found.append(Constraint.at_most(self._storage(graph), parse_bytes(self._text("flash"), "flash")))
         if not found and self.levelled is None:
             raise InputError(
                 "limits", given="none", allowed="at least one limit", remedy="give --max-params, --flash or another"
@@ -165,12 +172,13 @@ class Limits:
         """
         if self.levelled is None:
             raise InputError("levelled", given="none", allowed=", ".join(LEVELLED))
-        return self._memory(graph) if self.levelled == "ram" else graph.resources(self.dtype)[AMOUNTS[self.levelled]]
+        of_engine = {"ram": self._memory, "flash": self._storage}.get(self.levelled)
+        return graph.resources(self.dtype)[AMOUNTS[self.levelled]] if of_engine is None else of_engine(graph)
 
     def words(self, old: Constraint, new: Constraint) -> str:
         """The options that state a milder constraint in the place of one of ``constraints``."""
         name = old.resource.name
-        if name == "flash":
+        if name in ("flash", FLASH):
             return f"--flash {new.maximum}"
         if name == ARENA:
             return f"--ram {new.maximum}"
@@ -209,8 +217,15 @@ class Limits:
     def _memory(self, graph: WidthGraph) -> PeakResource:
         """What the engine takes of RAM."""
         if self.engine == "tflm":
-            return predicted_file(graph).bound(graph.layout, MICRO)
+            return predicted_file(graph).bound(graph.layout, MICRO, plan=self.plan)
         return graph.peak_activation_bytes(self.dtype)
+
+    def _storage(self, graph: WidthGraph) -> Resource | PeakResource:
+        """What the engine takes of flash."""
+        if self.engine == "tflm":
+            runtime = 0 if self.runtime_flash is None else parse_bytes(str(self.runtime_flash), "runtime-flash")
+            return predicted_file(graph).flash(plan=self.plan, runtime=runtime)
+        return graph.flash_bytes(self.dtype)
 
     def _at_most(
         self, name: str, graph: WidthGraph, resource: Resource | PeakResource, *, default: str
@@ -245,6 +260,7 @@ READS: dict[str, Callable[[str, str], object]] = {
     "max_peak_memory": lambda text, what: _bytes_or_ratio(text, what, today=SOME),
     "flash": parse_bytes,
     "ram": parse_bytes,
+    "runtime_flash": parse_bytes,
 }
 """Limit -> what reads its text, and refuses what is no amount."""
 

@@ -135,7 +135,14 @@ class DeviceOptions:
         type=Choice(ENGINES),
         default="live",
         show_default=True,
-        help="What --ram counts: live activations, or all that LiteRT for Microcontrollers (tflm) allocates.",
+        help="What --ram and --flash count: live activations and weights, or all that LiteRT for Microcontrollers"
+        " (tflm) allocates and its file.",
+    )
+    plan: bool = option(
+        "--plan/--no-plan", default=True, help="Leave the plan of the arena out of the exported file (tflm)."
+    )
+    runtime_flash: str | None = option(
+        "--runtime-flash", metavar="BYTES", help="Part of --flash that the engine's code takes, such as 90KiB (tflm)."
     )
     board: BoardOptions = field(metadata=record(BoardOptions))
     dtype: str = option(

@@ -102,7 +102,7 @@ class General:
         fences: order and step.
         low, high: smallest and largest width of every group, shape (groups,).
         stride: distance between neighbouring choices.
-        is_recounted: whether more is asked than rows can say, a least peak or a peak that is recounted; ``allowed`` checks
+        is_recounted: whether more is asked than rows say, a least peak or one that is recounted; ``allowed`` checks
             it.
     """
 
