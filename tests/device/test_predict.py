@@ -70,6 +70,50 @@ def test_the_solver_keeps_the_whole_arena(resnet8):
     assert predicted_file(resnet8).arena(loose.layout, MICRO).total > most
 
 
+FILES = {
+    ("resnet8", (16, 16, 32, 32, 64, 64)): 91_504,
+    ("resnet8", (25, 29, 62, 43, 122, 38)): 160_344,
+    ("ds_cnn", (64, 64, 64, 64, 64)): 42_648,
+    ("ds_cnn", (49, 63, 35, 110, 89)): 45_704,
+    ("ds_cnn", (76, 42, 61, 66, 38)): 37_296,
+    ("deep_autoencoder", (99, 126, 70, 220, 11, 111, 243, 94, 253)): 395_048,
+    ("mobilenet_v1", (8, 16, 32, 32, 64, 64, 128, 128, 128, 128, 128, 128, 256, 256)): 295_200,
+    ("mobilenet_v1", (8, 21, 28, 27, 46, 106, 199, 250, 208, 79, 242, 147, 441, 299)): 534_384,
+}
+"""Sizes of exported files, with a plan where it beats the engine's own."""
+
+
+@pytest.mark.parametrize(("name", "layout"), FILES)
+def test_exported_files_are_no_larger_than_predicted(name, layout):
+    """The flash of a layout is never below its file, and at most 0.4 % above."""
+    predicted = predicted_file(traced(name)).flash()(layout)
+    assert FILES[name, layout] <= predicted <= 1.004 * FILES[name, layout]
+
+
+def test_flash_of_the_engine_is_the_file_and_its_code(resnet8):
+    """With the engine tflm --flash holds the whole file and what --runtime-flash says of the engine's code."""
+    limits = Limits(flash="180KiB", runtime_flash="90KiB", engine="tflm")
+    found = retrofit(resnet8, limits, time_limit=10)
+    assert found.engines(found.layout)["tflm"]["file_bytes"] <= 90 * 1024
+    assert found.amounts(found.layout)["flash_bytes"] < 80_000 < 90 * 1024
+    with pytest.raises(InputError, match="at least the 200000 B of --runtime-flash"):
+        retrofit(resnet8, Limits(flash=180_000, runtime_flash=200_000, engine="tflm"))
+    with pytest.raises(InputError, match="runtime-flash: got engine live"):
+        Limits(flash=180_000, runtime_flash=90_000)
+
+
+def test_without_a_plan_the_engine_plans_within_the_limit():
+    """With --no-plan the layout found keeps the limit as the engine's own planner lays it out."""
+    graph = traced("mobilenet_v1")
+    predicted = predicted_file(graph)
+    most = predicted.arena(graph.layout, MICRO).total
+    assert predicted.arena(graph.layout, MICRO, plan=False).total > most
+    found = retrofit(graph, Limits(ram=most, engine="tflm", plan=False), time_limit=3)
+    assert predicted.arena(found.layout, MICRO, plan=False).total <= most
+    with pytest.raises(InputError, match="no-plan: got engine live"):
+        Limits(ram=most, plan=False)
+
+
 def test_a_pad_that_no_convolution_makes_up_is_an_operator():
     """A symmetric pad before a stride of two is no "same" padding: the file has it, and its output, as its own."""
     layers = [torch.nn.Conv2d(3, 8, 3, stride=2, padding=1), torch.nn.Conv2d(8, 8, 3, padding=1)]
