@@ -35,7 +35,7 @@ def drawn(seed):
         return int(peak(layout) * (1 + wasted))
 
     arena = RecountedPeak(name="arena", points=points, recount=recount)
-    middle = tuple((group.minimum + group.maximum) // 2 for group in groups)
+    middle = tuple((group.minimum + (group.maximum or 0)) // 2 for group in groups)
     limits = (
         Constraint.at_most(size, int(size(middle) * draw.uniform(0.8, 1.3))),
         Constraint.at_most(arena, int(peak(middle) * draw.uniform(0.7, 1.3))),
@@ -49,15 +49,17 @@ def test_answers_are_the_best_of_all_that_pass_the_recount(top_k):
     refused = 0
     for seed in range(30):
         problem = drawn(seed)
-        every = list(product(*(range(group.minimum, group.maximum + 1) for group in problem.space.groups)))
+        every = list(product(*(range(group.minimum, (group.maximum or 0) + 1) for group in problem.space.groups)))
         good = sorted((-problem.score_value(one), one) for one in every if not problem.violations(one))
         found = solve(problem, top_k=top_k)
         assert found.status is (Status.OPTIMAL if good else Status.INFEASIBLE)
         assert [one.score_value for one in found.solutions] == pytest.approx([-score for score, _ in good[:top_k]])
         assert certify(problem, found).holds
-        points = PeakResource(name="arena", points=problem.constraints[1].resource.points)
-        most = problem.constraints[1].maximum
-        better = [one for one in every if points(one) <= most < problem.constraints[1].resource(one)]
+        arena, most = problem.constraints[1].resource, problem.constraints[1].maximum
+        assert isinstance(arena, RecountedPeak)
+        assert most is not None
+        points = PeakResource(name="arena", points=arena.points)
+        better = [one for one in every if points(one) <= most < arena(one)]
         refused += any(problem.score_value(one) > -good[0][0] for one in better) if good else 0
     assert refused > 5  # problems whose best answer would have been another without the recount
 

@@ -376,7 +376,7 @@ class Allocation:
     def best(self) -> Plan:
         """The best plan that is found; no worse than TFLM's own."""
         own = self.planned(())
-        return own if own.is_best else min(own, best_plan(self.buffers), key=lambda plan: plan.bytes)
+        return own if own.bytes == own.bound else min(own, best_plan(self.buffers), key=lambda plan: plan.bytes)
 
     def offsets(self, plan: Plan) -> tuple[int, ...]:
         """A plan as a file has it: one offset for each of its tensors."""
