@@ -234,7 +234,7 @@ class PathEnergy(Score):
 
 @final
 class StepEnergy(Score):
-    """The energy of a path, counted from one nonlinearity to the next and averaged over all paths.
+    """The energy of a path, counted step by step and averaged over all paths.
 
     The energy of Liao et al. (2017) is about feature maps as symbols, made by kernels. A linear layer of one pixel
     makes no new ones, and such layers in a row are one: what counts is the step from activations of width a to the next
@@ -264,8 +264,8 @@ class StepEnergy(Score):
     """
 
     name = "step-energy"
-    source = "parlay; Eq. 3 over steps from nonlinearity to nonlinearity, shares as Veit et al. 2016 (docs/scores.md)"
-    summary = "mean over paths of the sum over steps between nonlinearities of ln ln of what passes"
+    source = "parlay; Eq. 3 over steps between layers that make symbols, shares as Veit et al. 2016 (docs/scores.md)"
+    summary = "mean over paths of the sum over steps of ln ln of what passes"
     needs = ("widths", "steps")
 
     def terms(self, space: WidthSpace) -> Terms:

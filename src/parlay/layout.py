@@ -226,7 +226,7 @@ class WidthSpace:
     Attributes:
         groups: the width groups, in the order in which a layout lists them.
         connections: the weight layers, as scores over adjacent groups see them.
-        steps: the ways from one nonlinearity to the next, of which one or more layers make each.
+        steps: the ways from one layer that makes symbols to the next, of which one or more layers make each.
         order: how neighbours must compare.
         max_step: largest ratio between neighbours, either way; None for no limit.
 

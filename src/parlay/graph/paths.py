@@ -133,7 +133,7 @@ class LayerWidths:
 def activation_steps(
     flows: Sequence[Flow], outputs: Sequence[int], layers: Mapping[str, LayerWidths], groups: int
 ) -> tuple[ActivationStep, ...]:
-    """The steps from one nonlinearity to the next.
+    """The steps from one layer that makes symbols to the next.
 
     A step ends at a layer whose kernels cover several pixels, and at one that mixes channels and whose output meets a
     nonlinearity before another layer reads it; sums, norms and pooling in between change nothing. It begins at the
