@@ -287,8 +287,8 @@ def test_device_files_are_files_of_the_winner(
     folder = tmp_path / "copy"
     shutil.copytree(fitted[0], folder)
 
-    def written(module: nn.Module, data: Any, calibration: np.ndarray, place: Path) -> Any:
-        assert calibration.shape[1:] == (1, 8, 8) and not module.training
+    def written(module: nn.Module, data: Any, calibration: np.ndarray, place: Path, *, plan: bool) -> Any:
+        assert calibration.shape[1:] == (1, 8, 8) and not module.training and plan
         (place / "model.x").write_bytes(b"engine")
         facts = {"file_bytes": 6, "arena_bytes": 512, "arena": "a plan", "accuracy": 0.5, "images": 4, "run_by": "hand"}
         missing = Missing(name="another", file="model.y", reason="no kernel")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,7 @@ from parlay.problem import Split
 from parlay.solver.general.best_in_box import best_in_box
 from parlay.solver.general.boxes import about_how_many, cut, list_box, solved_group, tightened, volume
 from parlay.solver.general.climb import Climber
-from parlay.solver.general.dual import LARGEST_GROUP, Separated, recorded, separate
+from parlay.solver.general.dual import LARGEST_GROUP, Separated, recorded, separate, varied
 from parlay.solver.general.eliminate import Eliminated, Products, eliminate, improved, kept_products
 from parlay.solver.general.general import General
 from parlay.solver.general.interior_point import Relaxed, relax
@@ -55,13 +55,6 @@ NARROWINGS = 4
 
 WORTH_RELAXING, WORTH_TABLING = 0.7, 0.3
 """By how much, in ln of the layouts, a box must have shrunk to be bounded again at once: a cut takes 0.7 = ln 2 off."""
-
-PRICED_ROWS, FACTORS = 3, (0.75, 1.3)
-"""Rows whose prices are varied in further bounds of a listing, the dearest, and by how much. Without any a proof takes
-15 % longer; one row, six, and factors from 0.5 to 2 are as good, measured."""
-
-LEAST_WORTH = 1e-6
-"""Rows whose whole limit is worth less of the score are not varied: it would change nothing."""
 
 ASSUMED_GAP = 0.1
 """How far below its bound the best layout is taken to lie before one is known; only the length of a step hangs on
@@ -395,7 +388,7 @@ class Search:
         """Lower the bound of a box by listing its best layouts, part by part of the way down to the best known."""
         assert self.kept is not None
         general, bound = work.general, work.bound
-        tables = [eliminate(general, relaxed, self.kept) for relaxed in (priced, *_varied(general, priced))]
+        tables = [eliminate(general, relaxed, self.kept) for relaxed in (priced, *varied(general, priced))]
         limit = TABLE_ENTRIES // (general.groups * max(len(general.rows), 1))
         if np.isfinite(general.lows).any():
             limit //= 4  # what a minimum asks for is rarely met by what the bound likes best
@@ -419,7 +412,7 @@ class Search:
         threshold = self._reachable(general, work.separated)
         if threshold is None:
             return True
-        bounds = [work.separated, *(separate(general, relaxed) for relaxed in _varied(general, work.relaxed))]
+        bounds = [work.separated, *(separate(general, relaxed) for relaxed in varied(general, work.relaxed))]
         table = list_box(general, bounds, threshold, LISTED)
         if table is None:
             return True
@@ -498,14 +491,3 @@ class Search:
         closed = self.climber.close(climbed)
         if closed is not None:
             self.add(closed[None])
-
-
-def _varied(general: General, relaxed: Relaxed) -> Iterator[Relaxed]:
-    """Prices with one of the dearest rows cheaper or dearer: bounds at these see what leaves a limit unspent."""
-    worth = relaxed.upper * np.where(np.isfinite(general.highs), general.highs, 0.0)
-    for row in np.argsort(-worth)[:PRICED_ROWS].tolist():
-        if worth[row] > LEAST_WORTH:
-            for factor in FACTORS:
-                upper = relaxed.upper.copy()
-                upper[row] *= factor
-                yield replace(relaxed, upper=upper)

@@ -9,8 +9,8 @@ left is maximised group by group over the widths allowed, whole numbers and mult
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,13 +25,21 @@ if TYPE_CHECKING:
     IntArray = NDArray[np.int64]
     FloatArray = NDArray[np.float64]
 
-__all__ = ["Separated", "recorded", "joint_prices", "separate"]
+__all__ = ["Separated", "recorded", "joint_prices", "separate", "varied"]
 
 LARGEST_GROUP = 20_000
 """Widths of a group from which neighbouring ones are bounded together: a bound then takes some hundred microseconds."""
 
 CELL = 1.005
 """Ratio of the ends of such a cell: half a per cent of a width costs the bound little beside what a cut gains."""
+
+PRICED_ROWS, FACTORS = 3, (0.75, 1.3)
+"""Rows whose prices are varied in further bounds of a listing, the dearest, and by how much. Without any a proof takes
+15 % longer; one row, six, and factors from 0.5 to 2 are as good, measured on eleven traced and plain networks and 70
+random graphs."""
+
+LEAST_WORTH = 1e-6
+"""Rows whose whole limit is worth less of the score are not varied: it would change nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -238,3 +246,14 @@ def recorded(
         order=order,
         grid=grid,
     )
+
+
+def varied(general: General, relaxed: Relaxed) -> Iterator[Relaxed]:
+    """Prices with one of the dearest rows cheaper or dearer: bounds at these see what leaves a limit unspent."""
+    worth = relaxed.upper * np.where(np.isfinite(general.highs), general.highs, 0.0)
+    for row in np.argsort(-worth)[:PRICED_ROWS].tolist():
+        if worth[row] > LEAST_WORTH:
+            for factor in FACTORS:
+                upper = relaxed.upper.copy()
+                upper[row] *= factor
+                yield replace(relaxed, upper=upper)
