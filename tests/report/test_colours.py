@@ -29,3 +29,10 @@ def test_on_a_page_only_marks_of_the_best_by_score_are_red():
     style = (ROOT / "src/parlay/report/page/page.css").read_text("utf-8")
     users = {line.split("{")[0].strip() for line in style.splitlines() if "var(--chosen)" in line}
     assert users == {".key.top", ".point.top", ".point.top.misfit", ".range.top"}
+
+
+def test_only_layouts_that_a_score_chose_are_drawn_in_red():
+    """Pictures of layouts take the red by its name; one of memory, say, does not."""
+    sources = ((path, path.read_text("utf-8")) for path in (ROOT / "src").rglob("*.py"))
+    users = {path.name for path, text in sources if re.search(r"\bRED\b", text)}
+    assert users == {"figure.py", "scatter.py", "draw.py"}

@@ -371,13 +371,13 @@ def _written(graph: WidthGraph) -> list[tuple[int, Any]]:
     return [*graph.ends[0], *(one for step in graph.steps for one in step.writes)]
 
 
-def _pair(value: object) -> tuple[int, int]:
+def _pair(value: Any) -> tuple[int, int]:
     """A side as both; padding in words has to be spelled out before."""
     if isinstance(value, str):
         raise InputError("engine", given=f"tflm for padding={value!r}", allowed="numbers", remedy="use --engine live")
     if isinstance(value, list | tuple):
         return int(value[0]), int(value[-1])
-    return int(value), int(value)  # type: ignore[call-overload]
+    return int(value), int(value)
 
 
 def _undominated(points: Sequence[Resource]) -> tuple[Resource, ...]:
